@@ -1,0 +1,1 @@
+"""From files to nodes: load, parse, validate, expand, expressions."""

@@ -1,0 +1,61 @@
+"""The name of one node: `stack/Kind/[namespace/]name@target`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+
+@dataclass(frozen=True, order=True)
+class Address:
+    """Names one node, everywhere: in plans, the store, ownership markers, messages."""
+
+    stack: str
+    kind: str
+    name: str
+    target: str
+    namespace: str = ""
+
+    @cached_property
+    def text(self) -> str:
+        return f"{self.stack}/{self.reference}@{self.target}"
+
+    @cached_property
+    def reference(self) -> str:
+        """How another resource of the stack names this one, without a target: `Kind/[namespace/]name`."""
+        namespace = f"{self.namespace}/" if self.namespace else ""
+        return f"{self.kind}/{namespace}{self.name}"
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash(self.text)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __str__(self) -> str:
+        return self.text
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """The address from its text form. Raises ValueError with the expected form."""
+        path, at, target = text.rpartition("@")
+        parts = path.split("/")
+        if not at or not target or len(parts) not in (3, 4) or not all(parts):
+            raise ValueError(f"not an address: {text!r} (expected stack/Kind/[namespace/]name@target)")
+        namespace = parts[2] if len(parts) == 4 else ""
+        return cls(stack=parts[0], kind=parts[1], name=parts[-1], target=target, namespace=namespace)
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The ownership marker that trueup leaves on what it manages: who, and which node."""
+
+    installation: str
+    stack: str
+    address: str
+
+    @property
+    def key(self) -> str:
+        """`<installation>/<stack>`: the same for all objects of a stack."""
+        return f"{self.installation}/{self.stack}"

@@ -1,0 +1,73 @@
+"""Desired against observed for one node. Pure data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from trueup.model.address import Address
+from trueup.model.observation import Observed
+from trueup.model.values import Value
+
+
+class Action(StrEnum):
+    """What a step does to a node, in the words of plans."""
+
+    NONE = "none"
+    CREATE = "create"
+    UPDATE = "update"
+    REPLACE = "replace"
+    DELETE = "delete"
+    ADOPT = "adopt"  # take an object that lives already into the inventory; no call that writes fields
+    FORGET = "forget"  # leave the inventory, keep the object
+    UNKNOWN = "unknown"  # the node could not be observed: nothing is done to it
+
+
+WRITES = frozenset({Action.CREATE, Action.UPDATE, Action.REPLACE, Action.DELETE})
+
+
+class Absence(StrEnum):
+    """The value of a field on the side where the field does not exist."""
+
+    MISSING = "(absent)"
+
+
+MISSING = Absence.MISSING
+
+
+@dataclass(frozen=True)
+class FieldChange:
+    """One field that differs: its JSON pointer from the document's root, and both values.
+
+    `before` or `after` is MISSING where the field does not exist, `after` is UNKNOWN where it depends on
+    something not yet acted on. `sensitive`: neither value may be shown. `immutable`: the object has to be
+    replaced to change it.
+    """
+
+    path: str
+    before: Value
+    after: Value
+    sensitive: bool = False
+    immutable: bool = False
+
+
+@dataclass(frozen=True)
+class Change:
+    """What one node needs, why, and field by field. `observed` is what it rests on (None: absent).
+
+    `is_drift`: desired is as recorded, so the live system moved by itself.
+    `problem` says why an UNKNOWN node could not be judged, or what refuses the change.
+    """
+
+    address: Address
+    action: Action
+    fields: tuple[FieldChange, ...] = ()
+    reasons: tuple[str, ...] = ()
+    observed: Observed | None = field(default=None, compare=False)
+    is_drift: bool = False
+    problem: str = ""
+    hint: str = ""
+
+    @property
+    def is_write(self) -> bool:
+        return self.action in WRITES

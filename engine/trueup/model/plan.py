@@ -1,0 +1,77 @@
+"""The changes of a stack in dependency order, what holds them back, and the digest that approves them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from trueup.model.address import Address
+from trueup.model.change import Action, Change, FieldChange
+from trueup.model.resource import Revision
+from trueup.model.values import Sensitive, digest_of, to_record
+
+
+@dataclass(frozen=True)
+class Hold:
+    """One reason why a plan must not be carried out by itself. `guard` is the guard's name."""
+
+    guard: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Pure data; equal inputs give an equal plan and digest."""
+
+    stack: str
+    revision: Revision
+    changes: tuple[Change, ...]
+    holds: tuple[Hold, ...] = ()
+    dependencies: Mapping[Address, tuple[Address, ...]] = field(default_factory=dict)
+
+    @property
+    def summary(self) -> Mapping[Action, int]:
+        """How many nodes there are for each action, zero included."""
+        counts = Counter(change.action for change in self.changes)
+        return {action: counts[action] for action in Action}
+
+    @property
+    def has_changes(self) -> bool:
+        return any(change.action not in (Action.NONE, Action.UNKNOWN) for change in self.changes)
+
+    @property
+    def failures(self) -> tuple[Change, ...]:
+        """The changes that cannot be carried out: nodes that could not be observed, refused changes."""
+        return tuple(change for change in self.changes if change.problem)
+
+    @cached_property
+    def digest(self) -> str:
+        """Over the effects and over the observed versions that they rest on, and nothing else.
+
+        Two plans with the same digest do the same to the same objects: an approval counts for the digest.
+        """
+        return digest_of(
+            {
+                "stack": self.stack,
+                "changes": [_effect(change) for change in self.changes if change.action is not Action.NONE],
+            }
+        )
+
+
+def _effect(change: Change) -> dict[str, object]:
+    observed = change.observed
+    return {
+        "address": change.address.text,
+        "action": change.action.value,
+        "fields": [_field(field) for field in change.fields],
+        "rests_on": [observed.external_id, observed.version] if observed else None,
+    }
+
+
+def _field(field: FieldChange) -> list[object]:
+    before, after = field.before, field.after
+    if field.sensitive:
+        before, after = Sensitive(before), Sensitive(after)
+    return [field.path, to_record(before), to_record(after)]

@@ -1,0 +1,158 @@
+"""What the manifests declare: stacks, targets, and the nodes that resources expand to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from typing import Protocol
+
+from trueup.errors import NOWHERE, Place
+from trueup.model.address import Address
+from trueup.model.values import Document, Value
+
+
+class Drift(StrEnum):
+    """What happens to drift: it is corrected, or only reported."""
+
+    CORRECT = "correct"
+    REPORT = "report"
+
+
+class OnDelete(StrEnum):
+    """What happens to the live object when its resource leaves Git."""
+
+    DELETE = "delete"
+    ORPHAN = "orphan"
+
+
+class Replace(StrEnum):
+    """Whether a change of an immutable field may delete the object and create it again."""
+
+    ALLOW = "allow"
+    DENY = "deny"
+
+
+@dataclass(frozen=True)
+class Lifecycle:
+    """A resource's `lifecycle` block. `ignore` holds JSON pointers; `timeout` is in seconds."""
+
+    protect: bool = False
+    ignore: tuple[str, ...] = ()
+    on_delete: OnDelete = OnDelete.DELETE
+    replace: Replace = Replace.ALLOW
+    adopt: bool = False
+    drift: Drift | None = None
+    timeout: float | None = None
+
+
+DEFAULT_LIFECYCLE = Lifecycle()
+
+
+@dataclass(frozen=True)
+class Target:
+    """A place where resources live: a cluster, an account and region, a host."""
+
+    name: str
+    provider: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    config: Document = field(default_factory=dict)
+    place: Place = NOWHERE
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One `ref()` of an expression, resolved to a node, with the fields that are selected from it.
+
+    `path` is as far as the expression names it literally: `ref("Queue/a").status.Url` gives
+    `("status", "Url")`.
+    """
+
+    address: Address
+    path: tuple[str, ...] = ()
+
+
+class Deferred(Protocol):
+    """A value inside a body that needs other nodes: an expression with a `ref()`. See manifests/expressions."""
+
+    @property
+    def references(self) -> tuple[Reference, ...]: ...
+
+
+@dataclass(frozen=True)
+class Node:
+    """One resource on one target: a node of the graph, and what a provider is called with.
+
+    `body` is the whole document without trueup's own keys. In the graph its leaves may be `Deferred`;
+    when a provider sees it they are plain values, UNKNOWN (in pure methods only) or Sensitive.
+    `external_id` is the id of the live object where it is known (from the inventory or an observation),
+    else empty.
+    """
+
+    address: Address
+    api_version: str
+    target: Target
+    body: Document
+    lifecycle: Lifecycle = DEFAULT_LIFECYCLE
+    depends_on: tuple[Address, ...] = ()
+    place: Place = NOWHERE
+    external_id: str = ""
+
+    @property
+    def kind(self) -> str:
+        return self.address.kind
+
+    @property
+    def name(self) -> str:
+        return self.address.name
+
+    @property
+    def namespace(self) -> str:
+        return self.address.namespace
+
+    @property
+    def spec(self) -> Document:
+        """The body's `spec`, empty where there is none."""
+        spec: Document = self.body.get("spec") or {}
+        return spec
+
+
+@dataclass(frozen=True)
+class Guards:
+    """What holds a run back. `max_deletes` is a count ("7") or a share of the stack ("20%")."""
+
+    max_deletes: str = ""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The settings of a stack: everything in stack.yaml but its resources. `interval` is in seconds."""
+
+    name: str
+    interval: float = 300.0
+    drift: Drift = Drift.CORRECT
+    prune: bool = True
+    depends_on: tuple[str, ...] = ()
+    variables: Mapping[str, Value] = field(default_factory=dict)
+    targets: tuple[Target, ...] = ()
+    guards: Guards = field(default_factory=Guards)
+    place: Place = NOWHERE
+
+    @cached_property
+    def target_by_name(self) -> Mapping[str, Target]:
+        return {target.name: target for target in self.targets}
+
+
+@dataclass(frozen=True)
+class Revision:
+    """Which content of a source was read. `commit` is a full hash, or `sha256:...` of a plain directory.
+
+    `branch` is the branch it was found by, empty for a tag, a commit or a directory.
+    """
+
+    url: str
+    path: str
+    commit: str
+    branch: str = ""
+    ref: str = ""

@@ -1,0 +1,255 @@
+"""What a provider author writes: `Provider`, `Kind`, `Session`. The promises stand in the docstrings.
+
+`trueup.sdk.testing` tests each of them against a real system.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from trueup.errors import PluginError, Problem
+from trueup.model.address import Owner
+from trueup.model.change import Change
+from trueup.model.observation import READY, Absent, Done, Health, Observation, Observed, Owned, Pending
+from trueup.model.resource import Node, Target
+from trueup.model.values import Document
+from trueup.sdk.compare import compare
+
+Identity = Literal["named", "token", "tagged", "none"]
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What the engine has to know about a kind.
+
+    identity: how an object is found again after a crash in the middle of a create.
+        named: the manifest determines its name, and a name exists once.
+        token: the create call takes an idempotency token.
+        tagged: it carries our marker from the moment it exists.
+        none: none of these; an interrupted create asks a person.
+    settle: seconds for which a read after a write may still show the old state.
+    stateful: it holds data that a delete or a replace would lose; both wait for an approval.
+    shared: it may well be there without us (a package, a directory): it is taken over without
+        `adopt: true`, and only released, never deleted, where trueup did not create it.
+    ready_timeout: seconds that a step may wait for the object to be ready, unless lifecycle.timeout says.
+    """
+
+    identity: Identity = "named"
+    settle: float = 0.0
+    stateful: bool = False
+    shared: bool = False
+    ready_timeout: float = 300.0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How many calls may run at once, per target."""
+
+    concurrency: int = 8
+
+
+@dataclass(frozen=True)
+class Intent:
+    """The durable note that was written before this call.
+
+    `token` is the same for each repetition of the same step, so it serves as an idempotency token.
+    `owner` is the marker to leave on the object.
+    """
+
+    token: str
+    owner: Owner
+
+
+class Session(ABC):
+    """An authenticated connection to one target. Thread safe; closed by the engine."""
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """What tells this place from every other that the same config could lead to.
+
+        A cluster's uid, an account and region, a host's key: never a name or an address. Known when
+        `connect` returns, without a further call.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Ends the connection. May be called twice; never raises."""
+
+
+class Kind(ABC):
+    """One type of resource. Stateless and thread safe: one instance serves all nodes of the kind.
+
+    The pure methods do no I/O and may meet UNKNOWN anywhere in a body. The others are plain blocking
+    calls: the engine owns threads, deadlines, retries and rate limits. They raise the errors of
+    `trueup.sdk` only, end in bounded time, and put no sensitive value into a message.
+
+    `schema` is JSON Schema (draft 2020-12) of the document's `spec`, or of the whole document where
+    `schema_of_document` is true; None where only the live system knows it. Extension keywords, per property:
+        x-computed: the system sets it; it is not compared unless the manifest sets it.
+        x-immutable: a change replaces the object.
+        x-sensitive: its value is shown nowhere.
+        x-write-only: it cannot be read back; compared by the hash that the store recorded.
+        x-unordered: a list whose order has no meaning.
+        x-list-key: the property that identifies the maps of a list, as in `containers` by `name`.
+    `default` is applied before a comparison.
+    """
+
+    name: ClassVar[str] = ""
+    api_version: ClassVar[str] = ""
+    schema: Mapping[str, object] | None = None
+    schema_of_document: ClassVar[bool] = False
+    traits: Traits = Traits()
+
+    # -- pure
+
+    def validate(self, node: Node) -> Iterable[Problem]:
+        """What the schema cannot say. The place of a problem is `node.place` unless it is known better."""
+        return ()
+
+    def identity(self, node: Node) -> str:
+        """What makes the object unique on its target, as text; two nodes with one identity are an error.
+
+        Empty where it is not known before the object exists, or holds an unknown value.
+        """
+        namespace = f"{node.namespace}/" if node.namespace else ""
+        return f"{self.api_version}/{self.name}/{namespace}{node.name}"
+
+    def provides(self, node: Node) -> Iterable[str]:
+        """Tokens that other nodes of the target may need: `namespace:shop`, `path:/etc/nginx`."""
+        return ()
+
+    def needs(self, node: Node) -> Iterable[str]:
+        """Tokens that should come first. Each draws an edge to the node that provides it, if there is one."""
+        return ()
+
+    def normalize(self, node: Node, observed: Observed | None) -> Document:
+        """The desired body in the form in which the system would give it back, so that equal means equal."""
+        return node.body
+
+    def diff(self, node: Node, observed: Observed | Absent, recorded: Document | None) -> Change:
+        """What the node needs. `recorded` is the body that was last applied, sensitive values hashed.
+
+        The default compares every field that the manifest sets (and every field that it set last time and
+        no longer sets) with the live one, by the schema's keywords. Override it only for a system that
+        has its own idea of equality.
+        """
+        return compare(self.schema, self.schema_of_document, node, self.normalize, observed, recorded)
+
+    def health(self, observed: Observed) -> Health:
+        """Whether the object does its work, from the observation alone."""
+        return READY
+
+    # -- I/O
+
+    @abstractmethod
+    def observe(self, session: Session, nodes: Sequence[Node]) -> Iterable[Observation]:
+        """What lives, for each of the nodes, in any order: one bulk call per kind, not one per node.
+
+        Never modifies. Absent only on an authenticated "not found" with every page read; anything else is
+        Failed for the nodes it concerns. A node without an answer counts as Failed. Raising counts as
+        Failed for all nodes.
+        """
+
+    @abstractmethod
+    def find_owned(self, session: Session, owner_key: str) -> Iterable[Owned]:
+        """Every object of this kind on the target that carries a marker with that `Owner.key`."""
+
+    @abstractmethod
+    def create(self, session: Session, node: Node, intent: Intent) -> Done | Pending:
+        """Makes the object, marked as `intent.owner`'s from the moment it exists if the system can do it.
+
+        Can be repeated with the same intent after a crash or a lost answer: no second object. An object of
+        another owner in the way is a Conflict, and not a byte of it changes; with `node.lifecycle.adopt`,
+        or for a `shared` kind, it is taken over instead.
+        """
+
+    @abstractmethod
+    def update(self, session: Session, node: Node, change: Change, intent: Intent) -> Done | Pending:
+        """Makes the live object as the node says, touching only fields that the node owns.
+
+        Also called with no fields, to put our marker onto an adopted object. Refuses with Conflict where the
+        object is not the one that was observed (`change.observed.external_id`).
+        """
+
+    @abstractmethod
+    def delete(self, session: Session, node: Node, intent: Intent) -> Done | Pending:
+        """Removes the object. Deleting what is gone is Done.
+
+        The node is made from the inventory: `body` is as last recorded, `external_id` as last seen. Refuses
+        with Conflict an object with another external id or without our marker for that very address.
+        """
+
+    def poll(self, session: Session, operation: Document) -> Done | Pending:
+        """How an operation that was Pending goes. Only kinds that return Pending need it."""
+        raise AssertionError(f"{self.name} returned Pending without implementing poll")
+
+
+class Provider(ABC):
+    """One plugin's system. `name` is what `provider:` says in a stack.
+
+    `config_schema` is JSON Schema of a target's `config`; `x-sensitive` there marks what `${{ target }}`
+    may not show.
+    """
+
+    name: ClassVar[str] = ""
+    config_schema: Mapping[str, object] = {}
+    limits: Limits = Limits()
+
+    @abstractmethod
+    def kinds(self) -> Sequence[Kind]:
+        """The kinds that are known without a connection, for validation and for did-you-mean."""
+
+    def kind(self, api_version: str, name: str) -> Kind | None:
+        """The kind of a document, None where the provider has none. Any I/O-free rule will do."""
+        for kind in self.kinds():
+            if kind.name == name and kind.api_version == api_version:
+                return kind
+        return None
+
+    @abstractmethod
+    def connect(self, target: Target, owner_key: str) -> Session:
+        """Opens an authenticated connection. Imports the system's SDK here at the earliest.
+
+        `owner_key` is the stack's `Owner.key`. Raises Transient where the place cannot be reached, Denied
+        where it refuses us, Invalid for a wrong config; ImportError where the extra is not installed.
+        """
+
+    def batches(self, nodes: Sequence[Node]) -> Iterable[Sequence[Node]]:
+        """The nodes of one target in groups that are observed by one call of `observe` each, at once.
+
+        The default is one group per kind.
+        """
+        groups: dict[tuple[str, str], list[Node]] = {}
+        for node in nodes:
+            groups.setdefault((node.api_version, node.kind), []).append(node)
+        return groups.values()
+
+    def observe(self, session: Session, nodes: Sequence[Node]) -> Iterable[Observation]:
+        """The observations of one batch. The default asks each node's kind, in bulk."""
+        for group in Provider.batches(self, nodes):
+            kind = self.kind(group[0].api_version, group[0].kind)
+            if kind is not None:
+                yield from kind.observe(session, group)
+
+
+class Catalog(ABC):
+    """The providers there are, loaded when they are first used. See `trueup.plugins`."""
+
+    @abstractmethod
+    def names(self) -> Sequence[str]:
+        """The names of all installed providers, without importing any."""
+
+    @abstractmethod
+    def provider(self, name: str) -> Provider:
+        """The provider of that name. Raises PluginError where there is none or it cannot be loaded."""
+
+    def kind_of(self, node: Node) -> Kind:
+        """The kind of a node that was validated."""
+        kind = self.provider(node.target.provider).kind(node.api_version, node.kind)
+        if kind is None:
+            raise PluginError(f"{node.address}: provider {node.target.provider} has no kind {node.kind}")
+        return kind

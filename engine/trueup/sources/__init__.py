@@ -1,0 +1,1 @@
+"""Where stacks are read from; the only user of GitPython."""

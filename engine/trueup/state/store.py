@@ -1,0 +1,154 @@
+"""The state store's contract: a cache that can be rebuilt, and the intents that make a crash harmless.
+
+Called by reconcile and app. `state.open_store` picks the implementation by URL. Each write carries the
+lease's epoch: a writer whose lease was taken over gets LeaseLost and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from trueup.model.address import Address
+from trueup.model.outcome import Result, RunStatus
+from trueup.model.values import Document
+
+
+@dataclass(frozen=True)
+class Record:
+    """One row of the inventory: an object that this installation manages.
+
+    `body` is what was last applied, sensitive values hashed (`model.values.to_record`). `target` is the
+    target's definition (`name`, `provider`, `labels`, `config`), so that an object can be deleted after its
+    target left the stack. `created` is false for an object that was there before and was adopted.
+    `depends_on` orders deletes. `applied_at` is in seconds since the epoch.
+    """
+
+    address: Address
+    api_version: str
+    target: Document
+    fingerprint: str
+    external_id: str
+    body: Document
+    created: bool = True
+    protect: bool = False
+    on_delete: str = "delete"
+    depends_on: tuple[Address, ...] = ()
+    commit: str = ""
+    applied_at: float = 0.0
+
+
+@dataclass(frozen=True)
+class OpenIntent:
+    """An intent whose outcome was never recorded: the process ended in between."""
+
+    token: str
+    address: Address
+    action: str
+    fingerprint: str
+    run: int
+    external_id: str = ""
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to write for one stack. `epoch` grows with each new holder: the fencing token."""
+
+    stack: str
+    holder: str
+    epoch: int
+    expires_at: float
+
+
+@dataclass(frozen=True)
+class Step:
+    """One outcome of a run, as history keeps it. `fields` are the JSON of the change's fields, masked."""
+
+    address: Address
+    result: Result
+    message: str = ""
+    seconds: float = 0.0
+    fields: Sequence[Document] = ()
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One run of the history. Times are in seconds since the epoch; `finished_at` 0 while it runs."""
+
+    id: int
+    stack: str
+    url: str
+    commit: str
+    digest: str
+    status: RunStatus | None
+    started_at: float
+    finished_at: float = 0.0
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+class Store(Protocol):
+    """Every method is one transaction, durable when it returns. Thread safe. Raises StoreError only."""
+
+    @property
+    def installation(self) -> str:
+        """The id of this installation, made when the store was first opened; half of every owner marker."""
+
+    def inventory(self, stack: str) -> Mapping[Address, Record]:
+        """All that the stack manages."""
+
+    def stacks(self) -> Sequence[str]:
+        """The names of all stacks that have records or runs."""
+
+    def acquire_lease(self, stack: str, holder: str, ttl: float) -> Lease | None:
+        """The lease, or None while another holder's has not expired. The same holder renews its own."""
+
+    def lease(self, stack: str) -> Lease | None:
+        """Who holds the stack now, if anyone does."""
+
+    def renew_lease(self, lease: Lease, ttl: float) -> Lease:
+        """The lease with a later expiry. Raises LeaseLost if it was taken over."""
+
+    def release_lease(self, lease: Lease) -> None:
+        """Gives the stack free. Not an error if the lease was lost."""
+
+    def begin_run(self, lease: Lease, *, url: str, commit: str, digest: str) -> int:
+        """A new run of the history; its id."""
+
+    def write_intent(
+        self, lease: Lease, run: int, address: Address, action: str, *, fingerprint: str, external_id: str = ""
+    ) -> str:
+        """The durable note before a mutation; gives its token.
+
+        An open intent for the same address and action is taken up again and gives its old token.
+        """
+
+    def open_intents(self, stack: str) -> Sequence[OpenIntent]:
+        """The intents without an outcome."""
+
+    def close_intent(self, lease: Lease, token: str) -> None:
+        """Drops an intent that an observation has settled."""
+
+    def record_outcome(
+        self, lease: Lease, run: int, step: Step, *, token: str = "", record: Record | None = None
+    ) -> None:
+        """The other half: in one transaction the step, the intent's end and the inventory's row.
+
+        `record` is stored as it is; the row is removed where `step.result` is deleted or forgotten. A failed
+        step with a token leaves its intent open.
+        """
+
+    def record_steps(self, lease: Lease, run: int, steps: Sequence[Step], records: Sequence[Record]) -> None:
+        """Many outcomes at once, none of which had an intent."""
+
+    def finish_run(self, lease: Lease, run: int, status: RunStatus, counts: Mapping[str, int]) -> None:
+        """Ends the run."""
+
+    def runs(self, stack: str, limit: int = 20) -> Sequence[RunRecord]:
+        """The latest runs, newest first."""
+
+    def steps(self, run: int) -> Sequence[Step]:
+        """The steps of one run, in the order in which they ended."""
+
+    def close(self) -> None:
+        """Gives back files and connections. May be called twice."""
