@@ -1,4 +1,4 @@
-"""What every source gives: the files of exactly one revision, read-only."""
+"""What every source gives: the files of exactly one revision, read-only. Read by manifests."""
 
 from __future__ import annotations
 
