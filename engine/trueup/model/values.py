@@ -52,7 +52,7 @@ class Sensitive:
     __slots__ = ("_value",)
 
     def __init__(self, value: Value) -> None:
-        self._value = value._value if isinstance(value, Sensitive) else value
+        self._value: Value = value._value if isinstance(value, Sensitive) else value
 
     def __repr__(self) -> str:
         return "(sensitive)"

@@ -29,7 +29,7 @@ from trueup.model.observation import (
 )
 from trueup.model.resource import Lifecycle, Node, Target
 from trueup.model.values import UNKNOWN, Document, Sensitive, Value, has_unknown, reveal
-from trueup.sdk.compare import compare
+from trueup.sdk.compare import change_of, compare, compare_documents, creation, is_equal, seal
 from trueup.sdk.contracts import Intent, Kind, Limits, Provider, Session, Traits
 from trueup.sdk.hookspecs import hookimpl
 
@@ -72,10 +72,15 @@ __all__ = [
     "Traits",
     "Transient",
     "Value",
+    "change_of",
     "compare",
+    "compare_documents",
+    "creation",
     "degraded",
     "has_unknown",
     "hookimpl",
+    "is_equal",
     "progressing",
     "reveal",
+    "seal",
 ]

@@ -16,7 +16,7 @@ from trueup.model.change import Change
 from trueup.model.observation import READY, Absent, Done, Health, Observation, Observed, Owned, Pending
 from trueup.model.resource import Node, Target
 from trueup.model.values import Document
-from trueup.sdk.compare import compare
+from trueup.sdk.compare import compare, document_schema, seal
 
 Identity = Literal["named", "token", "tagged", "none"]
 
@@ -94,6 +94,7 @@ class Kind(ABC):
         x-sensitive: its value is shown nowhere.
         x-write-only: it cannot be read back; compared by the hash that the store recorded.
         x-unordered: a list whose order has no meaning.
+        x-reset-to: the value that it falls back to when the manifest set it last time and no longer does.
         x-list-key: the property that identifies the maps of a list, as in `containers` by `name`.
     `default` is applied before a comparison.
     """
@@ -129,6 +130,15 @@ class Kind(ABC):
     def normalize(self, node: Node, observed: Observed | None) -> Document:
         """The desired body in the form in which the system would give it back, so that equal means equal."""
         return node.body
+
+    def seal(self, body: Document) -> Document:
+        """The body, desired or live, with every sensitive value wrapped in Sensitive.
+
+        The engine calls it before anything else sees the body. The default goes by the schema's
+        `x-sensitive`; a kind whose sensitivity depends on other fields overrides it.
+        """
+        sealed: Document = seal(body, document_schema(self.schema, self.schema_of_document))
+        return sealed
 
     def diff(self, node: Node, observed: Observed | Absent, recorded: Document | None) -> Change:
         """What the node needs. `recorded` is the body that was last applied, sensitive values hashed.
@@ -181,6 +191,13 @@ class Kind(ABC):
 
         The node is made from the inventory: `body` is as last recorded, `external_id` as last seen. Refuses
         with Conflict an object with another external id or without our marker for that very address.
+        """
+
+    @abstractmethod
+    def release(self, session: Session, node: Node, intent: Intent) -> Done:
+        """Takes our marker off the object and leaves all else as it is. Releasing what is gone is Done.
+
+        For `onDelete: orphan`, and for a `shared` object that trueup did not create.
         """
 
     def poll(self, session: Session, operation: Document) -> Done | Pending:
