@@ -1,1 +1,1 @@
-"""The state store."""
+"""The state store. `state.open.open_store` opens one by URL; `state.store` is its contract."""

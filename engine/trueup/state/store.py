@@ -116,7 +116,14 @@ class Store(Protocol):
         """A new run of the history; its id."""
 
     def write_intent(
-        self, lease: Lease, run: int, address: Address, action: str, *, fingerprint: str, external_id: str = ""
+        self,
+        lease: Lease,
+        run: int,
+        address: Address,
+        action: str,
+        *,
+        fingerprint: str,
+        external_id: str = "",
     ) -> str:
         """The durable note before a mutation; gives its token.
 

@@ -1,0 +1,119 @@
+"""Connections to SQLite and PostgreSQL with the settings that durability needs. Called by open.open_store."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sqlite3
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.pool import QueuePool
+
+from trueup.errors import StoreError
+from trueup.state.failures import store_errors
+
+BUSY_TIMEOUT = 5.0
+# A transaction whose process was stopped in the middle must not lock out its successor for ever.
+_POSTGRESQL_SETTINGS = "-c lock_timeout=5s -c idle_in_transaction_session_timeout=15s"
+
+
+@dataclass(frozen=True)
+class Database:
+    """An open database. `name` is how messages call it; `file` is None for PostgreSQL."""
+
+    engine: Engine
+    name: str
+    file: Path | None
+
+    def errors(self) -> AbstractContextManager[None]:
+        """Raises StoreError for what the database raises inside."""
+        return store_errors(self.name, self.file)
+
+    def reading(self) -> AbstractContextManager[Connection]:
+        """A connection in a transaction that sees one state of the store."""
+        return self.engine.execution_options(reads=True).begin()
+
+    def writing(self) -> AbstractContextManager[Connection]:
+        """A connection in a transaction that may write; SQLite's only writer at a time."""
+        return self.engine.begin()
+
+
+def open_sqlite(file: Path) -> Database:
+    """The database in a file, which is created for its owner alone."""
+    name = str(file)
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # SQLite gives its -wal and -shm files the mode of the database.
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except PermissionError as error:
+        raise StoreError(
+            f"the store {name} cannot be opened for writing: {error.strerror}",
+            hint=f"User {os.geteuid()} needs to read and write {file} and its directory.",
+        ) from error
+    except OSError as error:
+        raise StoreError(f"the store {name} cannot be opened: {error.strerror}") from error
+    engine = create_engine(
+        URL.create("sqlite", database=name),
+        connect_args={"timeout": BUSY_TIMEOUT, "check_same_thread": False},
+        poolclass=QueuePool,
+        pool_size=4,
+        max_overflow=-1,
+    )
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return Database(engine, name, file)
+
+
+def open_postgresql(url: URL) -> Database:
+    """The database behind a `postgresql://` URL."""
+    if importlib.util.find_spec("psycopg") is None:
+        raise StoreError(
+            "the store is in PostgreSQL, for which the library psycopg is missing",
+            hint="Install it with: pip install 'trueup[postgres]'",
+        )
+    given = url.query.get("options", "")
+    options = f"{_POSTGRESQL_SETTINGS} {given if isinstance(given, str) else ' '.join(given)}".strip()
+    engine = create_engine(
+        url.set(drivername="postgresql+psycopg").difference_update_query(["options"]),
+        connect_args={"options": options, "connect_timeout": 10, "application_name": "trueup"},
+        pool_size=4,
+        max_overflow=28,
+        pool_pre_ping=True,
+    )
+    return Database(engine, url.set(drivername="postgresql").render_as_string(hide_password=True), None)
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    # Transactions begin in `_begin_sqlite`; the module's own implicit ones begin too late.
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A deferred transaction that turns into a writer can fail at once in spite of the busy timeout.
+    reads = connection.get_execution_options().get("reads", False)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+
+def copy_sqlite(file: Path, copy: Path) -> None:
+    """Copies a consistent state of an SQLite database for its owner alone; replaces an older copy."""
+    part = copy.with_name(copy.name + ".part")
+    part.unlink(missing_ok=True)
+    os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    _backup(file, part)
+    part.replace(copy)
+
+
+def _backup(file: Path, copy: Path) -> None:
+    source = sqlite3.connect(file, timeout=BUSY_TIMEOUT)
+    target = sqlite3.connect(copy)
+    try:
+        source.backup(target)
+    finally:
+        target.close()
+        source.close()

@@ -1,0 +1,119 @@
+"""Turns what the databases and SQLAlchemy raise into StoreError: what happened, where, what to do."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from trueup.errors import StoreError
+
+_REBUILD = (
+    "Nothing was changed. Restore a copy of the file (from a backup, or {file}.before-* beside it), or "
+    "move it away and rebuild the inventory from the ownership markers in the live systems."
+)
+# SQLite takes the right to write a WAL database as a lock on this byte of the -shm file.
+_WAL_WRITE_LOCK = 120
+
+
+@contextmanager
+def store_errors(store: str, file: Path | None) -> Iterator[None]:
+    """Raises StoreError for every failure of the database inside. `store` is its name for messages."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise _explain(store, file, error.orig or error) from error
+    except sqlite3.Error as error:
+        raise _explain(store, file, error) from error
+    except SQLAlchemyError as error:
+        raise StoreError(f"the store {store} failed: {_line_of(error)}") from error
+
+
+def corrupt_row(store: str, file: Path | None, what: str) -> StoreError:
+    """The error for a row that was not written by trueup, or was damaged since."""
+    hint = _REBUILD.format(file=file) if file else "Restore the database from a backup."
+    return StoreError(f"the store {store} is damaged: {what} cannot be read", hint=hint)
+
+
+def _explain(store: str, file: Path | None, error: BaseException) -> StoreError:
+    if isinstance(error, sqlite3.Error) and file is not None:
+        return _explain_sqlite(store, file, error)
+    return _explain_postgresql(store, error)
+
+
+def _explain_sqlite(store: str, file: Path, error: sqlite3.Error) -> StoreError:
+    # The extended codes hold the primary code in their lowest byte.
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return StoreError(
+            f"the store {store} is locked by {_find_locker(file)}",
+            hint="Wait until it is done; a process that hangs or is stopped has to be ended first.",
+        )
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        what = "is not an SQLite database" if code == sqlite3.SQLITE_NOTADB else "is damaged"
+        return StoreError(f"the store {store} {what} ({error})", hint=_REBUILD.format(file=file))
+    if code == sqlite3.SQLITE_FULL:
+        return StoreError(
+            f"the disk of the store {store} is full: nothing was written",
+            hint=f"Free some space in {file.parent}, then run again.",
+        )
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN):
+        return StoreError(
+            f"the store {store} cannot be opened for writing ({error})",
+            hint=f"User {os.geteuid()} needs to read and write {file} and its directory.",
+        )
+    return StoreError(f"the store {store} failed: {_line_of(error)}")
+
+
+def _explain_postgresql(store: str, error: BaseException) -> StoreError:
+    state = getattr(error, "sqlstate", None) or ""
+    if state == "55P03":
+        return StoreError(f"the store {store} is locked by another session", hint="Run again in a moment.")
+    if state.startswith("53"):
+        return StoreError(f"the store {store} has no room or connections left: {_line_of(error)}")
+    if state in ("25006", "42501"):
+        return StoreError(
+            f"the store {store} cannot be written: {_line_of(error)}",
+            hint="The role needs to create and write tables, on a server that is not a read-only replica.",
+        )
+    if not state or state.startswith(("08", "28", "3D", "57P")):
+        return StoreError(
+            f"the store {store} cannot be reached: {_line_of(error)}",
+            hint="Check the URL, the network and the server, then run again.",
+        )
+    return StoreError(f"the store {store} failed: {_line_of(error)}")
+
+
+def _line_of(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
+def _find_locker(file: Path) -> str:
+    """Who holds the write lock, by the kernel's table of locks. It may be gone again."""
+    try:
+        inode = Path(f"{file}-shm").stat().st_ino
+        table = Path("/proc/locks").read_text()
+    except OSError:
+        return "another process"
+    for line in table.splitlines():
+        fields = line.split()
+        if len(fields) < 8 or fields[1] != "POSIX" or fields[3] != "WRITE":
+            continue
+        if fields[5].rpartition(":")[2] != str(inode) or not _covers_write_lock(fields[6], fields[7]):
+            continue
+        pid = fields[4]
+        try:
+            name = Path(f"/proc/{pid}/comm").read_text().strip()
+        except OSError:
+            return "another process"
+        return f"process {pid} ({name})"
+    return "another process"
+
+
+def _covers_write_lock(first: str, last: str) -> bool:
+    return int(first) <= _WAL_WRITE_LOCK and (last == "EOF" or int(last) >= _WAL_WRITE_LOCK)

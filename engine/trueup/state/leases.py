@@ -1,0 +1,130 @@
+"""The lease of a stack: who may write for it, and the check that every write makes. Used by sql."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, select
+
+from trueup.errors import LeaseLost
+from trueup.state.process import Clock, Process, is_dead, this_process
+from trueup.state.schema import leases
+from trueup.state.store import Lease
+
+
+@dataclass(frozen=True)
+class _Time:
+    now: float
+    steady: float
+
+
+class LeaseTable:
+    """The leases of one store. Each method works inside the caller's transaction."""
+
+    def __init__(self, clock: Clock, *, has_server: bool) -> None:
+        self._clock = clock
+        self._has_server = has_server
+
+    def now(self, connection: Connection) -> float:
+        """The store's wall clock: the server's, if it has one, because the clocks of its clients differ."""
+        if self._clock.now is not None:
+            return self._clock.now()
+        if self._has_server:
+            return float(
+                connection.execute(select(func.extract("epoch", func.clock_timestamp()))).scalar_one()
+            )
+        return time.time()
+
+    def acquire(self, connection: Connection, stack: str, holder: str, ttl: float) -> Lease | None:
+        when = self._time(connection)
+        row = connection.execute(select(leases).where(leases.c.stack == stack).with_for_update()).first()
+        if row is None:
+            connection.execute(leases.insert().values(stack=stack, epoch=1, **_held(holder, ttl, when)))
+            return Lease(stack, holder, 1, when.now + ttl)
+        if row.holder != holder:
+            if self._is_held(row, when):
+                self._mend_expiry(connection, row, when)
+                return None
+            epoch = row.epoch + 1
+        else:
+            epoch = row.epoch
+        connection.execute(
+            leases.update().where(leases.c.stack == stack).values(epoch=epoch, **_held(holder, ttl, when))
+        )
+        return Lease(stack, holder, epoch, when.now + ttl)
+
+    def find(self, connection: Connection, stack: str) -> Lease | None:
+        row = connection.execute(select(leases).where(leases.c.stack == stack)).first()
+        if row is None or not self._is_held(row, self._time(connection)):
+            return None
+        return Lease(stack, row.holder, row.epoch, row.expires_at)
+
+    def renew(self, connection: Connection, lease: Lease, ttl: float) -> Lease:
+        when = self._time(connection)
+        changed = connection.execute(
+            leases.update().where(*_is_lease(lease)).values(**_held(lease.holder, ttl, when))
+        )
+        if changed.rowcount != 1:
+            raise _lost(lease)
+        return Lease(lease.stack, lease.holder, lease.epoch, when.now + ttl)
+
+    def release(self, connection: Connection, lease: Lease) -> None:
+        connection.execute(leases.update().where(*_is_lease(lease)).values(holder="", expires_at=0.0))
+
+    def check(self, connection: Connection, lease: Lease) -> None:
+        """Raises LeaseLost unless the lease is still its holder's; nobody takes it over before the commit.
+
+        An expired lease that nobody took over is good: there is no other writer.
+        """
+        row = connection.execute(
+            select(leases.c.epoch).where(*_is_lease(lease)).with_for_update(read=True)
+        ).first()
+        if row is None:
+            raise _lost(lease)
+
+    def _time(self, connection: Connection) -> _Time:
+        return _Time(self.now(connection), self._clock.steady())
+
+    def _is_held(self, row: Row[Any], when: _Time) -> bool:
+        if not row.holder:
+            return False
+        process = Process(row.machine, row.pid, row.pid_started)
+        if is_dead(process):
+            return False
+        if process.machine and process.machine == this_process().machine:
+            # The same boot: its steady clock knows better than a wall clock that may have been set.
+            return bool(row.steady_expiry > when.steady)
+        return bool(row.expires_at > when.now)
+
+    def _mend_expiry(self, connection: Connection, row: Row[Any], when: _Time) -> None:
+        # The clock was set back since the holder renewed: it waits one more ttl, not for the old future.
+        if row.expires_at > when.now + row.ttl:
+            connection.execute(
+                leases.update().where(leases.c.stack == row.stack).values(expires_at=when.now + row.ttl)
+            )
+
+
+def _held(holder: str, ttl: float, when: _Time) -> dict[str, Any]:
+    process = this_process()
+    return {
+        "holder": holder,
+        "ttl": ttl,
+        "expires_at": when.now + ttl,
+        "steady_expiry": when.steady + ttl,
+        "machine": process.machine,
+        "pid": process.pid,
+        "pid_started": process.started,
+    }
+
+
+def _is_lease(lease: Lease) -> tuple[Any, ...]:
+    return leases.c.stack == lease.stack, leases.c.epoch == lease.epoch, leases.c.holder == lease.holder
+
+
+def _lost(lease: Lease) -> LeaseLost:
+    return LeaseLost(
+        f"another process took over the stack {lease.stack!r}: this one writes nothing more for it",
+        hint="It was stopped, or could not reach the store, for longer than its lease lasts.",
+    )

@@ -1,0 +1,1 @@
+"""Alembic's environment and one file a revision under versions/. Run by `state.migrate` alone."""

@@ -1,0 +1,60 @@
+"""Opens a store by its URL. Called by app; SQLAlchemy is imported only here below, when a store is opened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trueup.errors import StoreError
+from trueup.state.store import Store
+
+if TYPE_CHECKING:
+    from trueup.state.database import Database
+    from trueup.state.process import Clock
+
+_FORMS = "Use a path, sqlite:////absolute/path.db or postgresql://user@host/database."
+
+
+def open_store(url: str, clock: Clock | None = None) -> Store:
+    """The store at a path, a `sqlite:///` URL or a `postgresql://` URL, created or migrated if need be."""
+    from trueup.state.migrate import ensure_schema
+    from trueup.state.process import Clock
+    from trueup.state.sql import SqlStore
+
+    database = _open_database(url)
+    try:
+        with database.errors():
+            installation = ensure_schema(database)
+    except BaseException:
+        database.engine.dispose()
+        raise
+    return SqlStore(database, installation, clock or Clock())
+
+
+def _open_database(url: str) -> Database:
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    from trueup.state.database import open_postgresql, open_sqlite
+
+    if "\0" in url or not url.strip():
+        raise StoreError("the store has no name", hint=_FORMS)
+    scheme, separator, _rest = url.partition("://")
+    if not separator:
+        return open_sqlite(_absolute(url))
+    if scheme == "sqlite":
+        location = url.removeprefix("sqlite://")
+        if not location.startswith("/") or location == "/" or "?" in location:
+            raise StoreError("the URL of the store names no file", hint=_FORMS)
+        # sqlite:////a/b is absolute, sqlite:///a/b relative, as everywhere with SQLAlchemy.
+        return open_sqlite(_absolute(location[1:]))
+    if scheme in ("postgresql", "postgres", "postgresql+psycopg"):
+        try:
+            return open_postgresql(make_url(url).set(drivername="postgresql"))
+        except (ArgumentError, ValueError) as error:
+            raise StoreError("the URL of the store is not valid", hint=_FORMS) from error
+    raise StoreError(f"no store for {scheme}://", hint=_FORMS)
+
+
+def _absolute(path: str) -> Path:
+    return Path(path).expanduser().absolute()

@@ -1,0 +1,125 @@
+"""The rows of the store as the contract's data classes, and back. Used by sql."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sqlalchemy import Row
+
+from trueup.model.address import Address
+from trueup.model.outcome import Result, RunStatus
+from trueup.model.values import to_record
+from trueup.state.store import OpenIntent, Record, RunRecord, Step
+
+Values = dict[str, Any]
+
+
+def encode(value: object) -> str:
+    """The value as JSON. A sensitive value that got here in spite of all is stored as its hash."""
+    return json.dumps(value, separators=(",", ":"), default=_encode_leaf)
+
+
+def _encode_leaf(value: object) -> object:
+    if isinstance(value, Mapping):
+        return dict(value)
+    return to_record(value)
+
+
+def encode_text(value: str) -> str:
+    """Text that every database takes: no NUL, no half of a surrogate pair."""
+    return value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
+
+
+def encode_record(record: Record) -> Values:
+    address = record.address
+    return {
+        "stack": address.stack,
+        "address": address.text,
+        "api_version": record.api_version,
+        "target": encode(record.target),
+        "fingerprint": record.fingerprint,
+        "external_id": record.external_id,
+        "body": encode(record.body),
+        "created": record.created,
+        "protect": record.protect,
+        "on_delete": record.on_delete,
+        "depends_on": encode([dependency.text for dependency in record.depends_on]),
+        "commit_id": record.commit,
+        "applied_at": record.applied_at,
+    }
+
+
+def record_reader() -> Callable[[Row[Any]], Record]:
+    """Reads the rows of one inventory; what rows have in common (targets, addresses) is parsed once."""
+    addresses: dict[str, Address] = {}
+    targets: dict[str, Any] = {}
+
+    def address_of(text: str) -> Address:
+        address = addresses.get(text)
+        if address is None:
+            address = addresses[text] = Address.parse(text)
+        return address
+
+    def read(row: Row[Any]) -> Record:
+        target = targets.get(row.target)
+        if target is None:
+            target = targets[row.target] = json.loads(row.target)
+        return Record(
+            address=address_of(row.address),
+            api_version=row.api_version,
+            target=target,
+            fingerprint=row.fingerprint,
+            external_id=row.external_id,
+            body=json.loads(row.body),
+            created=row.created,
+            protect=row.protect,
+            on_delete=row.on_delete,
+            depends_on=tuple(map(address_of, json.loads(row.depends_on))) if row.depends_on != "[]" else (),
+            commit=row.commit_id,
+            applied_at=row.applied_at,
+        )
+
+    return read
+
+
+def encode_step(run: int, step: Step) -> Values:
+    return {
+        "run": run,
+        "address": step.address.text,
+        "result": step.result.value,
+        "message": encode_text(step.message),
+        "seconds": step.seconds,
+        "fields": encode(list(step.fields)),
+    }
+
+
+def read_step(row: Row[Any]) -> Step:
+    return Step(
+        Address.parse(row.address),
+        Result(row.result),
+        row.message,
+        row.seconds,
+        tuple(json.loads(row.fields)),
+    )
+
+
+def read_intent(row: Row[Any]) -> OpenIntent:
+    return OpenIntent(
+        row.token, Address.parse(row.address), row.action, row.fingerprint, row.run, row.external_id
+    )
+
+
+def read_run(row: Row[Any]) -> RunRecord:
+    return RunRecord(
+        id=row.id,
+        stack=row.stack,
+        url=row.url,
+        commit=row.commit_id,
+        digest=row.digest,
+        status=RunStatus(row.status) if row.status else None,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        counts=json.loads(row.counts),
+    )

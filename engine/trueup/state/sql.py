@@ -1,0 +1,279 @@
+"""The store in an SQL database: one implementation of store.Store for SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, bindparam, select, union
+from sqlalchemy.exc import IntegrityError
+
+from trueup.model.address import Address
+from trueup.model.outcome import Result, RunStatus
+from trueup.state import rows
+from trueup.state.commits import CommitQueue
+from trueup.state.database import Database
+from trueup.state.failures import corrupt_row
+from trueup.state.leases import LeaseTable
+from trueup.state.process import Clock
+from trueup.state.schema import intents, inventory, runs, steps
+from trueup.state.store import Lease, OpenIntent, Record, RunRecord, Step
+
+T = TypeVar("T")
+
+KEPT_RUNS = 1000
+# Unchanged nodes fill the history without telling much: only the latest runs keep them.
+RUNS_WITH_UNCHANGED = 10
+_GONE = frozenset({Result.DELETED, Result.FORGOTTEN})
+
+_delete_record = inventory.delete().where(
+    inventory.c.stack == bindparam("of_stack"), inventory.c.address == bindparam("of_address")
+)
+
+
+class SqlStore:
+    """See store.Store for what each method promises."""
+
+    def __init__(self, database: Database, installation: str, clock: Clock) -> None:
+        self._database = database
+        self._installation = installation
+        self._leases = LeaseTable(clock, has_server=database.file is None)
+        self._queue = CommitQueue(database.engine) if database.file is not None else None
+
+    @property
+    def installation(self) -> str:
+        return self._installation
+
+    def inventory(self, stack: str) -> Mapping[Address, Record]:
+        def read(connection: Connection) -> Mapping[Address, Record]:
+            read_record = rows.record_reader()
+            query = select(inventory).where(inventory.c.stack == stack)
+            return {record.address: record for record in map(read_record, connection.execute(query))}
+
+        return self._read(f"the inventory of {stack!r}", read)
+
+    def stacks(self) -> Sequence[str]:
+        query = union(select(inventory.c.stack), select(runs.c.stack)).order_by("stack")
+        return self._read("the stacks", lambda connection: list(connection.execute(query).scalars()))
+
+    def acquire_lease(self, stack: str, holder: str, ttl: float) -> Lease | None:
+        def acquire(connection: Connection) -> Lease | None:
+            return self._leases.acquire(connection, stack, holder, ttl)
+
+        if not holder:
+            raise ValueError("a lease needs a holder")
+        try:
+            return self._write(acquire)
+        except IntegrityError:
+            # Two processes made the stack's first lease at once; now there is one to compete for.
+            return self._write(acquire)
+
+    def lease(self, stack: str) -> Lease | None:
+        return self._read("the lease", lambda connection: self._leases.find(connection, stack))
+
+    def renew_lease(self, lease: Lease, ttl: float) -> Lease:
+        return self._write(lambda connection: self._leases.renew(connection, lease, ttl))
+
+    def release_lease(self, lease: Lease) -> None:
+        self._write(lambda connection: self._leases.release(connection, lease))
+
+    def begin_run(self, lease: Lease, *, url: str, commit: str, digest: str) -> int:
+        def begin(connection: Connection) -> int:
+            values = {
+                "stack": lease.stack,
+                "url": rows.encode_text(url),
+                "commit_id": commit,
+                "digest": digest,
+                "status": "",
+                "started_at": self._leases.now(connection),
+                "finished_at": 0.0,
+                "counts": "{}",
+            }
+            run = connection.execute(runs.insert().returning(runs.c.id), values).scalar_one()
+            _prune_history(connection, lease.stack)
+            return int(run)
+
+        return self._write_fenced(lease, begin)
+
+    def write_intent(
+        self,
+        lease: Lease,
+        run: int,
+        address: Address,
+        action: str,
+        *,
+        fingerprint: str,
+        external_id: str = "",
+    ) -> str:
+        _require_stack(lease, [address])
+        new_token = uuid.uuid4().hex
+        place = {
+            "stack": address.stack,
+            "address": address.text,
+            "action": action,
+            "fingerprint": fingerprint,
+        }
+
+        def write(connection: Connection) -> str:
+            is_same = [intents.c[name] == value for name, value in place.items()]
+            open_intent = connection.execute(select(intents.c.token).where(*is_same)).first()
+            if open_intent is not None:
+                connection.execute(intents.update().where(*is_same).values(run=run))
+                return str(open_intent.token)
+            written_at = self._leases.now(connection)
+            connection.execute(
+                intents.insert(),
+                {
+                    **place,
+                    "token": new_token,
+                    "run": run,
+                    "external_id": external_id,
+                    "written_at": written_at,
+                },
+            )
+            return new_token
+
+        return self._write_fenced(lease, write)
+
+    def open_intents(self, stack: str) -> Sequence[OpenIntent]:
+        query = (
+            select(intents).where(intents.c.stack == stack).order_by(intents.c.written_at, intents.c.token)
+        )
+        return self._read(
+            "the intents", lambda connection: [rows.read_intent(row) for row in connection.execute(query)]
+        )
+
+    def close_intent(self, lease: Lease, token: str) -> None:
+        self._write_fenced(lease, lambda connection: _close_intent(connection, lease, token))
+
+    def record_outcome(
+        self, lease: Lease, run: int, step: Step, *, token: str = "", record: Record | None = None
+    ) -> None:
+        _require_stack(lease, [step.address, *([record.address] if record else [])])
+        values = rows.encode_step(run, step)
+        records = [rows.encode_record(record)] if record else []
+
+        def write(connection: Connection) -> None:
+            connection.execute(steps.insert(), values)
+            _write_records(connection, records)
+            if step.result in _GONE:
+                _delete_records(connection, [values], lease.stack)
+            if token and step.result is not Result.FAILED:
+                _close_intent(connection, lease, token)
+
+        self._write_fenced(lease, write)
+
+    def record_steps(self, lease: Lease, run: int, steps_: Sequence[Step], records: Sequence[Record]) -> None:
+        _require_stack(lease, (step.address for step in steps_))
+        _require_stack(lease, (record.address for record in records))
+        values = [rows.encode_step(run, step) for step in steps_]
+        gone = [value for value, step in zip(values, steps_, strict=True) if step.result in _GONE]
+        record_values = [rows.encode_record(record) for record in records]
+
+        def write(connection: Connection) -> None:
+            if values:
+                connection.execute(steps.insert(), values)
+            _write_records(connection, record_values)
+            _delete_records(connection, gone, lease.stack)
+
+        self._write_fenced(lease, write)
+
+    def finish_run(self, lease: Lease, run: int, status: RunStatus, counts: Mapping[str, int]) -> None:
+        def finish(connection: Connection) -> None:
+            connection.execute(
+                runs.update()
+                .where(runs.c.id == run, runs.c.stack == lease.stack)
+                .values(
+                    status=status.value,
+                    finished_at=self._leases.now(connection),
+                    counts=rows.encode(dict(counts)),
+                )
+            )
+
+        self._write_fenced(lease, finish)
+
+    def runs(self, stack: str, limit: int = 20) -> Sequence[RunRecord]:
+        query = select(runs).where(runs.c.stack == stack).order_by(runs.c.id.desc()).limit(limit)
+        return self._read(
+            "the runs", lambda connection: [rows.read_run(row) for row in connection.execute(query)]
+        )
+
+    def steps(self, run: int) -> Sequence[Step]:
+        query = select(steps).where(steps.c.run == run).order_by(steps.c.id)
+        return self._read(
+            f"run {run}", lambda connection: [rows.read_step(row) for row in connection.execute(query)]
+        )
+
+    def close(self) -> None:
+        with self._database.errors():
+            self._database.engine.dispose()
+
+    def _read(self, what: str, work: Callable[[Connection], T]) -> T:
+        database = self._database
+        with database.errors():
+            try:
+                with database.reading() as connection:
+                    return work(connection)
+            except (ValueError, KeyError, TypeError) as error:
+                raise corrupt_row(database.name, database.file, what) from error
+
+    def _write(self, work: Callable[[Connection], T]) -> T:
+        with self._database.errors():
+            if self._queue is not None:
+                return self._queue.run(work)
+            with self._database.writing() as connection:
+                return work(connection)
+
+    def _write_fenced(self, lease: Lease, work: Callable[[Connection], T]) -> T:
+        def write(connection: Connection) -> T:
+            self._leases.check(connection, lease)
+            return work(connection)
+
+        return self._write(write)
+
+
+def _require_stack(lease: Lease, addresses: Iterable[Address]) -> None:
+    # Fencing is by stack: a write for another stack would go past it.
+    for address in addresses:
+        if address.stack != lease.stack:
+            raise ValueError(f"{address} is not of the leased stack {lease.stack!r}")
+
+
+def _close_intent(connection: Connection, lease: Lease, token: str) -> None:
+    connection.execute(intents.delete().where(intents.c.token == token, intents.c.stack == lease.stack))
+
+
+def _write_records(connection: Connection, records: Sequence[Mapping[str, Any]]) -> None:
+    # Deleting and inserting works in every dialect, and the lease makes this the only writer of the rows.
+    if records:
+        _delete_records(connection, records, records[0]["stack"])
+        connection.execute(inventory.insert(), list(records))
+
+
+def _delete_records(connection: Connection, values: Sequence[Mapping[str, Any]], stack: str) -> None:
+    if values:
+        connection.execute(
+            _delete_record, [{"of_stack": stack, "of_address": value["address"]} for value in values]
+        )
+
+
+def _prune_history(connection: Connection, stack: str) -> None:
+    def oldest_of(kept: int) -> int:
+        # Runs are numbered in order, across stacks: the id of the stack's `kept`th latest run.
+        query = (
+            select(runs.c.id)
+            .where(runs.c.stack == stack)
+            .order_by(runs.c.id.desc())
+            .offset(kept - 1)
+            .limit(1)
+        )
+        return int(connection.execute(query).scalar() or 0)
+
+    if first := oldest_of(KEPT_RUNS):
+        connection.execute(runs.delete().where(runs.c.stack == stack, runs.c.id < first))
+    if first := oldest_of(RUNS_WITH_UNCHANGED):
+        older = select(runs.c.id).where(runs.c.stack == stack, runs.c.id < first)
+        connection.execute(
+            steps.delete().where(steps.c.run.in_(older), steps.c.result == Result.UNCHANGED.value)
+        )
