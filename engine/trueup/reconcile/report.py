@@ -58,7 +58,7 @@ class Silent:
 
 @dataclass(frozen=True)
 class RunReport:
-    """The end of a run. `run` is its id in the history, 0 where nothing was begun (held, refused by the user).
+    """The end of a run. `run` is its id in the history, 0 where nothing was begun (held, refused).
 
     `left` are the nodes that an interruption left undone.
     """

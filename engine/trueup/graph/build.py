@@ -1,0 +1,138 @@
+"""Builds the graph of a stack from references, dependsOn and what kinds imply. Called by app.
+
+Raises ManifestError for cycles, with the path. Dangling references never get here: manifests refuses them.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+
+import networkx as nx
+
+from trueup.errors import ManifestError, Problem
+from trueup.model.address import Address
+from trueup.model.resource import Node, Reference
+from trueup.model.values import Value
+from trueup.sdk.contracts import Catalog, Kind
+
+
+class EdgeReason(StrEnum):
+    """Why one node waits for another."""
+
+    REF = "ref"
+    DEPENDS_ON = "dependsOn"
+    IMPLIED = "implied"
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The nodes of a stack and who waits for whom. Immutable once built; addresses are in file order."""
+
+    nodes: Mapping[Address, Node]
+    edges: Mapping[tuple[Address, Address], EdgeReason]
+    _digraph: nx.DiGraph[Address]
+
+    def dependencies(self, address: Address) -> tuple[Address, ...]:
+        """What has to be done before the node, directly."""
+        return tuple(self._digraph.pred[address])
+
+    def dependents(self, address: Address) -> tuple[Address, ...]:
+        """What waits for the node, directly."""
+        return tuple(self._digraph.succ[address])
+
+    @cached_property
+    def order(self) -> tuple[Address, ...]:
+        """Dependencies first; among equals as in the files. The same for equal graphs."""
+        position = {address: index for index, address in enumerate(self.nodes)}
+        return tuple(nx.lexicographical_topological_sort(self._digraph, key=position.__getitem__))
+
+    def select(self, addresses: Iterable[Address]) -> Graph:
+        """The part of the graph with those nodes and all that they depend on, in any number of steps."""
+        chosen: set[Address] = set()
+        waiting = list(addresses)
+        while waiting:
+            address = waiting.pop()
+            if address not in chosen:
+                chosen.add(address)
+                waiting.extend(self._digraph.pred[address])
+        return Graph(
+            {address: node for address, node in self.nodes.items() if address in chosen},
+            {edge: reason for edge, reason in self.edges.items() if edge[0] in chosen and edge[1] in chosen},
+            self._digraph.subgraph(chosen).copy(),
+        )
+
+
+def build_graph(nodes: Sequence[Node], catalog: Catalog) -> Graph:
+    """The graph of the nodes. An edge leads from what comes first to what waits for it."""
+    by_address = {node.address: node for node in nodes}
+    edges: dict[tuple[Address, Address], EdgeReason] = {}
+    for node in nodes:
+        for reference in references_in(node.body):
+            edges.setdefault((reference.address, node.address), EdgeReason.REF)
+        for dependency in node.depends_on:
+            edges.setdefault((dependency, node.address), EdgeReason.DEPENDS_ON)
+    for edge in _implied_edges(nodes, catalog):
+        edges.setdefault(edge, EdgeReason.IMPLIED)
+    digraph: nx.DiGraph[Address] = nx.DiGraph()
+    digraph.add_nodes_from(by_address)
+    digraph.add_edges_from(edges)
+    graph = Graph(by_address, edges, digraph)
+    if not nx.is_directed_acyclic_graph(digraph):
+        raise ManifestError(_cycle_problems(graph))
+    return graph
+
+
+def references_in(value: Value) -> Iterator[Reference]:
+    """Every reference of the expressions inside a body."""
+    if isinstance(value, Mapping):
+        for item in value.values():
+            yield from references_in(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from references_in(item)
+    elif hasattr(value, "references"):
+        yield from value.references
+
+
+def _implied_edges(nodes: Sequence[Node], catalog: Catalog) -> Iterator[tuple[Address, Address]]:
+    kinds: dict[tuple[str, str, str], Kind] = {}
+    providers_of: dict[tuple[str, str], list[Address]] = {}
+    needed: list[tuple[Node, str]] = []
+    for node in nodes:
+        key = (node.target.provider, node.api_version, node.kind)
+        kind = kinds.get(key)
+        if kind is None:
+            kind = kinds[key] = catalog.kind_of(node)
+        for token in kind.provides(node):
+            providers_of.setdefault((node.target.name, token), []).append(node.address)
+        needed.extend((node, token) for token in kind.needs(node))
+    for node, token in needed:
+        for provider in providers_of.get((node.target.name, token), ()):
+            if provider != node.address:
+                yield provider, node.address
+
+
+def _cycle_problems(graph: Graph) -> Iterator[Problem]:
+    """One problem for each knot of nodes that wait for each other, with one way around it."""
+    for knot in nx.strongly_connected_components(graph._digraph):
+        is_loop = len(knot) == 1 and graph._digraph.has_edge(*(tuple(knot) * 2))
+        if len(knot) < 2 and not is_loop:
+            continue
+        first = min(knot)
+        cycle = [edge[0] for edge in nx.find_cycle(graph._digraph.subgraph(knot), source=first)]
+        start = cycle.index(min(cycle))
+        path = [*cycle[start:], *cycle[:start], cycle[start]]
+        # An edge leads to what waits; read backwards it says what a person means by "depends on".
+        path.reverse()
+        steps = [path[0].reference]
+        for waiting, awaited in itertools.pairwise(path):
+            steps.append(f"{awaited.reference} ({graph.edges[(awaited, waiting)]})")
+        yield Problem(
+            "these resources wait for each other: " + " -> ".join(steps),
+            graph.nodes[path[0]].place,
+            "remove one of these dependencies",
+        )

@@ -1,0 +1,17 @@
+"""Where the engine calls a plugin's code: what becomes of an exception that breaks the contract."""
+
+from __future__ import annotations
+
+from trueup.errors import ProviderError
+
+
+def broken_plugin(provider: str, call: str, error: Exception) -> ProviderError:
+    """What a provider's own bug becomes. The exception's text is not repeated: it may hold a secret."""
+    trace, where = error.__traceback__, ""
+    while trace is not None:
+        where = f" at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return ProviderError(
+        f"a bug in provider {provider!r}: {call} raised {type(error).__name__}{where}",
+        hint="please report it to the provider's authors",
+    )

@@ -1,0 +1,216 @@
+"""One pass of the loop over one stack, from top to bottom. Called by app.
+
+observe -> diff -> plan -> guard -> walk(act -> verify) -> record
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from trueup.errors import StalePlan, StoreError, UsageError
+from trueup.graph.build import Graph
+from trueup.model.address import Address
+from trueup.model.change import Action
+from trueup.model.observation import Failed
+from trueup.model.outcome import Outcome, RunStatus
+from trueup.model.plan import Plan
+from trueup.model.resource import Node, Revision, Stack
+from trueup.reconcile.act import Workshop
+from trueup.reconcile.observe import Connections, observe_nodes
+from trueup.reconcile.plan import make_plan
+from trueup.reconcile.record import LEASE_TTL, LeaseKeeper, Recorder
+from trueup.reconcile.report import Listener, RunReport, Selection
+from trueup.reconcile.situation import Knowledge, Situation, undeclared_node
+from trueup.reconcile.walk import UNDONE, Walk
+from trueup.sdk.contracts import Catalog
+from trueup.state.store import Lease, Record, Store
+
+
+@dataclass(frozen=True)
+class Request:
+    """What one run is asked to do, and with whom it talks meanwhile.
+
+    `confirm` is asked with the plan once nothing holds it. `approved` is the digest that lifts its holds;
+    with `expected`, a plan of any other digest is refused.
+    """
+
+    stack: Stack
+    revision: Revision
+    graph: Graph
+    selection: Selection
+    listener: Listener
+    stop: threading.Event
+    confirm: Callable[[Plan], bool] = lambda _plan: True
+    approved: str = ""
+    expected: str = ""
+    is_destroy: bool = False
+
+
+def run_cycle(request: Request, store: Store, catalog: Catalog, parallelism: int) -> RunReport:
+    """Makes the live systems as the graph says, as far as the guards let it.
+
+    Raises StoreError, PluginError, and StalePlan where another digest was expected.
+    """
+    started = time.monotonic()
+    with (
+        hold_lease(store, request.stack.name, request.stop) as lease,
+        ThreadPoolExecutor(parallelism, "step") as pool,
+    ):
+        situation = describe(request, store, catalog)
+        connections = Connections(catalog, situation.owner_key)
+        try:
+            knowledge = observe(situation, connections, pool)
+            plan = make_plan(situation, knowledge)
+            request.listener.planned(plan)
+            if request.expected and plan.digest != request.expected:
+                raise StalePlan(
+                    "the saved plan is stale: what it rests on has changed since it was made",
+                    hint="make a new plan and look at it",
+                )
+            if _is_held(plan, request):
+                return RunReport(plan, RunStatus.HELD, seconds=time.monotonic() - started)
+            recorder = Recorder(store, lease, situation, plan)
+            recorder.settle_intents(lambda address: _is_settled(address, knowledge))
+            recorder.expect_creates(
+                [knowledge.nodes[c.address] for c in plan.changes if c.action is Action.CREATE]
+            )
+            shop = Workshop(situation, knowledge, connections, recorder)
+            outcomes, left = Walk(shop, plan, pool, parallelism, request.listener, request.stop).run()
+            status = _sum_up(outcomes, left)
+            recorder.finish(status, outcomes)
+            return RunReport(plan, status, outcomes, time.monotonic() - started, recorder.run, left)
+        finally:
+            connections.close()
+
+
+def plan_cycle(
+    request: Request, store: Store, catalog: Catalog, parallelism: int
+) -> tuple[Plan, Situation, Knowledge]:
+    """The first half of the loop alone: what a run would do now. Writes nothing, takes no lease."""
+    situation = describe(request, store, catalog)
+    connections = Connections(catalog, situation.owner_key)
+    try:
+        with ThreadPoolExecutor(parallelism, "observe") as pool:
+            knowledge = observe(situation, connections, pool)
+    finally:
+        connections.close()
+    return make_plan(situation, knowledge), situation, knowledge
+
+
+def describe(request: Request, store: Store, catalog: Catalog) -> Situation:
+    """What the run is about: the selected part of the graph, and what the inventory has beyond it."""
+    records = store.inventory(request.stack.name)
+    graph = request.graph if not request.is_destroy else request.graph.select(())
+    chosen = graph.select(_selected(graph, request.selection)) if request.selection else graph
+    going = {
+        address
+        for address in records
+        if address not in graph.nodes and _is_selected(address, request.selection)
+    }
+    if request.is_destroy:
+        going = _with_users(going, records)
+    undeclared = {address: undeclared_node(records[address], request.stack) for address in going}
+    if request.selection and not chosen.nodes and not undeclared:
+        raise UsageError(
+            "nothing in the stack is selected by "
+            + ", ".join([*request.selection.targets, *request.selection.only]),
+            hint="`trueup graph` shows the addresses",
+        )
+    return Situation(
+        request.stack,
+        request.revision,
+        chosen,
+        undeclared,
+        records,
+        store.installation,
+        catalog,
+        request.is_destroy,
+    )
+
+
+def observe(situation: Situation, connections: Connections, pool: Executor) -> Knowledge:
+    """Everything that lives, of the graph and of the inventory."""
+    nodes = [
+        _with_recorded_id(node, situation.records)
+        for node in (*situation.graph.nodes.values(), *situation.undeclared.values())
+    ]
+    observations = observe_nodes(nodes, connections, situation.catalog, pool)
+    return Knowledge(observations, connections.fingerprints())
+
+
+@contextmanager
+def hold_lease(store: Store, stack: str, stop: threading.Event) -> Iterator[Lease]:
+    """The right to write for the stack, renewed while the block runs. Losing it sets `stop`."""
+    holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+    lease = store.acquire_lease(stack, holder, LEASE_TTL)
+    if lease is None:
+        other = store.lease(stack)
+        raise StoreError(
+            f"stack {stack!r} is being reconciled by {other.holder if other else 'another process'}",
+            hint="wait until that run has ended; a run that died gives the stack free by itself",
+        )
+    with LeaseKeeper(store, lease, stop):
+        yield lease
+
+
+def _is_held(plan: Plan, request: Request) -> bool:
+    if plan.holds and request.approved != plan.digest:
+        return True
+    return plan.has_changes and not request.confirm(plan)
+
+
+def _is_settled(address: Address, knowledge: Knowledge) -> bool:
+    """Whether an interrupted step's node was seen: the plan then says what is left to do."""
+    observation = knowledge.observations.get(address)
+    return observation is not None and not isinstance(observation, Failed)
+
+
+def _sum_up(outcomes: tuple[Outcome, ...], left: tuple[Address, ...]) -> RunStatus:
+    if left:
+        return RunStatus.INTERRUPTED
+    if any(outcome.result in UNDONE for outcome in outcomes):
+        return RunStatus.FAILED
+    return RunStatus.CONVERGED
+
+
+def _with_recorded_id(node: Node, records: Mapping[Address, Record]) -> Node:
+    record = records.get(node.address)
+    if record is None or not record.external_id or node.external_id:
+        return node
+    return Node(**{**node.__dict__, "external_id": record.external_id})
+
+
+def _with_users(addresses: set[Address], records: Mapping[Address, Record]) -> set[Address]:
+    """The addresses and all that depends on them by their records: nothing is left without its dependency."""
+    grown = set(addresses)
+    while True:
+        users = {user for user, record in records.items() if not grown.isdisjoint(record.depends_on)}
+        if users <= grown:
+            return grown
+        grown |= users
+
+
+def _selected(graph: Graph, selection: Selection) -> list[Address]:
+    return [address for address in graph.nodes if _is_selected(address, selection)]
+
+
+def _is_selected(address: Address, selection: Selection) -> bool:
+    if selection.targets and address.target not in selection.targets:
+        return False
+    if not selection.only:
+        return True
+    forms = {
+        address.text,
+        address.reference,
+        f"{address.stack}/{address.reference}",
+        f"{address.reference}@{address.target}",
+    }
+    return not forms.isdisjoint(selection.only)

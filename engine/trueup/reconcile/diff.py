@@ -1,0 +1,142 @@
+"""Judges one node: desired, observed and recorded give a change. Pure: no I/O, no clock.
+
+Called by plan for all nodes and by act for the node at hand. The kind compares the fields; this module
+decides whose the object is and what may be done to it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from trueup.model.address import Owner
+from trueup.model.change import Action, Change
+from trueup.model.observation import Absent, Failed, Observation, Observed
+from trueup.model.resource import Drift, Node, Replace
+from trueup.model.values import Document, to_record
+from trueup.sdk.contracts import Kind
+from trueup.state.store import Record
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What judging a node needs besides the node: its kind, who we are, and what is recorded.
+
+    `declared` is the node's body as Git says it, before live values took the place of ignored fields.
+    """
+
+    kind: Kind
+    owner: Owner
+    drift: Drift
+    declared: Document
+    record: Record | None = None
+
+    @property
+    def seen(self) -> Record | None:
+        """The record of an object that was really there; a row written before a create is none."""
+        return self.record if self.record and self.record.external_id else None
+
+
+def diff_node(node: Node, observation: Observation, standing: Standing) -> Change:
+    """What a node of the graph needs. `node.body` is resolved, sealed, and keeps ignored fields."""
+    if isinstance(observation, Failed):
+        return refuse(node, observation.error.message, observation.error.hint)
+    recorded = standing.seen.body if standing.seen else None
+    change = standing.kind.diff(node, observation, recorded)
+    if isinstance(observation, Absent):
+        reason = "it was there, and is gone" if standing.seen else "it does not exist yet"
+        return replace(change, reasons=(reason,), is_drift=standing.seen is not None)
+    change = replace(change, observed=observation)
+    ownership = _judge_ownership(node, observation, standing)
+    if ownership.problem:
+        return replace(ownership, fields=change.fields, observed=observation)
+    if change.action is Action.NONE:
+        return replace(change, action=ownership.action, reasons=ownership.reasons)
+    return _judge_fields(node, change, standing, ownership.reasons)
+
+
+def refuse(node: Node, problem: str, hint: str = "") -> Change:
+    """The change of a node to which nothing is done, and why."""
+    return Change(node.address, Action.UNKNOWN, problem=problem, hint=hint)
+
+
+def _judge_ownership(node: Node, observed: Observed, standing: Standing) -> Change:
+    """ADOPT where the object is to be taken over, NONE where it is ours, a problem where it is another's."""
+    address, owner, seen = node.address, observed.owner, standing.seen
+    if owner == standing.owner:
+        if seen is None:
+            return Change(address, Action.ADOPT, reasons=("it carries our marker",))
+        return Change(address, Action.NONE)
+    if owner is not None and not node.lifecycle.adopt:
+        who = f"{owner.address} of {owner.key}"
+        return refuse(
+            node,
+            f"the object belongs to {who}",
+            "remove it there first, or set lifecycle.adopt: true here to take it over",
+        )
+    if seen is not None and seen.external_id == observed.external_id:
+        if standing.kind.traits.shared:
+            return Change(address, Action.NONE)
+        return Change(address, Action.ADOPT, reasons=("its ownership marker is gone",))
+    if standing.kind.traits.shared or node.lifecycle.adopt:
+        return Change(address, Action.ADOPT, reasons=("it was there before",))
+    return refuse(
+        node,
+        "an object that trueup does not manage is in the way",
+        "set lifecycle.adopt: true to take it over, or remove or rename one of them",
+    )
+
+
+def _judge_fields(node: Node, change: Change, standing: Standing, reasons: tuple[str, ...]) -> Change:
+    seen = standing.seen
+    is_drift = seen is not None and seen.body == to_record(standing.declared)
+    if is_drift and (node.lifecycle.drift or standing.drift) is Drift.REPORT:
+        return replace(change, action=Action.NONE, is_drift=True, reasons=("drift is only reported",))
+    reasons = (*reasons, "it was changed outside of Git" if is_drift else "the manifest changed")
+    if change.action is Action.REPLACE:
+        fixed = ", ".join(field.path for field in change.fields if field.immutable)
+        if node.lifecycle.protect or node.lifecycle.replace is Replace.DENY:
+            key = "protect: true" if node.lifecycle.protect else "replace: deny"
+            refused = refuse(node, f"a change of {fixed} needs a replacement, which lifecycle.{key} forbids")
+            return replace(refused, fields=change.fields, observed=change.observed)
+        reasons = (*reasons, f"{fixed} cannot be changed in place")
+    return replace(change, reasons=reasons, is_drift=is_drift)
+
+
+def diff_undeclared(node: Node, observation: Observation, standing: Standing) -> Change:
+    """What happens to an object of the inventory whose resource is no longer in Git.
+
+    `node` is made from the record. Deleted only if it is the very object that was recorded and carries our
+    marker for that very address.
+    """
+    record = standing.record
+    if record is None:
+        raise ValueError(f"{node.address} is in no inventory, so nothing is known of it")
+    if isinstance(observation, Failed):
+        return refuse(node, observation.error.message, observation.error.hint)
+    if isinstance(observation, Absent):
+        return Change(node.address, Action.FORGET, reasons=("it is gone already",))
+    if record.protect:
+        return Change(
+            node.address,
+            Action.NONE,
+            observed=observation,
+            reasons=("it is no longer in Git, but protected",),
+        )
+    if observation.owner != standing.owner:
+        whose = (
+            f"belongs to {observation.owner.address}" if observation.owner else "carries no marker of ours"
+        )
+        return Change(node.address, Action.FORGET, observed=observation, reasons=(f"the object {whose}",))
+    if record.external_id and record.external_id != observation.external_id:
+        return refuse(
+            node,
+            "the object was replaced by another one since it was recorded, so it is not deleted",
+            "declare it again, or delete it by hand",
+        )
+    if record.on_delete == "orphan":
+        reasons = ("it is no longer in Git", "lifecycle.onDelete is orphan")
+        return Change(node.address, Action.FORGET, observed=observation, reasons=reasons)
+    if standing.kind.traits.shared and not record.created:
+        reasons = ("it is no longer in Git", "it was there before trueup")
+        return Change(node.address, Action.FORGET, observed=observation, reasons=reasons)
+    return Change(node.address, Action.DELETE, observed=observation, reasons=("it is no longer in Git",))

@@ -1,0 +1,147 @@
+"""Asks the live systems what there is: one connection a target, one call a batch, all at once.
+
+Called by cycle for a whole stack and by act for one node. Whatever goes wrong here makes the nodes that it
+concerns Failed, never absent.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Executor, Future, wait
+from dataclasses import replace
+
+import stamina
+
+from trueup.errors import PluginError, ProviderError, Throttled, Transient
+from trueup.model.address import Address
+from trueup.model.observation import Absent, Failed, Observation, Observed
+from trueup.model.resource import Node, Target
+from trueup.reconcile.boundary import broken_plugin
+from trueup.sdk.contracts import Catalog, Provider, Session
+
+# A provider's calls end in bounded time by contract; this is for one that breaks it.
+BATCH_DEADLINE = 180.0
+
+
+class Connections:
+    """The sessions of one run: opened when first needed, one a target, closed together."""
+
+    def __init__(self, catalog: Catalog, owner_key: str) -> None:
+        self._catalog = catalog
+        self._owner_key = owner_key
+        self._sessions: dict[str, Session | ProviderError] = {}
+        self._locks: dict[str, threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    def session(self, target: Target) -> Session:
+        """The session of a target. A target that failed once in this run fails at once from then on."""
+        with self._lock:
+            lock = self._locks.setdefault(target.name, threading.Lock())
+        with lock:
+            if target.name not in self._sessions:
+                self._sessions[target.name] = self._connect(target)
+            session = self._sessions[target.name]
+        if isinstance(session, ProviderError):
+            raise session
+        return session
+
+    def fingerprints(self) -> Mapping[str, str]:
+        """The fingerprint of each target that a session is open to."""
+        return {
+            name: session.fingerprint
+            for name, session in self._sessions.items()
+            if isinstance(session, Session)
+        }
+
+    def close(self) -> None:
+        for session in self._sessions.values():
+            if isinstance(session, Session):
+                session.close()
+        self._sessions.clear()
+
+    def _connect(self, target: Target) -> Session | ProviderError:
+        provider = self._catalog.provider(target.provider)
+        try:
+            for attempt in stamina.retry_context(on=_is_worth_retrying, attempts=2, wait_initial=0.2):
+                with attempt:
+                    return provider.connect(target, self._owner_key)
+        except ProviderError as error:
+            return error
+        except PluginError:
+            raise
+        except ImportError as error:
+            raise PluginError(
+                f"provider {provider.name!r} needs the library {error.name!r}, which is not installed",
+                hint=f"pip install 'trueup[{provider.name}]'",
+            ) from error
+        except Exception as error:  # noqa: BLE001 - a hostile plugin must not take the others down
+            return broken_plugin(provider.name, "connect", error)
+        raise AssertionError("unreachable: the retry either returns or raises")
+
+
+def observe_nodes(
+    nodes: Sequence[Node], connections: Connections, catalog: Catalog, pool: Executor
+) -> dict[Address, Observation]:
+    """An observation for each of the nodes. Raises PluginError only."""
+    by_target: dict[str, list[Node]] = {}
+    for node in nodes:
+        by_target.setdefault(node.target.name, []).append(node)
+    observations: dict[Address, Observation] = {}
+    opening = {pool.submit(connections.session, group[0].target): group for group in by_target.values()}
+    reading: dict[Future[dict[Address, Observation]], Sequence[Node]] = {}
+    for future, group in opening.items():
+        try:
+            session = future.result()
+        except ProviderError as error:
+            observations.update((node.address, Failed(node.address, error)) for node in group)
+            continue
+        provider = catalog.provider(group[0].target.provider)
+        for batch in provider.batches(group):
+            reading[pool.submit(observe_batch, provider, session, batch)] = batch
+    done, late = wait(reading, timeout=BATCH_DEADLINE)
+    for answered in done:
+        observations.update(answered.result())
+    for unanswered in late:
+        silence = Transient(f"no answer within {BATCH_DEADLINE:.0f} s")
+        observations.update((node.address, Failed(node.address, silence)) for node in reading[unanswered])
+    return observations
+
+
+def observe_batch(provider: Provider, session: Session, nodes: Sequence[Node]) -> dict[Address, Observation]:
+    """An observation for each node of one batch; sensitive values are sealed."""
+    by_address = {node.address: node for node in nodes}
+    try:
+        for attempt in stamina.retry_context(on=_is_worth_retrying, attempts=2, wait_initial=0.2):
+            with attempt:
+                answers = _checked(provider.observe(session, nodes), by_address, provider)
+    except ProviderError as error:
+        return {node.address: Failed(node.address, error) for node in nodes}
+    except Exception as error:  # noqa: BLE001 - as above
+        failure = broken_plugin(provider.name, "observe", error)
+        return {node.address: Failed(node.address, failure) for node in nodes}
+    for node in nodes:
+        if node.address not in answers:
+            missing = ProviderError(f"provider {provider.name!r} gave no answer for this node")
+            answers[node.address] = Failed(node.address, missing)
+    return answers
+
+
+def _checked(
+    answers: Iterable[Observation], nodes: Mapping[Address, Node], provider: Provider
+) -> dict[Address, Observation]:
+    checked: dict[Address, Observation] = {}
+    for answer in answers:
+        node = nodes.get(answer.address)
+        if node is None or not isinstance(answer, Observed | Absent | Failed):
+            raise TypeError("an answer that was not asked for")
+        if isinstance(answer, Observed):
+            kind = provider.kind(node.api_version, node.kind)
+            if kind is not None:
+                answer = replace(answer, body=kind.seal(answer.body))
+        checked[answer.address] = answer
+    return checked
+
+
+def _is_worth_retrying(error: Exception) -> bool:
+    return isinstance(error, Transient) and not isinstance(error, Throttled)

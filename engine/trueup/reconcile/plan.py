@@ -1,0 +1,125 @@
+"""Makes the plan of a stack: a change for each node in dependency order. Pure.
+
+Called by cycle with everything that was observed; `judge` is called again by act for a single node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from trueup.errors import PluginError, TrueupError
+from trueup.model.address import Address
+from trueup.model.change import Action, Change
+from trueup.model.observation import Observed
+from trueup.model.plan import Plan
+from trueup.model.resource import Node
+from trueup.reconcile.boundary import broken_plugin
+from trueup.reconcile.diff import Standing, diff_node, diff_undeclared, refuse
+from trueup.reconcile.guard import find_holds
+from trueup.reconcile.resolve import keep_ignored, resolve_node
+from trueup.reconcile.situation import Knowledge, Situation
+
+
+def make_plan(situation: Situation, knowledge: Knowledge) -> Plan:
+    """The plan; fills `knowledge` with the resolved nodes."""
+    changes = [
+        judge(situation.graph.nodes[address], situation, knowledge) for address in situation.graph.order
+    ]
+    changes += [_judge_undeclared(node, situation, knowledge) for node in _dependents_first(situation)]
+    return Plan(
+        situation.stack.name,
+        situation.revision,
+        tuple(changes),
+        find_holds(changes, situation),
+        {address: situation.graph.dependencies(address) for address in situation.graph.nodes},
+    )
+
+
+def judge(node: Node, situation: Situation, knowledge: Knowledge) -> Change:
+    """The change of one declared node, with its expressions resolved by what is known now."""
+    address = node.address
+    observation = knowledge.observations[address]
+    record = situation.records.get(address)
+    moved = find_moved_target(node, situation, knowledge)
+    if moved:
+        knowledge.nodes[address] = node
+        return moved
+    try:
+        kind = situation.catalog.kind_of(node)
+        resolved = resolve_node(node, knowledge.look_up)
+        declared = kind.seal(resolved.body)
+        resolved = replace(resolved, body=declared)
+        if isinstance(observation, Observed):
+            resolved = keep_ignored(replace(resolved, external_id=observation.external_id), observation)
+        standing = Standing(kind, situation.owner(address), situation.stack.drift, declared, record)
+        change = diff_node(resolved, observation, standing)
+    except TrueupError as error:
+        knowledge.nodes[address] = node
+        knowledge.made_anew.add(address)
+        return refuse(node, "; ".join(str(problem) for problem in error.problems))
+    except Exception as error:  # noqa: BLE001 - a hostile plugin must not take the others down
+        knowledge.nodes[address] = node
+        knowledge.made_anew.add(address)
+        return refuse(node, broken_plugin(node.target.provider, "diff", error).message)
+    knowledge.nodes[address] = resolved
+    knowledge.declared[address] = declared
+    if change.action in (Action.CREATE, Action.REPLACE):
+        knowledge.made_anew.add(address)
+    return change
+
+
+def find_moved_target(node: Node, situation: Situation, knowledge: Knowledge) -> Change | None:
+    """A refusal where the target's config now leads to another place than the one that was recorded."""
+    now = knowledge.fingerprints.get(node.target.name)
+    record = situation.records.get(node.address)
+    if now is None or record is None or not record.fingerprint or record.fingerprint == now:
+        return None
+    return refuse(
+        node,
+        f"target {node.target.name!r} is another place than the one where this was applied"
+        f" (now {now}, recorded {record.fingerprint})",
+        "correct the target's config; for a new place, give it a new name",
+    )
+
+
+def _judge_undeclared(node: Node, situation: Situation, knowledge: Knowledge) -> Change:
+    knowledge.nodes[node.address] = node
+    moved = find_moved_target(node, situation, knowledge)
+    if moved:
+        return moved
+    if not situation.is_destroy and not situation.stack.prune:
+        return Change(
+            node.address, Action.NONE, reasons=("it is no longer in Git, and the stack's prune is off",)
+        )
+    try:
+        kind = situation.catalog.kind_of(node)
+    except PluginError as error:
+        return refuse(node, error.message, error.hint)
+    record = situation.records[node.address]
+    standing = Standing(kind, situation.owner(node.address), situation.stack.drift, node.body, record)
+    change = diff_undeclared(node, knowledge.observations[node.address], standing)
+    if situation.is_destroy and record.protect and change.action is Action.NONE:
+        return refuse(node, "it is protected (lifecycle.protect)", "take the protection away in Git first")
+    return change
+
+
+def _dependents_first(situation: Situation) -> Sequence[Node]:
+    """The undeclared nodes in the order in which they are deleted."""
+    dependents: dict[Address, list[Address]] = {}
+    for address in situation.undeclared:
+        for dependency in situation.records[address].depends_on:
+            dependents.setdefault(dependency, []).append(address)
+    ordered: dict[Address, None] = {}
+    for start in sorted(situation.undeclared):
+        stack, on_path = [start], set[Address]()
+        while stack:
+            address = stack[-1]
+            waiting = [d for d in dependents.get(address, ()) if d not in ordered and d not in on_path]
+            if address in ordered or not waiting:
+                ordered.setdefault(stack.pop())
+                on_path.discard(address)
+            else:
+                on_path.add(address)
+                stack.append(waiting[0])
+    return [situation.undeclared[address] for address in ordered]

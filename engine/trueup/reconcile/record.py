@@ -1,0 +1,204 @@
+"""Writes a run into the store: the intent before each call, the outcome after it.
+
+Called by cycle, walk and act.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+
+from trueup.errors import LeaseLost, TrueupError
+from trueup.model.address import Address
+from trueup.model.change import MISSING, Action, Change, FieldChange
+from trueup.model.observation import Observed
+from trueup.model.outcome import Outcome, Result, RunStatus
+from trueup.model.plan import Plan
+from trueup.model.resource import Node
+from trueup.model.values import Document, Sensitive, Value, to_record
+from trueup.reconcile.situation import Situation
+from trueup.state.store import Lease, Record, Step, Store
+
+LEASE_TTL = 60.0
+
+
+class Recorder:
+    """One run's hand on the store. Thread safe."""
+
+    def __init__(
+        self,
+        store: Store,
+        lease: Lease,
+        situation: Situation,
+        plan: Plan,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._lease = lease
+        self._situation = situation
+        self._now = now
+        revision = situation.revision
+        self.run = store.begin_run(lease, url=revision.url, commit=revision.commit, digest=plan.digest)
+
+    def expect_creates(self, nodes: Sequence[Node]) -> None:
+        """Rows for the objects that this run will create, before the first of them exists.
+
+        If the run dies and the resource then leaves Git, the row is what still leads to the object.
+        """
+        records = [
+            self.make_record(node, "", "", node.body, is_created=True)
+            for node in nodes
+            if node.address not in self._situation.records
+        ]
+        if records:
+            self._store.record_steps(self._lease, self.run, (), records)
+
+    def write_intent(self, node: Node, action: Action, fingerprint: str) -> str:
+        """The durable note before a mutation; gives its token. No call may be made if this raises."""
+        return self._store.write_intent(
+            self._lease,
+            self.run,
+            node.address,
+            action.value,
+            fingerprint=fingerprint,
+            external_id=node.external_id,
+        )
+
+    def close_intent(self, token: str) -> None:
+        """Drops an intent whose call is known to have changed nothing."""
+        self._store.close_intent(self._lease, token)
+
+    def record_outcome(self, outcome: Outcome, *, token: str = "", record: Record | None = None) -> None:
+        """The outcome of one node that was acted on."""
+        self._store.record_outcome(self._lease, self.run, to_step(outcome), token=token, record=record)
+
+    def record_quiet(self, outcomes: Sequence[Outcome], records: Sequence[Record]) -> None:
+        """The outcomes that history keeps although nothing was called, and rows that were out of date."""
+        if outcomes or records:
+            steps = [to_step(outcome) for outcome in outcomes]
+            self._store.record_steps(self._lease, self.run, steps, records)
+
+    def settle_intents(self, is_settled: Callable[[Address], bool]) -> None:
+        """Drops the intents of earlier runs whose nodes were observed now: the plan covers what is left."""
+        for intent in self._store.open_intents(self._situation.stack.name):
+            if intent.run != self.run and is_settled(intent.address):
+                self._store.close_intent(self._lease, intent.token)
+
+    def finish(self, status: RunStatus, outcomes: Sequence[Outcome]) -> None:
+        counts: dict[str, int] = {}
+        for outcome in outcomes:
+            counts[outcome.result.value] = counts.get(outcome.result.value, 0) + 1
+        self._store.finish_run(self._lease, self.run, status, counts)
+
+    def make_record(
+        self, node: Node, fingerprint: str, external_id: str, declared: Document, *, is_created: bool
+    ) -> Record:
+        """The inventory's row of a node as it is now."""
+        target = node.target
+        return Record(
+            address=node.address,
+            api_version=node.api_version,
+            target={
+                "name": target.name,
+                "provider": target.provider,
+                "labels": dict(target.labels),
+                "config": dict(target.config),
+            },
+            fingerprint=fingerprint,
+            external_id=external_id,
+            body=to_record(declared),
+            created=is_created,
+            protect=node.lifecycle.protect,
+            on_delete=node.lifecycle.on_delete.value,
+            depends_on=self._situation.graph.dependencies(node.address),
+            commit=self._situation.revision.commit,
+            applied_at=self._now(),
+        )
+
+    def refresh_record(
+        self, node: Node, observed: Observed, fingerprint: str, declared: Document
+    ) -> Record | None:
+        """A new row where the recorded one no longer says what is, None where it does."""
+        old = self._situation.records.get(node.address)
+        is_created = old.created if old else False
+        new = self.make_record(node, fingerprint, observed.external_id, declared, is_created=is_created)
+        if old is None or _without_time(old) != _without_time(new):
+            return new
+        return None
+
+
+def _without_time(record: Record) -> tuple[object, ...]:
+    return (
+        record.api_version,
+        record.target,
+        record.fingerprint,
+        record.external_id,
+        record.body,
+        record.protect,
+        record.on_delete,
+        set(record.depends_on),
+    )
+
+
+def to_step(outcome: Outcome) -> Step:
+    """An outcome as history keeps it: values masked."""
+    fields = [to_json(field) for field in outcome.change.fields] if outcome.change else []
+    return Step(outcome.address, outcome.result, outcome.message, outcome.seconds, fields)
+
+
+def to_json(field: FieldChange) -> Document:
+    """One field of a change as JSON without sensitive values."""
+    document: dict[str, Value] = {"path": field.path, "sensitive": field.sensitive}
+    for key, value in (("from", field.before), ("to", field.after)):
+        if value is not MISSING:
+            document[key] = to_record(Sensitive(value) if field.sensitive else value)
+    return document
+
+
+class LeaseKeeper:
+    """Renews a lease from a thread of its own while a run goes on; releases it at the end."""
+
+    def __init__(self, store: Store, lease: Lease, stop: threading.Event) -> None:
+        self._store = store
+        self._lease = lease
+        self._stop_run = stop
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._renew, name=f"lease-{lease.stack}", daemon=True)
+        self.is_lost = False
+
+    def __enter__(self) -> LeaseKeeper:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._done.set()
+        self._thread.join()
+        self._store.release_lease(self._lease)
+
+    def _renew(self) -> None:
+        lease, failures = self._lease, 0
+        while not self._done.wait(LEASE_TTL / 4):
+            try:
+                lease = self._store.renew_lease(lease, LEASE_TTL)
+                failures = 0
+            except LeaseLost:
+                self.is_lost = True
+                self._stop_run.set()
+                return
+            except TrueupError:
+                failures += 1
+                if failures > 2:
+                    self.is_lost = True
+                    self._stop_run.set()
+                    return
+
+
+def outcome_of(
+    change: Change, result: Result, message: str = "", hint: str = "", seconds: float = 0.0
+) -> Outcome:
+    """An outcome for the node of a change."""
+    return Outcome(change.address, result, change, message, hint, seconds)

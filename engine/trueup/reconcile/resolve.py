@@ -1,0 +1,101 @@
+"""Turns a node's expressions into values, as far as the nodes that they refer to are known. Pure.
+
+Called by plan for every node in dependency order, and by act again once the dependencies are done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from trueup.manifests.expressions import Expression
+from trueup.model.address import Address
+from trueup.model.observation import Observed
+from trueup.model.resource import Node
+from trueup.model.values import UNKNOWN, Document, Unknown, Value, map_leaves, split_pointer
+
+Lookup = Callable[[Address], "Document | Unknown"]
+
+
+def resolve_node(node: Node, lookup: Lookup) -> Node:
+    """The node with every expression evaluated; UNKNOWN where it needs what is not known yet."""
+
+    def evaluate(leaf: Value) -> Value:
+        return _evaluate(leaf, lookup) if isinstance(leaf, Expression) else leaf
+
+    return replace(node, body=map_leaves(node.body, evaluate))
+
+
+def _evaluate(expression: Expression, lookup: Lookup) -> Value:
+    for reference in expression.references:
+        document = lookup(reference.address)
+        if isinstance(document, PartlyKnown) and not document.has(reference.path):
+            return UNKNOWN
+    value: Value = expression.evaluate(lookup)
+    return value
+
+
+class PartlyKnown(dict[str, Value]):
+    """A document of a node that is not there yet: the system may still add fields to it."""
+
+    def has(self, path: tuple[str, ...]) -> bool:
+        """Whether that field is known already."""
+        value: Value = self
+        for key in path:
+            if not isinstance(value, Mapping) or key not in value:
+                return False
+            value = value[key]
+        return True
+
+
+def known_document(node: Node, observed: Observed | None, *, is_made_anew: bool) -> Document:
+    """What expressions of other nodes may see of a node: desired over observed, and its status.
+
+    A node that is created or replaced has a status only afterwards.
+    """
+    if observed is None or is_made_anew:
+        return PartlyKnown({**node.body, "status": UNKNOWN})
+    document: Document = overlay(observed.body, node.body)
+    return document
+
+
+def overlay(below: Value, above: Value) -> Value:
+    """`above` laid over `below`, maps merged key by key, all else taken from `above`."""
+    if isinstance(below, Mapping) and isinstance(above, Mapping):
+        merged = {**below, **above}
+        for key in below.keys() & above.keys():
+            merged[key] = overlay(below[key], above[key])
+        return merged
+    return above
+
+
+def keep_ignored(node: Node, observed: Observed) -> Node:
+    """The node with the live value in every field of `lifecycle.ignore`, so that it is left as it is."""
+    if not node.lifecycle.ignore:
+        return node
+    body: Value = node.body
+    for pointer in node.lifecycle.ignore:
+        body = _with_live(body, observed.body, split_pointer(pointer))
+    return replace(node, body=body)
+
+
+def _with_live(desired: Value, live: Value, path: list[str]) -> Value:
+    if isinstance(desired, list) and path[0].isdigit():
+        index = int(path[0])
+        if index >= len(desired) or not isinstance(live, list) or index >= len(live):
+            return desired
+        item = live[index] if len(path) == 1 else _with_live(desired[index], live[index], path[1:])
+        return [*desired[:index], item, *desired[index + 1 :]]
+    if not isinstance(desired, Mapping):
+        return desired
+    key, rest = path[0], path[1:]
+    has_live = isinstance(live, Mapping) and key in live
+    changed = dict(desired)
+    if rest:
+        if key in desired and has_live:
+            changed[key] = _with_live(desired[key], live[key], rest)
+    elif has_live:
+        changed[key] = live[key]
+    else:
+        changed.pop(key, None)
+    return changed

@@ -1,0 +1,91 @@
+"""What a run is about, and what is known of the world while it goes on. Filled by cycle, plan and act."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from trueup.graph.build import Graph
+from trueup.model.address import Address, Owner
+from trueup.model.observation import Failed, Observation, Observed
+from trueup.model.resource import Lifecycle, Node, OnDelete, Revision, Stack, Target
+from trueup.model.values import UNKNOWN, Document, Unknown
+from trueup.reconcile.resolve import known_document
+from trueup.sdk.contracts import Catalog
+from trueup.state.store import Record
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What a run is about, fixed when it starts.
+
+    `undeclared` are the objects of the inventory that Git no longer has; their nodes are made from records.
+    """
+
+    stack: Stack
+    revision: Revision
+    graph: Graph
+    undeclared: Mapping[Address, Node]
+    records: Mapping[Address, Record]
+    installation: str
+    catalog: Catalog
+    is_destroy: bool = False
+
+    @property
+    def owner_key(self) -> str:
+        return f"{self.installation}/{self.stack.name}"
+
+    def owner(self, address: Address) -> Owner:
+        return Owner(self.installation, self.stack.name, address.text)
+
+    def node(self, address: Address) -> Node:
+        return self.graph.nodes.get(address) or self.undeclared[address]
+
+
+@dataclass
+class Knowledge:
+    """What is known of the live world while a run goes on: grows as steps are done.
+
+    `nodes` are resolved as far as they can be, with live values in their ignored fields; `declared` are their
+    bodies as Git says them. `made_anew` have no status until they are done.
+    """
+
+    observations: dict[Address, Observation]
+    fingerprints: Mapping[str, str]
+    nodes: dict[Address, Node] = field(default_factory=dict)
+    declared: dict[Address, Document] = field(default_factory=dict)
+    made_anew: set[Address] = field(default_factory=set)
+    _documents: dict[Address, Document] = field(default_factory=dict)
+
+    def look_up(self, address: Address) -> Document | Unknown:
+        """What an expression may see of another node."""
+        if address not in self.nodes:
+            return UNKNOWN
+        if address not in self._documents:
+            observation = self.observations.get(address)
+            observed = observation if isinstance(observation, Observed) else None
+            is_made_anew = address in self.made_anew or isinstance(observation, Failed)
+            self._documents[address] = known_document(
+                self.nodes[address], observed, is_made_anew=is_made_anew
+            )
+        return self._documents[address]
+
+    def learn(self, node: Node, observation: Observation) -> None:
+        """A node was observed again, after a step or before one."""
+        self.nodes[node.address] = node
+        self.observations[node.address] = observation
+        self.made_anew.discard(node.address)
+        self._documents.pop(node.address, None)
+
+
+def undeclared_node(record: Record, stack: Stack) -> Node:
+    """A node for an object that only the inventory knows."""
+    target = stack.target_by_name.get(record.address.target) or Target(**record.target)
+    return Node(
+        record.address,
+        record.api_version,
+        target,
+        record.body,
+        Lifecycle(protect=record.protect, on_delete=OnDelete(record.on_delete)),
+        external_id=record.external_id,
+    )
