@@ -2,31 +2,53 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
 from types import TracebackType
+from typing import Any
 
-from trueup.errors import Problem
-from trueup.graph.build import Graph
+from trueup.errors import StalePlan, UsageError
+from trueup.graph.build import Graph, build_graph
+from trueup.manifests.load import load_stack
 from trueup.model.address import Address
-from trueup.model.observation import Health
-from trueup.model.outcome import Step  # noqa
-from trueup.model.plan import Plan
 from trueup.model.change import Change
+from trueup.model.observation import Health, Observed
+from trueup.model.plan import Plan
 from trueup.model.resource import Revision, Stack
-from trueup.reconcile.report import Listener, RunReport, Selection
+from trueup.plugins.load import InstalledProviders
+from trueup.reconcile.cycle import Request, plan_cycle, run_cycle
+from trueup.reconcile.report import Listener, RunReport, Selection, Silent
+from trueup.reconcile.situation import Knowledge, Situation
 from trueup.sdk.contracts import Catalog
+from trueup.sources.open import latest_commit, open_tree
+from trueup.state.open import open_store
 from trueup.state.store import Record, RunRecord, Store
+
+SAVED_PLAN_FORMAT = "trueup-plan/1"
+
+Confirm = Callable[[Plan], bool]
+
+
+def say_yes(_plan: Plan) -> bool:
+    """The confirmation of a run that nobody has to confirm."""
+    return True
 
 
 @dataclass(frozen=True)
 class SourceSpec:
-    """Where a stack is read from: a directory or a Git URL, with a ref (branch, tag, commit) and a path."""
+    """Where a stack is read from: a directory or a Git URL, with a ref (branch, tag, commit) and a path.
+
+    `is_offline_allowed`: where the repository cannot be reached, the last commit that was fetched will do.
+    """
 
     location: str
     ref: str = ""
     path: str = ""
+    is_offline_allowed: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,42 +82,192 @@ class StackStatus:
 class App:
     """The engine, ready to use. Use it as a context manager; it opens the store when it is first needed."""
 
-    def __init__(self, store_url: str, *, parallelism: int = 16, catalog: Catalog | None = None) -> None: ...
+    def __init__(self, store_url: str, *, parallelism: int = 16, catalog: Catalog | None = None) -> None:
+        self._store_url = store_url
+        self._parallelism = parallelism
+        self._catalog = catalog or InstalledProviders()
+        self._lock = threading.Lock()
 
-    def __enter__(self) -> App: ...
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+    def __enter__(self) -> App:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the store if it was opened."""
+        with self._lock:
+            store = self.__dict__.pop("_store", None)
+        if store is not None:
+            store.close()
+
+    @cached_property
+    def _store(self) -> Store:
+        return open_store(self._store_url)
 
     @property
-    def store(self) -> Store: ...
+    def store(self) -> Store:
+        """The state store, opened on first use. Raises StoreError."""
+        with self._lock:
+            return self._store
+
+    @property
+    def catalog(self) -> Catalog:
+        return self._catalog
 
     def load(self, source: SourceSpec) -> Loaded:
         """Reads and validates a stack. Raises SourceError, ManifestError with all problems, PluginError."""
+        tree = open_tree(source.location, source.ref, source.path, offline_ok=source.is_offline_allowed)
+        try:
+            loaded = load_stack(tree, self._catalog)
+            return Loaded(loaded.stack, loaded.revision, build_graph(loaded.nodes, self._catalog))
+        finally:
+            tree.close()
+
+    def latest_commit(self, source: SourceSpec) -> str:
+        """The commit that the source's ref names now; a cheap question to the server. Raises SourceError."""
+        return latest_commit(source.location, source.ref)
 
     def plan(self, source: SourceSpec, selection: Selection = Selection()) -> Plan:
-        """What a run would do now. Writes nothing anywhere."""
-
-    def save_plan(self, plan: Plan, source: SourceSpec, selection: Selection, file: str) -> None: ...
+        """What a run would do now. Changes nothing anywhere."""
+        return self._plan(source, selection)[0]
 
     def reconcile(
         self,
         source: SourceSpec,
         selection: Selection = Selection(),
         *,
-        confirm: Callable[[Plan], bool] = lambda _plan: True,
+        confirm: Confirm = say_yes,
         approved: str = "",
         listener: Listener | None = None,
         stop: threading.Event | None = None,
     ) -> RunReport:
-        """One run of the loop. `confirm` is asked with the plan if there is anything to do and nothing holds
-        it; false gives status HELD with no outcomes. `approved` is the digest of a plan whose holds are
-        lifted. When `stop` is set, the calls in flight are finished and recorded: status INTERRUPTED.
+        """One run of the loop.
+
+        `confirm` is asked with the plan if there is anything to do and nothing holds it; false gives status
+        HELD with no outcomes. `approved` is the digest of a plan whose holds are lifted. When `stop` is set,
+        the calls in flight are finished and recorded: status INTERRUPTED.
         """
+        request = self._request(source, selection, listener, stop)
+        request = replace(request, confirm=confirm, approved=approved)
+        return run_cycle(request, self.store, self._catalog, self._parallelism)
 
-    def reconcile_saved(self, file: str, *, confirm: Callable[[Plan], bool] = lambda _plan: True, listener: Listener | None = None, stop: threading.Event | None = None) -> RunReport:
+    def destroy(
+        self,
+        source: SourceSpec,
+        selection: Selection = Selection(),
+        *,
+        confirm: Confirm,
+        listener: Listener | None = None,
+        stop: threading.Event | None = None,
+    ) -> RunReport:
+        """Deletes everything that the stack manages, dependents first; protected objects refuse it."""
+        request = self._request(source, selection, listener, stop)
+        request = replace(request, confirm=confirm, is_destroy=True)
+        return run_cycle(request, self.store, self._catalog, self._parallelism)
+
+    def save_plan(self, plan: Plan, source: SourceSpec, selection: Selection, file: str) -> None:
+        """Writes what `reconcile_saved` needs: the exact commit and the digest. Holds no values at all."""
+        location = source.location
+        if Path(location).exists():
+            location = str(Path(location).resolve())
+        document = {
+            "format": SAVED_PLAN_FORMAT,
+            "stack": plan.stack,
+            "source": {"location": location, "path": source.path, "commit": plan.revision.commit},
+            "ref": source.ref,
+            "selection": {"targets": list(selection.targets), "only": list(selection.only)},
+            "digest": plan.digest,
+        }
+        Path(file).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+
+    def reconcile_saved(
+        self,
+        file: str,
+        *,
+        confirm: Confirm = say_yes,
+        approved: str = "",
+        listener: Listener | None = None,
+        stop: threading.Event | None = None,
+    ) -> RunReport:
         """Carries out a saved plan. Raises StalePlan if Git's or the world's part of it has changed."""
-
-    def destroy(self, source: SourceSpec, selection: Selection = Selection(), *, confirm: Callable[[Plan], bool], listener: Listener | None = None, stop: threading.Event | None = None) -> RunReport:
-        """Deletes everything that the stack manages, dependents first; protected resources refuse it."""
+        saved = read_saved_plan(file)
+        commit = saved["source"]["commit"]
+        is_directory = commit.startswith("sha256:")
+        source = SourceSpec(
+            saved["source"]["location"], saved["ref"] if is_directory else commit, saved["source"]["path"]
+        )
+        selection = Selection(tuple(saved["selection"]["targets"]), tuple(saved["selection"]["only"]))
+        request = self._request(source, selection, listener, stop)
+        if request.revision.commit != commit:
+            raise StalePlan(
+                f"the saved plan is stale: the files in {source.location} have changed since it was made",
+                hint="make a new plan and look at it",
+            )
+        request = replace(request, confirm=confirm, approved=approved, expected=saved["digest"])
+        return run_cycle(request, self.store, self._catalog, self._parallelism)
 
     def status(self, source: SourceSpec, selection: Selection = Selection()) -> StackStatus:
-        """The stack as it stands. Writes nothing anywhere."""
+        """The stack as it stands. Changes nothing anywhere."""
+        plan, situation, knowledge = self._plan(source, selection)
+        lease = self.store.lease(plan.stack)
+        nodes = tuple(
+            NodeStatus(
+                change,
+                self._health(change.address, situation, knowledge),
+                situation.records.get(change.address),
+            )
+            for change in plan.changes
+        )
+        return StackStatus(plan, nodes, self.store.runs(plan.stack), lease.holder if lease else "")
+
+    def _health(self, address: Address, situation: Situation, knowledge: Knowledge) -> Health | None:
+        observation = knowledge.observations.get(address)
+        if not isinstance(observation, Observed):
+            return None
+        return self._catalog.kind_of(situation.node(address)).health(observation)
+
+    def _plan(self, source: SourceSpec, selection: Selection) -> tuple[Plan, Situation, Knowledge]:
+        request = self._request(source, selection, None, None)
+        return plan_cycle(request, self.store, self._catalog, self._parallelism)
+
+    def _request(
+        self,
+        source: SourceSpec,
+        selection: Selection,
+        listener: Listener | None,
+        stop: threading.Event | None,
+    ) -> Request:
+        loaded = self.load(source)
+        return Request(
+            loaded.stack,
+            loaded.revision,
+            loaded.graph,
+            selection,
+            listener or Silent(),
+            stop or threading.Event(),
+        )
+
+
+def is_saved_plan(file: str) -> bool:
+    """Whether a path is a file that `save_plan` wrote."""
+    path = Path(file)
+    if not path.is_file():
+        return False
+    try:
+        return read_saved_plan(file) is not None
+    except UsageError:
+        return False
+
+
+def read_saved_plan(file: str) -> dict[str, Any]:
+    """The document that `save_plan` wrote. Raises UsageError for anything else."""
+    try:
+        document = json.loads(Path(file).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{file}: this is not a saved plan: {error}") from error
+    if not isinstance(document, dict) or document.get("format") != SAVED_PLAN_FORMAT:
+        raise UsageError(f"{file}: this is not a saved plan of a format that this version reads")
+    return document

@@ -87,7 +87,7 @@ class Walk:
                 self._floor.ready.append(address)
 
     def run(self) -> tuple[tuple[Outcome, ...], tuple[Address, ...]]:
-        """Walks until nothing is left or `stop` is set. The outcomes in the order of their ends; what is left.
+        """Walks until nothing is left or `stop` is set. Outcomes in the order of their ends; what is left.
 
         Raises StoreError after the calls in flight have ended.
         """
