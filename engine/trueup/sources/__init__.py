@@ -1,1 +1,1 @@
-"""Where stacks are read from; the only user of GitPython."""
+"""Where stacks are read from: a directory, or one commit of a Git repository. `open.open_tree` picks."""

@@ -1,0 +1,260 @@
+"""Runs git, always with fixed arguments, on a bare mirror of a remote. The only user of GitPython.
+
+There is no work tree, so that no filter, hook or submodule of a repository ever runs. Used by refs,
+git_tree and open.
+"""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trueup.errors import SourceError
+from trueup.sources.location import Remote, mask_credentials
+
+if TYPE_CHECKING:
+    from git import Git
+
+LIST_TIMEOUT = 60.0
+FETCH_TIMEOUT = 1800.0
+_SSH_OPTIONS = "-oBatchMode=yes -oConnectTimeout=20 -oServerAliveInterval=15 -oServerAliveCountMax=3"
+_CONFIG = {
+    "core.hooksPath": os.devnull,
+    "fetch.recurseSubmodules": "false",
+    "fetch.writeCommitGraph": "false",
+    # Housekeeping runs inside a fetch, under its lock, and keeps what a reader may still need.
+    "gc.autoDetach": "false",
+    "gc.pruneExpire": "never",
+    "maintenance.autoDetach": "false",
+    # A transfer of less than 1 kB/s for 30 s is dead.
+    "http.lowSpeedLimit": "1000",
+    "http.lowSpeedTime": "30",
+    "protocol.version": "2",
+}
+# What git says after the line that tells something.
+_EMPTY_WORDS = (
+    "Please make sure you have the correct access rights",
+    "and the repository exists.",
+    "fatal: Could not read from remote repository.",
+    "fatal: the remote end hung up unexpectedly",
+)
+
+
+class Unreachable(SourceError):
+    """The remote did not answer, or refused: what it holds now is not known."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a remote has: the hash of each ref that was asked for, and the branch that HEAD stands for."""
+
+    refs: Mapping[str, str]
+    head: str = ""
+
+
+class Mirror:
+    """A bare repository in the cache that holds what was fetched from one remote."""
+
+    def __init__(self, remote: Remote, cache_dir: Path) -> None:
+        self.remote = remote
+        key = hashlib.sha256(remote.url.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+        self._directory = cache_dir / f"{key}.git"
+        self._lock_file = cache_dir / f"{key}.lock"
+        try:
+            cache_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise SourceError(f"the cache {cache_dir} cannot be written: {error.strerror}") from error
+        self._git = open_git(cache_dir)
+        self._environment = _build_environment(remote, self._directory)
+        self._create()
+
+    def list_remote(self, *patterns: str) -> Listing:
+        """The remote's refs of these names, which may be patterns like `refs/heads/*`."""
+        out = self._run_remote(
+            "ls-remote", "--symref", "--", self.remote.url, *patterns, timeout=LIST_TIMEOUT
+        )
+        refs: dict[str, str] = {}
+        head = ""
+        for line in out.decode("utf-8", "surrogateescape").splitlines():
+            value, _tab, name = line.partition("\t")
+            if value.startswith("ref: "):
+                head = value.removeprefix("ref: ") if name == "HEAD" else head
+            else:
+                refs[name] = value
+        return Listing(refs, head)
+
+    def fetch(self, *refspecs: str, prune: bool = False) -> None:
+        """Fetches refs with all their history. The caller holds the lock."""
+        options = ["--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", "--force"]
+        if prune:
+            options.append("--prune")
+        self._run_remote("fetch", *options, "--", self.remote.url, *refspecs, timeout=FETCH_TIMEOUT)
+
+    def read_ref(self, name: str) -> str:
+        """The hash that a ref of the mirror has, empty if there is none."""
+        return self.try_local("rev-parse", "--verify", "--quiet", "--end-of-options", name)
+
+    def run_local(self, *arguments: str) -> bytes:
+        """The output of a command that reads the mirror only."""
+        status, out, errors = self._execute(arguments, None)
+        if status:
+            raise SourceError(
+                f"the copy of {self.remote.name} cannot be read: {_telling_line(errors)}",
+                hint=f"Remove {self._directory}: it is fetched again.",
+            )
+        return out
+
+    def try_local(self, *arguments: str) -> str:
+        """The output of a command that reads the mirror, empty if it fails."""
+        status, out, _errors = self._execute(arguments, None)
+        return "" if status else out.decode("utf-8", "surrogateescape").strip()
+
+    def open_reader(self) -> BlobReader:
+        """Reads blobs of the mirror, with one child process until it is closed."""
+        git = open_git(self._directory)
+        git.update_environment(**self._environment)
+        return BlobReader(git, self.remote.name)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keeps other processes and threads from fetching into the mirror."""
+        deadline = time.monotonic() + FETCH_TIMEOUT
+        with self._lock_file.open("w") as file:
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError as error:
+                    if time.monotonic() > deadline:
+                        raise Unreachable(
+                            f"another process has been fetching {self.remote.name} for too long"
+                        ) from error
+                    time.sleep(0.05)
+            yield
+
+    def _create(self) -> None:
+        if self._directory.exists():
+            return
+        with self.lock():
+            if self._directory.exists():
+                return
+            # A directory that appears whole: a crash in between leaves no half of a repository.
+            part = self._directory.with_suffix(".part")
+            environment = {**self._environment, "GIT_DIR": str(part)}
+            del environment["GIT_OBJECT_DIRECTORY"]
+            command = ("init", "--quiet", "--bare", "--template=", "--", str(part))
+            status, _out, errors = self._execute(command, None, environment)
+            if status:
+                raise SourceError(f"the cache {self._directory} cannot be made: {_telling_line(errors)}")
+            part.rename(self._directory)
+
+    def _run_remote(self, *arguments: str, timeout: float) -> bytes:
+        status, out, errors = self._execute(arguments, timeout)
+        if status:
+            raise Unreachable(
+                f"the source {self.remote.name} cannot be read: {mask_credentials(_telling_line(errors))}",
+                hint=_hint_for(self.remote, errors),
+            )
+        return out
+
+    def _execute(
+        self, arguments: tuple[str, ...], timeout: float | None, environment: Mapping[str, str] | None = None
+    ) -> tuple[int, bytes, str]:
+        status, out, errors = self._git.execute(
+            ["git", *arguments],
+            env=environment or self._environment,
+            with_extended_output=True,
+            with_exceptions=False,
+            stdout_as_string=False,
+            kill_after_timeout=timeout,
+        )
+        return status, out, errors
+
+
+class BlobReader:
+    """Reads blobs through one `git cat-file --batch`. Not thread safe."""
+
+    def __init__(self, git: Git, name: str) -> None:
+        self._git = git
+        self._name = name
+
+    def read(self, blob: str) -> bytes:
+        try:
+            _hash, _kind, size, data = self._git.get_object_data(blob)
+        except (OSError, ValueError) as error:
+            raise SourceError(f"the source {self._name} cannot be read: object {blob} is missing") from error
+        if len(data) != size:
+            raise SourceError(f"the source {self._name} cannot be read: object {blob} is cut off")
+        return bytes(data)
+
+    def close(self) -> None:
+        self._git.clear_cache()
+
+
+def open_git(directory: Path) -> Git:
+    """GitPython's handle for commands in a directory."""
+    try:
+        from git import Git
+    except ImportError as error:
+        raise SourceError("the program git is missing", hint="Install git 2.31 or newer.") from error
+    return Git(directory)
+
+
+def _build_environment(remote: Remote, directory: Path) -> dict[str, str]:
+    config = dict(_CONFIG)
+    if remote.authorization is not None:
+        token = base64.b64encode(":".join(remote.authorization).encode()).decode()
+        config[f"http.{remote.url}.extraHeader"] = f"Authorization: Basic {token}"
+    given = int(os.environ.get("GIT_CONFIG_COUNT") or 0)
+    entries = {
+        f"GIT_CONFIG_{part}_{index}": text
+        for index, pair in enumerate(config.items(), start=given)
+        for part, text in zip(("KEY", "VALUE"), pair, strict=True)
+    }
+    # The variables about a repository are set because a hook that runs trueup has them set to its own.
+    environment = {
+        "GIT_DIR": str(directory),
+        "GIT_OBJECT_DIRECTORY": str(directory / "objects"),
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES": "",
+        "GIT_NAMESPACE": "",
+        "GIT_TERMINAL_PROMPT": "0",
+        "SSH_ASKPASS_REQUIRE": "never",
+        "GIT_ALLOW_PROTOCOL": remote.protocol,
+        "GIT_PROTOCOL_FROM_USER": "0",
+        "GIT_NO_LAZY_FETCH": "1",
+        "GIT_CONFIG_COUNT": str(given + len(config)),
+        **entries,
+    }
+    if remote.protocol == "ssh" and "GIT_SSH" not in os.environ:
+        environment["GIT_SSH_COMMAND"] = f"{os.environ.get('GIT_SSH_COMMAND') or 'ssh'} {_SSH_OPTIONS}"
+    return environment
+
+
+def _telling_line(errors: str) -> str:
+    lines = [line.strip() for line in errors.splitlines() if line.strip()]
+    telling = [line for line in lines if line not in _EMPTY_WORDS]
+    return (telling or lines or ["git gave no reason"])[-1].removeprefix("fatal: ")
+
+
+def _hint_for(remote: Remote, errors: str) -> str:
+    hints: dict[str, Callable[[], str]] = {
+        "Host key verification failed": lambda: (
+            "Add the host's key to ~/.ssh/known_hosts, after checking it."
+        ),
+        "Permission denied (": lambda: "Check that the key is in the agent or named in ~/.ssh/config.",
+        "could not read Username": lambda: "Configure a credential helper of git, or use SSH.",
+        "could not read Password": lambda: "Configure a credential helper of git, or use SSH.",
+        "Authentication failed": lambda: "Check the user and the token.",
+    }
+    for words, hint in hints.items():
+        if words in errors:
+            return hint()
+    return "" if remote.is_local else "Check the URL, the network and the access rights."

@@ -1,0 +1,86 @@
+"""What a source may hold: sizes, names, links, and files that only look like content."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+from trueup.errors import SourceError
+
+MAX_FILE_BYTES = 4 * 1024 * 1024
+MAX_FILES = 50_000
+MAX_TOTAL_BYTES = 256 * 1024 * 1024
+MAX_LINKS = 40
+
+_LFS_MARK = b"version https://git-lfs.github.com/spec/"
+
+
+def is_hidden(path: str) -> bool:
+    """Whether a directory on the way to the file is hidden: `.git`, `.github`, `.venv` hold no resources."""
+    return any(part.startswith(".") for part in path.split("/")[:-1])
+
+
+def show_path(path: str) -> str:
+    """The path for a message: what cannot be printed is escaped."""
+    text = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def check_name(path: str) -> None:
+    """Raises SourceError for a name that is not UTF-8 or would garble every message about it."""
+    if not path.isprintable():
+        raise SourceError(
+            f"the name of the file {show_path(path)} is not printable UTF-8",
+            hint="Rename it, or move it out of the directory of the stack.",
+        )
+
+
+def check_count(count: int, where: str) -> None:
+    if count > MAX_FILES:
+        raise SourceError(
+            f"{where} holds more than {MAX_FILES} files",
+            hint="Name the subdirectory in which the stack's files are.",
+        )
+
+
+def check_total(total: int, where: str) -> None:
+    if total > MAX_TOTAL_BYTES:
+        raise SourceError(
+            f"the files of {where} come to more than {MAX_TOTAL_BYTES // 1024**2} MiB",
+            hint="Name the subdirectory in which the stack's files are.",
+        )
+
+
+def oversized(path: str) -> SourceError:
+    return SourceError(f"the file {show_path(path)} is larger than {MAX_FILE_BYTES // 1024**2} MiB")
+
+
+def check_content(path: str, content: bytes) -> None:
+    """Raises SourceError for the pointer that Git LFS leaves in place of a file."""
+    if content.startswith(_LFS_MARK):
+        raise SourceError(
+            f"the file {show_path(path)} is a Git LFS pointer, not the content itself",
+            hint="Keep the file in Git itself: files kept by LFS are not fetched.",
+        )
+
+
+def leaving_link(path: str) -> SourceError:
+    return SourceError(
+        f"the symbolic link {show_path(path)} leaves the directory of the stack",
+        hint="Copy the file into the directory of the stack, or remove the link.",
+    )
+
+
+def broken_link(path: str) -> SourceError:
+    return SourceError(
+        f"the symbolic link {show_path(path)} does not lead to a file of the stack's directory"
+    )
+
+
+def clean_path(path: str) -> str:
+    """The path below a source, normalised and empty for the root. Refuses one that leaves it."""
+    if any(not char.isprintable() for char in path):
+        raise SourceError(f"the path {show_path(path)} has characters that cannot be printed")
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if PurePosixPath(path).is_absolute() or ".." in parts or path.startswith("-"):
+        raise SourceError(f"the path {path!r} has to be relative to the root of the source, without '..'")
+    return "/".join(parts)

@@ -1,0 +1,111 @@
+"""Opens the files of a source: a commit of a Git repository, or a directory. Called by app and daemon."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trueup.errors import SourceError
+from trueup.model.resource import Revision
+from trueup.model.tree import Tree
+from trueup.sources.directory import DirectoryTree
+from trueup.sources.limits import clean_path
+from trueup.sources.location import Remote, check_text, parse_location
+
+if TYPE_CHECKING:
+    from trueup.sources.git import Mirror
+
+
+def open_tree(
+    location: str,
+    ref: str = "",
+    path: str = "",
+    *,
+    cache_dir: Path | None = None,
+    allow_file_urls: bool = True,
+    allow_git_protocol: bool = False,
+    offline_ok: bool = False,
+) -> Tree:
+    """The files below `path` of what `location` holds now: a Git URL at `ref`, or a directory.
+
+    A local repository is read by Git if a ref is given or if it is bare, else its work tree is read as the
+    directory that it is. With `offline_ok`, the last commit fetched stands in for a remote that does not
+    answer; the tree's `offline` says why. Raises SourceError.
+    """
+    place = parse_location(location, allow_file_urls=allow_file_urls, allow_git_protocol=allow_git_protocol)
+    check_text("ref", ref)
+    path = clean_path(path)
+    if isinstance(place, Path):
+        found = _find_repository(place, ref)
+        if found is None:
+            return DirectoryTree(place, path)
+        place, below = found
+        path = clean_path(f"{below}/{path}")
+    return _open_git_tree(place, ref, path, cache_dir or default_cache_dir(), offline_ok)
+
+
+def latest_commit(
+    location: str,
+    ref: str = "",
+    *,
+    cache_dir: Path | None = None,
+    allow_file_urls: bool = True,
+    allow_git_protocol: bool = False,
+) -> str:
+    """The commit that a tree opened now would have, by one question to the remote and without a fetch."""
+    from trueup.sources.refs import find_latest
+
+    place = parse_location(location, allow_file_urls=allow_file_urls, allow_git_protocol=allow_git_protocol)
+    if isinstance(place, Path):
+        found = _find_repository(place, ref)
+        if found is None:
+            return DirectoryTree(place, "").revision.commit
+        place = found[0]
+    return find_latest(_open_mirror(place, cache_dir or default_cache_dir()), ref)
+
+
+def default_cache_dir() -> Path:
+    """Where mirrors are kept: `$XDG_CACHE_HOME/trueup/git`, by default below ~/.cache."""
+    cache = os.environ.get("XDG_CACHE_HOME", "")
+    root = Path(cache) if cache.startswith("/") else Path.home() / ".cache"
+    return root / "trueup" / "git"
+
+
+def _open_git_tree(remote: Remote, ref: str, path: str, cache_dir: Path, offline_ok: bool) -> Tree:
+    from trueup.sources.git_tree import GitTree
+    from trueup.sources.refs import find_commit
+
+    mirror = _open_mirror(remote, cache_dir)
+    found = find_commit(mirror, ref, offline_ok=offline_ok)
+    revision = Revision(url=remote.name, path=path, commit=found.commit, branch=found.branch, ref=ref)
+    return GitTree(mirror, revision, found.offline)
+
+
+def _open_mirror(remote: Remote, cache_dir: Path) -> Mirror:
+    from trueup.sources.git import Mirror
+
+    return Mirror(remote, cache_dir)
+
+
+def _find_repository(place: Path, ref: str) -> tuple[Remote, str] | None:
+    """The local repository to read by Git, and the path in it; None where the directory itself is read."""
+    if _is_bare(place):
+        return _local_remote(place), ""
+    if not ref:
+        return None
+    place = place.resolve()
+    top = next((folder for folder in (place, *place.parents) if (folder / ".git").exists()), None)
+    if top is None:
+        raise SourceError(
+            f"{place} is not in a Git repository: it has no ref {ref!r}", hint="Leave out --ref."
+        )
+    return _local_remote(top), place.relative_to(top).as_posix()
+
+
+def _is_bare(place: Path) -> bool:
+    return (place / "HEAD").is_file() and (place / "objects").is_dir() and (place / "refs").is_dir()
+
+
+def _local_remote(place: Path) -> Remote:
+    return Remote(str(place), str(place), "file")
