@@ -1,0 +1,1 @@
+"""The `ssh` provider: files, directories, packages and services of Debian hosts, without an agent on them."""

@@ -1,0 +1,216 @@
+"""SSH to one host: the only file that imports paramiko. Called by `provider`."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from pathlib import Path
+
+import paramiko
+
+from trueup.sdk import Denied, Document, Invalid, ProviderError, Transient
+from trueup_ssh.session import Execution
+
+KEEPALIVE_SECONDS = 15
+SILENCE_MILLISECONDS = 30_000
+MAX_OUTPUT = 256 * 1024 * 1024
+
+
+class SshTransport:
+    """A connection that opens again by itself after it broke, to the same host key only."""
+
+    def __init__(self, config: Document) -> None:
+        self._config = config
+        self._host = str(config["host"])
+        self._port = int(config.get("port", 22))
+        self._timeout = float(config.get("connectTimeout", 10))
+        self._command = "sudo -n sh -s" if config.get("sudo", False) else "sh -s"
+        self.place = self._host if self._port == 22 else f"{self._host}:{self._port}"
+        self._client = self._open()
+        self.fingerprint = _host_key(self._client)
+
+    def run(self, script: bytes, seconds: float) -> Execution:
+        self._reopen()
+        deadline = time.monotonic() + seconds
+        with _translated(self.place):
+            channel = self._transport().open_session(timeout=self._timeout)
+            try:
+                channel.settimeout(seconds)
+                channel.exec_command(self._command)
+                return _converse(channel, script, deadline)
+            except TimeoutError:
+                raise Transient(f"{self.place}: no answer within {seconds:.0f} s") from None
+            finally:
+                channel.close()
+
+    def close(self) -> None:
+        with contextlib.suppress(Exception):
+            self._client.close()
+
+    def _transport(self) -> paramiko.Transport:
+        transport = self._client.get_transport()
+        if transport is None:
+            raise Transient(f"{self.place}: the connection is closed")
+        return transport
+
+    def _reopen(self) -> None:
+        transport = self._client.get_transport()
+        if transport is not None and transport.is_active():
+            return
+        self.close()
+        client = self._open()
+        if _host_key(client) != self.fingerprint:
+            client.close()
+            raise Denied(f"{self.place}: its host key changed while it was being worked on")
+        self._client = client
+
+    def _open(self) -> paramiko.SSHClient:
+        client = paramiko.SSHClient()
+        known = self._load_known_hosts(client)
+        client.set_missing_host_key_policy(paramiko.RejectPolicy())
+        identity = self._identity_file()
+        with _translated(self.place, known):
+            sock = socket.create_connection((self._host, self._port), self._timeout)
+            try:
+                # Without it each small packet of a command waits for the acknowledgement of the last one.
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                # With the keepalives, a host that answers no packet any more is found out within a minute.
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE_MILLISECONDS)
+                client.connect(
+                    self._host,
+                    port=self._port,
+                    username=self._config.get("user"),
+                    key_filename=identity,
+                    look_for_keys=identity is None,
+                    sock=sock,
+                    timeout=self._timeout,
+                    banner_timeout=self._timeout,
+                    auth_timeout=self._timeout,
+                    channel_timeout=self._timeout,
+                )
+            except BaseException:
+                client.close()
+                sock.close()
+                raise
+        transport = client.get_transport()
+        if transport is not None:
+            transport.set_keepalive(KEEPALIVE_SECONDS)
+        return client
+
+    def _load_known_hosts(self, client: paramiko.SSHClient) -> str:
+        given = self._config.get("knownHosts")
+        path = Path(given or "~/.ssh/known_hosts").expanduser()
+        try:
+            client.load_host_keys(str(path))
+        except FileNotFoundError:
+            if given:
+                raise Invalid(f"{self.place}: there is no known_hosts file {path}") from None
+        except (OSError, paramiko.SSHException, UnicodeDecodeError) as error:
+            raise Invalid(f"{self.place}: cannot read {path}: {error}") from error
+        return str(path)
+
+    def _identity_file(self) -> str | None:
+        given = self._config.get("identityFile")
+        if not given:
+            return None
+        path = Path(given).expanduser()
+        if not path.is_file():
+            raise Invalid(f"{self.place}: there is no private key {path}")
+        return str(path)
+
+
+def _converse(channel: paramiko.Channel, script: bytes, deadline: float) -> Execution:
+    """Sends the script and reads both streams to their ends; only then asks for the exit status.
+
+    paramiko stops delivering one stream when the window is full of the other, so each has its reader.
+    """
+    errors = bytearray()
+    reader = threading.Thread(target=_drain_errors, args=(channel, errors), daemon=True)
+    reader.start()
+    output = bytearray()
+    # A shell that ends early (sudo refused) closes its end; what it said is still to be read.
+    with contextlib.suppress(OSError):
+        channel.sendall(script)
+        channel.shutdown_write()
+    while True:
+        channel.settimeout(_left(deadline))
+        chunk = channel.recv(65536)
+        if not chunk:
+            break
+        output += chunk
+        if len(output) > MAX_OUTPUT:
+            raise Invalid("the host's answer is too large")
+    if not channel.status_event.wait(_left(deadline)):
+        raise TimeoutError
+    reader.join(_left(deadline))
+    status = channel.exit_status
+    return Execution(None if status < 0 else status, bytes(output), bytes(errors))
+
+
+def _drain_errors(channel: paramiko.Channel, errors: bytearray) -> None:
+    try:
+        while chunk := channel.recv_stderr(65536):
+            # The first words say why; the rest only has to leave the window.
+            if len(errors) < MAX_OUTPUT // 256:
+                errors += chunk
+    except OSError:
+        return
+
+
+def _left(deadline: float) -> float:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
+
+
+def _host_key(client: paramiko.SSHClient) -> str:
+    transport = client.get_transport()
+    if transport is None:
+        raise Transient("the connection ended while it was opened")
+    return str(transport.get_remote_server_key().fingerprint)
+
+
+class _translated:
+    """Turns what paramiko and sockets raise into errors of the SDK that name the host."""
+
+    def __init__(self, place: str, known_hosts: str = "") -> None:
+        self._place = place
+        self._known_hosts = known_hosts
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
+        if error is None or isinstance(error, ProviderError) or not isinstance(error, Exception):
+            return
+        raise self._translate(error) from error
+
+    def _translate(self, error: Exception) -> ProviderError:
+        place, words = self._place, str(error) or type(error).__name__
+        if isinstance(error, paramiko.BadHostKeyException):
+            return Denied(
+                f"{place}: its host key is not the known one; nothing was sent to it "
+                f"(it showed {error.key.fingerprint}, expected {error.expected_key.fingerprint})",
+                hint=f"if the host was really installed anew, replace its line in {self._known_hosts} "
+                f"(ssh-keyscan {place}) after checking the key",
+            )
+        if isinstance(error, paramiko.SSHException) and "not found in known_hosts" in words:
+            return Denied(
+                f"{place}: its host key is not in {self._known_hosts}; nothing was sent to it",
+                hint=f"check the key and add it: ssh-keyscan {place} >> {self._known_hosts}",
+            )
+        if isinstance(error, paramiko.PasswordRequiredException):
+            return Denied(f"{place}: the private key has a passphrase", hint="add it to an SSH agent")
+        if isinstance(error, paramiko.AuthenticationException):
+            if "timeout" in words.lower():
+                return Transient(f"{place}: no answer to the authentication")
+            return Denied(
+                f"{place}: the host refused the log-in: {words}", hint="check user and identityFile"
+            )
+        if isinstance(error, paramiko.SSHException) and "No authentication methods" in words:
+            return Denied(f"{place}: no private key was found to log in with", hint="set identityFile")
+        if isinstance(error, OSError | EOFError | paramiko.SSHException):
+            return Transient(f"{place}: {words}")
+        return Invalid(f"{place}: {type(error).__name__}: {words}")

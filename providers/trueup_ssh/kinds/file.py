@@ -1,0 +1,317 @@
+"""Kind File: text at a path, replaced in one step, compared by its text or by its hash."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from posixpath import dirname
+
+from trueup.sdk import (
+    UNKNOWN,
+    Absent,
+    Change,
+    Document,
+    Done,
+    Failed,
+    Intent,
+    Invalid,
+    Node,
+    Observation,
+    Observed,
+    Problem,
+    ProviderError,
+    Sensitive,
+    Session,
+    Traits,
+    Transient,
+    Value,
+    has_unknown,
+    reveal,
+)
+from trueup_ssh.kinds.host_kind import observation
+from trueup_ssh.kinds.paths import (
+    GROUP_SCHEMA,
+    MODE_PATTERN,
+    OWNER_SCHEMA,
+    PATH_SCHEMA,
+    PathKind,
+    Stat,
+    account_word,
+    chmod_word,
+    full_mode,
+    in_the_way,
+    not_readable,
+    put_accounts,
+    read_stats,
+)
+from trueup_ssh.kinds.template import render
+from trueup_ssh.ownership import Marker, owner_text
+from trueup_ssh.script import Answer, call, decode, encode
+
+MAX_BYTES = 4 * 1024 * 1024
+DEFAULT_MODE = "0644"
+SECRET_FIELDS = ("content", "template", "data")
+
+
+class File(PathKind):
+    name = "File"
+    traits = Traits()
+    schema = {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["path"],
+        "oneOf": [{"required": ["content"]}, {"required": ["template"]}],
+        "properties": {
+            "path": PATH_SCHEMA,
+            "content": {"type": "string", "description": "The whole text of the file, at most 4 MiB."},
+            "template": {
+                "type": "string",
+                "description": "A Jinja template of the text; it sees the values of `data` and nothing else.",
+            },
+            "data": {"type": "object", "description": "The values that the template uses."},
+            "mode": {
+                "type": "string",
+                "pattern": MODE_PATTERN,
+                "default": DEFAULT_MODE,
+                "description": 'Octal, in quotes: "0640".',
+            },
+            "owner": OWNER_SCHEMA,
+            "group": GROUP_SCHEMA,
+            "sensitive": {
+                "type": "boolean",
+                "description": "Shows the content in no plan, diff or record.",
+            },
+        },
+    }
+
+    # -- pure
+
+    def validate(self, node: Node) -> Iterable[Problem]:
+        yield from super().validate(node)
+        spec = node.spec
+        if "data" in spec and "template" not in spec:
+            yield Problem("spec.data: has no use without spec.template", node.place)
+        try:
+            content = reveal(_content(spec))
+        except Invalid as error:
+            yield Problem(f"spec.template: {error.message}", node.place, error.hint)
+            return
+        if isinstance(content, str):
+            size = len(content.encode("utf-8", "replace"))
+            if size > MAX_BYTES:
+                yield Problem(f"spec.content: has {size} bytes; at most {MAX_BYTES} are allowed", node.place)
+
+    def normalize(self, node: Node, observed: Observed | None) -> Document:
+        spec = node.spec
+        content = _content(spec)
+        if observed is not None and observed.body["status"].get("compared") == "hash":
+            content = (
+                _wrap(_hash_word(_digest(reveal(content))), content) if content is not UNKNOWN else content
+            )
+        mode = spec.get("mode", DEFAULT_MODE)
+        desired: dict[str, Value] = {
+            "path": spec.get("path"),
+            "content": content,
+            "mode": full_mode(mode) if isinstance(mode, str) else mode,
+        }
+        put_accounts(desired, spec, observed)
+        return {**node.body, "spec": desired}
+
+    def seal(self, body: Document) -> Document:
+        spec = body.get("spec") or {}
+        if spec.get("sensitive") is not True:
+            return body
+        hidden = {
+            key: Sensitive(value) if key in SECRET_FIELDS and not has_unknown(value) else value
+            for key, value in spec.items()
+        }
+        return {**body, "spec": hidden}
+
+    def diff(self, node: Node, observed: Observed | Absent, recorded: Document | None) -> Change:
+        """As usual, but a text that was sensitive when it was applied stays hidden when it no longer is."""
+        if (
+            isinstance(observed, Observed)
+            and recorded is not None
+            and _was_secret(recorded.get("spec") or {})
+        ):
+            observed = _hide_content(observed)
+        return super().diff(node, observed, recorded)
+
+    # -- I/O
+
+    def probe_one(self, index: int, node: Node) -> str:
+        content = reveal(_content_or_unknown(node.spec))
+        digest = _digest(content) if isinstance(content, str) else ""
+        # A content that is not known (a node made from the inventory) is not shown either.
+        return call("probe_file", str(index), self.path(node), digest, "yes" if digest else "no")
+
+    def read(
+        self, nodes: Sequence[tuple[int, Node]], answer: Answer, owners: Mapping[int, Marker]
+    ) -> Iterator[Observation]:
+        stats = read_stats(answer)
+        lines = answer.by_index("file")
+        for index, node in nodes:
+            try:
+                yield self._read_one(node, lines.get(index, ""), stats, owners.get(index))
+            except ProviderError as error:
+                yield Failed(node.address, error)
+
+    def _read_one(
+        self, node: Node, line: str, stats: Mapping[str, Stat], marker: Marker | None
+    ) -> Observation:
+        path = self.path(node)
+        seen, _, rest = line.partition(" ")
+        if seen == "none":
+            return Absent(node.address)
+        if seen == "unknown":
+            raise not_readable(path, rest)
+        if seen not in ("same", "content", "large"):
+            if not seen:
+                raise Transient(f"the host did not say anything about {path}")
+            raise in_the_way(path, seen, "a plain file")
+        stat = stats.get(path)
+        if stat is None:
+            raise Transient(f"{path} changes while it is looked at")
+        desired = _content_or_unknown(node.spec)
+        is_managed = marker is not None and marker.kind == self.name
+        content, digest, compared = _live_content(seen, rest, stat, desired, is_managed)
+        is_secret = isinstance(desired, Sensitive)
+        spec: dict[str, object] = {
+            "path": path,
+            "content": Sensitive(content) if is_secret else content,
+            "mode": stat.mode,
+            "owner": stat.owner,
+            "group": stat.group,
+        }
+        status: dict[str, object] = {
+            "compared": compared,
+            "size": stat.size,
+            "uid": stat.uid,
+            "gid": stat.gid,
+            "sha256": Sensitive(digest) if is_secret else digest,
+        }
+        state = f"{digest or stat.changed} {stat.mode} {stat.uid}:{stat.gid}"
+        version = hashlib.sha256(state.encode()).hexdigest()
+        return observation(node, self, spec, status, marker, version)
+
+    def create(self, session: Session, node: Node, intent: Intent) -> Done:
+        path = self.path(node)
+        marker = self.marker_words(node, intent)
+        words = (dirname(path), path, *marker, self.take_word(node), *_attributes(node))
+        return self.change(session, node, "create_file", *words)
+
+    def update(self, session: Session, node: Node, change: Change, intent: Intent) -> Done:
+        path = self.path(node)
+        marker = self.marker_words(node, intent)
+        expected = self.expected_word(node, change, intent)
+        content, *attributes = _attributes(node)
+        hashes = (_observed_digest(change), _digest(_outgoing(node)))
+        words = (dirname(path), path, *marker, expected, *hashes, content, *attributes)
+        return self.change(session, node, "update_file", *words)
+
+    def delete(self, session: Session, node: Node, intent: Intent) -> Done:
+        path = self.path(node)
+        words = (dirname(path), path, self.key(node), owner_text(intent.owner))
+        return self.change(session, node, "delete_file", *words)
+
+
+def _content(spec: Document) -> Value:
+    """The desired text; UNKNOWN while anything that it is made of is. Raises Invalid for a wrong template."""
+    template = spec.get("template")
+    if template is None:
+        content = spec.get("content")
+        if spec.get("sensitive") is True and isinstance(content, str):
+            return Sensitive(content)
+        return content
+    data = spec.get("data") or {}
+    parts = reveal([template, data])
+    if has_unknown(parts):
+        return UNKNOWN
+    if not isinstance(parts[0], str) or not isinstance(parts[1], Mapping):
+        return None
+    text = render(parts[0], parts[1])
+    return Sensitive(text) if spec.get("sensitive") is True or _has_sensitive([template, data]) else text
+
+
+def _content_or_unknown(spec: Document) -> Value:
+    """For observations, which a wrong template must not prevent."""
+    try:
+        return _content(spec)
+    except Invalid:
+        return UNKNOWN
+
+
+def _has_sensitive(value: Value) -> bool:
+    if isinstance(value, Mapping):
+        return any(_has_sensitive(item) for item in value.values())
+    if isinstance(value, list | tuple):
+        return any(_has_sensitive(item) for item in value)
+    return isinstance(value, Sensitive)
+
+
+def _live_content(
+    seen: str, rest: str, stat: Stat, desired: Value, is_managed: bool
+) -> tuple[Value, str, str]:
+    """The live content as it is compared, its hash (empty: not read), and what is compared: text or hash."""
+    if seen == "large":
+        return f"(a file of {stat.size} bytes)", "", "hash"
+    wanted = reveal(desired)
+    if seen == "same":
+        return wanted, _digest(wanted), "text"
+    digest, _, word = rest.partition(" ")
+    # The content of a foreign file is nobody's business: only whether it is the desired one.
+    if word == "-" or not is_managed:
+        return _hash_word(digest), digest, "hash"
+    try:
+        text = decode(word).decode()
+    except UnicodeDecodeError:
+        return _hash_word(digest), digest, "hash"
+    if "\0" in text:
+        return _hash_word(digest), digest, "hash"
+    return text, hashlib.sha256(text.encode()).hexdigest(), "text"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _hash_word(digest: str) -> str:
+    return f"sha256:{digest}"
+
+
+def _wrap(value: Value, like: Value) -> Value:
+    return Sensitive(value) if isinstance(like, Sensitive) else value
+
+
+def _outgoing(node: Node) -> str:
+    content = reveal(_content(node.spec))
+    if not isinstance(content, str):
+        raise Invalid(f"{node.address}: its content is not known")
+    return content
+
+
+def _attributes(node: Node) -> tuple[str, str, str, str]:
+    spec = node.spec
+    mode = chmod_word(spec.get("mode", DEFAULT_MODE))
+    return encode(_outgoing(node)), mode, account_word(spec.get("owner")), account_word(spec.get("group"))
+
+
+def _observed_digest(change: Change) -> str:
+    if change.observed is None:
+        return ""
+    digest = reveal((change.observed.body.get("status") or {}).get("sha256"))
+    return digest if isinstance(digest, str) else ""
+
+
+def _was_secret(spec: Document) -> bool:
+    return spec.get("sensitive") is True or any(
+        isinstance(value, Mapping) and "$sensitive" in value
+        for value in (spec.get("content"), spec.get("template"))
+    )
+
+
+def _hide_content(observed: Observed) -> Observed:
+    spec = observed.body["spec"]
+    hidden = {**spec, "content": Sensitive(spec["content"])}
+    body = {**observed.body, "spec": hidden}
+    return Observed(observed.address, body, observed.external_id, observed.owner, observed.version)

@@ -1,0 +1,223 @@
+"""What all kinds of a host share: one script observes nodes of every kind, markers tell who owns what.
+
+Called by `provider`, which observes all nodes of a target at once, and subclassed by each kind.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import ClassVar
+
+from trueup.sdk import (
+    Address,
+    Change,
+    Conflict,
+    Done,
+    Failed,
+    Intent,
+    Invalid,
+    Kind,
+    Node,
+    Observation,
+    Observed,
+    Owned,
+    Owner,
+    ProviderError,
+    Session,
+    Target,
+)
+from trueup_ssh.ownership import Marker, key_of, marker_rest, owner_text, parse_marker
+from trueup_ssh.script import Answer, Script, call
+from trueup_ssh.session import HostSession
+
+API_VERSION = "ssh.trueup.dev/v1"
+
+
+class HostKind(Kind):
+    """A kind whose objects live on one host, with markers in the host's manifest.
+
+    `functions` names the file of `scripts` with the kind's shell functions.
+    """
+
+    api_version = API_VERSION
+    functions: ClassVar[str] = ""
+    # The seconds that one change may take on the host.
+    change_seconds: ClassVar[float] = 120.0
+
+    # -- what each kind says
+
+    @abstractmethod
+    def identity_spec(self, identity: str) -> dict[str, object]:
+        """The part of a spec that gives back this identity: what `find_owned` looks for."""
+
+    @abstractmethod
+    def probe(self, nodes: Sequence[tuple[int, Node]]) -> Iterable[str]:
+        """The shell calls that look at the nodes, in bulk. Lines of the answer carry the nodes' numbers."""
+
+    @abstractmethod
+    def read(
+        self, nodes: Sequence[tuple[int, Node]], answer: Answer, owners: Mapping[int, Marker]
+    ) -> Iterator[Observation]:
+        """The observations from the answer; a node may raise a ProviderError inside `attempt`."""
+
+    # -- the contract
+
+    def observe(self, session: Session, nodes: Sequence[Node]) -> Iterable[Observation]:
+        return observe_nodes(session, [(self, node) for node in nodes])
+
+    def find_owned(self, session: Session, owner_key: str) -> Iterable[Owned]:
+        host = host_of(session)
+        answer = host.run(Script((), [call("show_markers")]))
+        found = [parse_marker(line.partition(" ")[2]) for line in answer.of("marker")]
+        nodes: dict[Address, tuple[Node, Owner]] = {}
+        for marker in found:
+            if marker.kind == self.name and marker.owner.key == owner_key:
+                node = self._node_of(marker)
+                nodes[node.address] = (node, marker.owner)
+        if not nodes:
+            return
+        for seen in self.observe(host, [node for node, _ in nodes.values()]):
+            if isinstance(seen, Failed):
+                raise seen.error
+            if isinstance(seen, Observed):
+                yield Owned(nodes[seen.address][1], seen.external_id, seen.body)
+
+    def _node_of(self, marker: Marker) -> Node:
+        try:
+            address = Address.parse(marker.owner.address)
+        except ValueError as error:
+            raise Invalid(f"an ownership marker on the host names no address: {error}") from None
+        body = {
+            "apiVersion": self.api_version,
+            "kind": self.name,
+            "metadata": {"name": address.name},
+            "spec": self.identity_spec(marker.identity),
+        }
+        return Node(address, self.api_version, Target(address.target, "ssh"), body)
+
+    # -- for the methods that change something
+
+    def key(self, node: Node) -> str:
+        return key_of(self.known_identity(node))
+
+    def known_identity(self, node: Node) -> str:
+        """The identity of a node that is about to be changed. Refuses a node of another object."""
+        identity = self.identity(node)
+        if not identity:
+            raise Invalid(f"{node.address}: what it is called on the host is not known")
+        if node.external_id and node.external_id != identity:
+            raise Conflict(f"{node.address}: is {identity}, but {node.external_id} was recorded")
+        return identity
+
+    def marker_words(self, node: Node, intent: Intent) -> tuple[str, str, str]:
+        """The marker's key, the owner to compare with, and the text to write."""
+        identity = self.known_identity(node)
+        return key_of(identity), owner_text(intent.owner), marker_rest(intent.owner, self.name, identity)
+
+    def take_word(self, node: Node) -> str:
+        """What a create may take over: nothing, what nobody has marked, or anything."""
+        if node.lifecycle.adopt:
+            return "any"
+        return "unmarked" if self.traits.shared else "none"
+
+    def expected_word(self, node: Node, change: Change, intent: Intent) -> str:
+        """The owner that the object must still have. Refuses what the manifest does not adopt."""
+        observed = change.observed
+        if observed is None:
+            return ""
+        if observed.external_id != self.known_identity(node):
+            raise Conflict(f"{node.address}: {observed.external_id} was observed, which is another object")
+        owner = observed.owner
+        if owner is None:
+            if not node.lifecycle.adopt and not self.traits.shared:
+                raise Conflict(
+                    f"{node.address}: {observed.external_id} exists and is not managed by trueup",
+                    hint="set lifecycle.adopt: true to take it over",
+                )
+            return ""
+        if owner.key != intent.owner.key and not node.lifecycle.adopt:
+            raise Conflict(
+                f"{node.address}: {observed.external_id} is managed by {owner.key} as {owner.address}"
+            )
+        return owner_text(owner)
+
+    def change(self, session: Session, node: Node, function: str, *words: str) -> Done:
+        """Runs one of the kind's functions that change something."""
+        script = Script((self.functions,), [call(function, *words)], self.seconds_for(node))
+        host_of(session).run(script)
+        return Done(self.identity(node))
+
+    def seconds_for(self, node: Node) -> float:
+        return max(self.change_seconds, node.lifecycle.timeout or 0.0)
+
+    def release(self, session: Session, node: Node, intent: Intent) -> Done:
+        words = call("release_marker", self.key(node), owner_text(intent.owner))
+        host_of(session).run(Script((), [words]))
+        return Done(self.identity(node))
+
+
+def host_of(session: Session) -> HostSession:
+    """The session as this provider made it."""
+    if not isinstance(session, HostSession):
+        raise TypeError("a session of the ssh provider was expected")
+    return session
+
+
+def observe_nodes(session: Session, pairs: Sequence[tuple[HostKind, Node]]) -> Iterator[Observation]:
+    """What lives, for nodes of any kinds: one script, one execution on the host."""
+    groups: dict[HostKind, list[tuple[int, Node]]] = {}
+    calls: list[str] = []
+    for index, (kind, node) in enumerate(pairs):
+        identity = kind.identity(node)
+        if not identity:
+            yield Failed(node.address, Invalid(f"{node.address}: what it is called on the host is not known"))
+            continue
+        groups.setdefault(kind, []).append((index, node))
+        calls.append(call("show_marker", str(index), key_of(identity)))
+    if not groups:
+        return
+    for kind, nodes in groups.items():
+        calls.extend(kind.probe(nodes))
+    functions = tuple(dict.fromkeys(kind.functions for kind in groups))
+    answer = host_of(session).run(Script(functions, calls))
+    texts = answer.by_index("marker")
+    for kind, nodes in groups.items():
+        yield from _read_group(kind, nodes, answer, texts)
+
+
+def _read_group(
+    kind: HostKind, nodes: Sequence[tuple[int, Node]], answer: Answer, texts: Mapping[int, str]
+) -> Iterator[Observation]:
+    markers: dict[int, Marker] = {}
+    sound: list[tuple[int, Node]] = []
+    for index, node in nodes:
+        try:
+            if index in texts:
+                markers[index] = parse_marker(texts[index])
+        except ProviderError as error:
+            yield Failed(node.address, error)
+        else:
+            sound.append((index, node))
+    yield from kind.read(sound, answer, markers)
+
+
+def observation(
+    node: Node,
+    kind: HostKind,
+    spec: dict[str, object],
+    status: dict[str, object],
+    marker: Marker | None,
+    version: str,
+) -> Observed:
+    """An Observed in the shape that all kinds share."""
+    body = {
+        "apiVersion": kind.api_version,
+        "kind": kind.name,
+        "metadata": {"name": node.name},
+        "spec": spec,
+        "status": status,
+    }
+    # A marker left by another kind (a file where a directory was managed) says nothing about this object.
+    owner = marker.owner if marker is not None and marker.kind == kind.name else None
+    return Observed(node.address, body, kind.identity(node), owner, version)
