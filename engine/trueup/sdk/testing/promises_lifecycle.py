@@ -1,0 +1,209 @@
+"""Promises of an object's life: seen, created, changed, drifted, deleted, each step repeatable.
+
+Part of `contract.ProviderContract`.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from trueup.model.values import to_record
+from trueup.sdk import Absent, Action, Observation, Observed, Pending
+from trueup.sdk.testing.case import Case
+from trueup.sdk.testing.hooks import ContractHooks
+from trueup.sdk.testing.rig import Rig, copy_operation, describe, expect
+
+THREADS = 8
+
+
+class LifecyclePromises(ContractHooks):
+    """Promises 1 to 4 of a kind, from nothing to nothing."""
+
+    # -- observe
+
+    def test_what_was_never_made_is_absent(self, rig: Rig, case: Case) -> None:
+        """`observe`: Absent on an authenticated "not found"."""
+        seen = rig.observe(rig.node(case))
+        expect(isinstance(seen, Absent), f"nothing was made, but observe says {describe(seen)}")
+
+    def test_observing_modifies_nothing(self, rig: Rig, case: Case) -> None:
+        """`observe` and `find_owned` never modify (promise 1)."""
+        node, missing = rig.node(case), rig.node(case.sibling)
+        rig.apply(node)
+        before, writes = self.snapshot(rig, node), self.count_writes(rig)
+        rig.observe_all([node, missing])
+        rig.owned(node)
+        expect(self.count_writes(rig) == writes, "observing sent writing calls")
+        expect(self.snapshot(rig, node) == before, "observing changed the object")
+        expect(isinstance(rig.observe(missing), Absent), "observing made an object")
+
+    def test_one_call_observes_many_nodes(self, rig: Rig, case: Case) -> None:
+        """`observe` answers for each node of a batch, the missing ones too."""
+        here, missing = rig.node(case), rig.node(case.sibling)
+        rig.apply(here)
+        answers = rig.observe_all([missing, here])
+        expect(isinstance(answers[here.address], Observed), "a live node among others is not observed")
+        expect(isinstance(answers[missing.address], Absent), "a missing node among others is not absent")
+
+    def test_many_threads_observe_at_once(self, rig: Rig, case: Case) -> None:
+        """Kinds and sessions are thread safe."""
+        node = rig.node(case)
+        made = rig.apply(node)
+
+        def look(_number: int) -> Observation:
+            return rig.observe(node)
+
+        with ThreadPoolExecutor(THREADS) as pool:
+            answers = list(pool.map(look, range(THREADS * 2)))
+        for answer in answers:
+            expect(
+                isinstance(answer, Observed), f"one of {len(answers)} observations says {describe(answer)}"
+            )
+            same = isinstance(answer, Observed) and answer.external_id == made.external_id
+            expect(same, "two observations at once give different objects")
+
+    # -- create
+
+    def test_after_a_create_nothing_differs(self, rig: Rig, case: Case) -> None:
+        """After `create`, `observe` gives no difference (promise 3), and the object carries our marker."""
+        node = rig.node(case)
+        rig.create(node)
+        seen = rig.expect_true(node)
+        expect(bool(seen.external_id), "the object has no external id")
+        expect(seen.owner == rig.owner(node), f"the marker should be {rig.owner(node)}, but is {seen.owner}")
+
+    def test_a_create_reports_the_id_that_observe_sees(self, rig: Rig, case: Case) -> None:
+        """`Done.external_id`, where it is told, is the object's."""
+        node = rig.node(case)
+        done = rig.create(node)
+        seen = rig.expect_true(node)
+        expect(done.external_id in ("", seen.external_id), "create reports another id than observe")
+
+    def test_a_repeated_create_makes_no_second_object(self, rig: Rig, case: Case) -> None:
+        """`create` can be repeated with the same intent after a crash (promise 2)."""
+        node = rig.node(case)
+        intent = rig.intent(node)
+        kind = rig.kind(node)
+        # The first answer is lost, Pending or not: the process ended right after the call.
+        kind.create(rig.session(node), node, intent)
+        rig.reconnect()
+        rig.create(node, intent)
+        first = rig.expect_true(node)
+        rig.create(node, intent)
+        second = rig.expect_true(node)
+        expect(first.external_id == second.external_id, "a repeated create made another object")
+        mine = rig.eventually(
+            node,
+            lambda: [owned for owned in rig.owned(node) if owned.owner == rig.owner(node)],
+            lambda found: len(found) == 1,
+        )
+        expect(len(mine) == 1, f"{len(mine)} objects carry the marker of {node.address}")
+
+    def test_a_pending_operation_survives_a_restart(self, rig: Rig, case: Case) -> None:
+        """`Pending.operation` is JSON, and another process can poll it (promise 4)."""
+        node = rig.node(case)
+        answer = rig.kind(node).create(rig.session(node), node, rig.intent(node))
+        if isinstance(answer, Pending):
+            copy_operation(answer)
+            expect(answer.after >= 0, "Pending.after is in the past")
+            rig.reconnect()
+        rig.finish(node, answer)
+        rig.expect_true(node)
+
+    # -- update
+
+    def test_an_update_changes_what_differs_and_keeps_the_object(self, rig: Rig, changeable: Case) -> None:
+        """After `update`, `observe` gives no difference (promise 3); it is the same object, still ours."""
+        node, changed = rig.node(changeable), rig.node(changeable, changeable.changed)
+        before = rig.apply(node)
+        change = rig.diff(changed, rig.observed(changed), to_record(node.body))
+        expect(change.action is Action.UPDATE, f"the `changed` body gives {change.action}, not an update")
+        expect(bool(change.fields), "an update without a field")
+        rig.update(changed, change)
+        after = rig.expect_true(changed)
+        expect(after.external_id == before.external_id, "the update made another object")
+        expect(after.owner == rig.owner(node), "the update lost the marker")
+
+    def test_a_repeated_update_does_no_harm(self, rig: Rig, changeable: Case) -> None:
+        """`update` can be repeated after a crash: same intent, same effect (promise 2)."""
+        node, changed = rig.node(changeable), rig.node(changeable, changeable.changed)
+        rig.apply(node)
+        change = rig.diff(changed, rig.observed(changed), to_record(node.body))
+        intent = rig.intent(changed)
+        rig.kind(changed).update(
+            rig.session(changed),
+            replace(changed, external_id=rig.observed(changed).external_id),
+            change,
+            intent,
+        )
+        rig.reconnect()
+        rig.update(changed, change, intent)
+        rig.expect_true(changed)
+
+    def test_an_update_of_another_object_is_a_conflict(self, rig: Rig, changeable: Case) -> None:
+        """`update` refuses where the object is not the one that was observed."""
+        node, changed = rig.node(changeable), rig.node(changeable, changeable.changed)
+        rig.apply(node)
+        change = rig.diff(changed, rig.observed(changed), to_record(node.body))
+        if change.observed is None:
+            raise AssertionError("the diff does not say which observation it rests on")
+        other = replace(change, observed=replace(change.observed, external_id="the-id-of-another-object"))
+        before = self.snapshot(rig, node)
+        self.expect_conflict("an update of another object", lambda: rig.update(changed, other))
+        expect(self.snapshot(rig, node) == before, "a refused update changed the object")
+
+    def test_drift_is_seen_and_corrected(self, rig: Rig, changeable: Case) -> None:
+        """A field that was changed behind our back shows in the diff, and `update` sets it right."""
+        node = rig.node(changeable)
+        made = rig.apply(node)
+        self.disturb(rig, node, changeable)
+        recorded = to_record(node.body)
+        change = rig.eventually(
+            node, lambda: rig.diff(node, rig.observed(node), recorded), lambda change: bool(change.fields)
+        )
+        expect(change.action is Action.UPDATE, f"the diff after drift is {change.action}, not an update")
+        rig.update(node, change)
+        mended = rig.expect_true(node)
+        expect(mended.external_id == made.external_id, "correcting drift made another object")
+
+    def test_a_change_that_cannot_be_made_in_place_is_a_replace(self, rig: Rig, replaceable: Case) -> None:
+        """A change of an `x-immutable` field marks the field and gives a replace, which then holds."""
+        node, replaced = rig.node(replaceable), rig.node(replaceable, replaceable.replaced)
+        seen = rig.apply(node)
+        change = rig.diff(replaced, rig.observe(replaced), to_record(node.body))
+        expect(change.action is Action.REPLACE, f"the `replaced` body gives {change.action}")
+        expect(any(field.immutable for field in change.fields), "a replace without an immutable field")
+        rig.delete(rig.recorded(node, seen.external_id))
+        rig.expect_absent(node)
+        rig.create(replaced)
+        rig.expect_true(replaced)
+
+    # -- delete and release
+
+    def test_a_deleted_object_is_absent(self, rig: Rig, case: Case) -> None:
+        """`delete` removes the object; its node comes from the inventory, without secrets."""
+        node = rig.node(case)
+        seen = rig.apply(node)
+        rig.delete(rig.recorded(node, seen.external_id))
+        rig.expect_absent(node)
+
+    def test_deleting_what_is_gone_is_done(self, rig: Rig, case: Case) -> None:
+        """`delete` can be repeated (promise 2)."""
+        node = rig.node(case)
+        recorded = rig.recorded(node, rig.apply(node).external_id)
+        intent = rig.intent(node)
+        rig.kind(node).delete(rig.session(node), recorded, intent)
+        rig.reconnect()
+        rig.delete(recorded, intent)
+        rig.expect_absent(node)
+        rig.delete(recorded, intent)
+        rig.expect_absent(node)
+
+    def test_what_was_deleted_can_be_created_again(self, rig: Rig, case: Case) -> None:
+        """An old intent does not stand for a new object: a create after a delete creates."""
+        node = rig.node(case)
+        rig.delete(rig.recorded(node, rig.apply(node).external_id))
+        rig.expect_absent(node)
+        rig.create(node)
+        rig.expect_true(node)
