@@ -1,0 +1,250 @@
+"""Follows one stack for ever: looks at its source in one thread, reconciles it in another.
+
+Two threads, so that a new commit is seen while a run waits, and supersedes it. One `Follower` per stack, so
+that whatever happens to one stack happens to that one alone. Called by `service`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import structlog
+
+from trueup.app import Loaded, SourceSpec
+from trueup.daemon.metrics import Metrics
+from trueup.daemon.narrate import Narrator
+from trueup.daemon.schedule import CRASHED, Schedule
+from trueup.errors import Interrupted, TrueupError
+from trueup.model.outcome import RunStatus
+from trueup.reconcile.report import Listener, RunReport
+
+log = structlog.get_logger("trueup.daemon")
+
+# A run is as long as its slowest wait; one that tells nothing for this long hangs.
+SILENT_RUN = 3600.0
+
+
+class Engine(Protocol):
+    """What a follower asks of `trueup.app.App`."""
+
+    def latest_commit(self, source: SourceSpec) -> str: ...
+
+    def load(self, source: SourceSpec) -> Loaded: ...
+
+    def reconcile(
+        self, source: SourceSpec, *, listener: Listener | None = None, stop: threading.Event | None = None
+    ) -> RunReport: ...
+
+
+@dataclass(frozen=True)
+class Followed:
+    """One stack of the configuration. `poll` and `interval` are in seconds; the stack's file may say another
+    interval, and wins."""
+
+    name: str
+    source: SourceSpec
+    poll: float = 60.0
+    interval: float = 300.0
+
+
+class Follower:
+    """One stack's two threads and what they share. Thread safe."""
+
+    def __init__(
+        self,
+        stack: Followed,
+        engine: Engine,
+        metrics: Metrics,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.stack = stack
+        self._engine = engine
+        self._metrics = metrics
+        self._now = now
+        self._log = log.bind(stack=stack.name)
+        self._changed = threading.Condition()
+        self._schedule = Schedule(stack.poll, stack.interval, now())
+        self._is_stopping = False
+        self._run_stop: threading.Event | None = None
+        self._progress_at = now()
+        self._settings_of: str | None = None
+        self._is_tried = False
+        self._is_source_down = False
+        self._threads = [
+            threading.Thread(target=self._forever, args=(step,), name=f"{stack.name}/{name}", daemon=True)
+            for name, step in (("poll", self._poll_step), ("run", self._run_step))
+        ]
+        # What was fetched last will do while the repository is down: drift goes on being corrected.
+        self._source = replace(stack.source, is_offline_allowed=True)
+        metrics.watch_source(stack.name, self.source_age)
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def look(self) -> None:
+        """Looks at the source now instead of at the next poll."""
+        with self._changed:
+            self._schedule.next_poll = self._now()
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        """Ends both threads soon: the calls in flight are finished and recorded, nothing new begins."""
+        with self._changed:
+            self._is_stopping = True
+            if self._run_stop is not None:
+                self._run_stop.set()
+            self._changed.notify_all()
+
+    def join(self, seconds: float) -> bool:
+        """Waits for the run to end; whether it did. A look at the source writes nothing, so it is left."""
+        runner = self._threads[1]
+        if runner.ident is not None:
+            runner.join(max(0.0, seconds))
+        return not runner.is_alive()
+
+    def source_age(self) -> float:
+        """Seconds since the source answered last; since the start if it never did."""
+        with self._changed:
+            answered_at = self._schedule.answered_at
+            return self._now() - (self._schedule.started_at if answered_at is None else answered_at)
+
+    def is_tried(self) -> bool:
+        """Whether a first run ended, however it did: a stack that fails keeps the daemon from nothing."""
+        with self._changed:
+            return self._is_tried
+
+    def find_fault(self) -> str:
+        """Why this stack is not being looked after, empty if it is. A stack that fails is looked after."""
+        with self._changed:
+            now, schedule = self._now(), self._schedule
+            patience = 3 * max(schedule.interval, schedule.poll)
+            if not self._is_stopping and not all(thread.is_alive() for thread in self._threads):
+                return "a thread ended"
+            if now - schedule.next_poll > patience:
+                return f"its source was not looked at for {now - schedule.next_poll:.0f} s"
+            if self._run_stop is not None:
+                silent = now - self._progress_at
+                return (
+                    f"its run tells nothing for {silent:.0f} s" if silent > max(patience, SILENT_RUN) else ""
+                )
+            if now - schedule.next_run > patience:
+                return f"its run is overdue by {now - schedule.next_run:.0f} s"
+            return ""
+
+    # -- the threads
+
+    def _forever(self, step: Callable[[], float]) -> None:
+        """Repeats a step until the end; each says when it wants to be called again."""
+        while True:
+            at = step()
+            with self._changed:
+                # Woken early by news or by the end; a step that has nothing to do yet says so again.
+                if not self._is_stopping:
+                    self._changed.wait(min(max(0.0, at - self._now()), threading.TIMEOUT_MAX))
+                if self._is_stopping:
+                    return
+
+    def _poll_step(self) -> float:
+        with self._changed:
+            if self._now() < self._schedule.next_poll:
+                return self._schedule.next_poll
+        commit = self._ask_source()
+        with self._changed:
+            if not commit:
+                self._schedule.missed_source(self._now())
+            elif self._schedule.saw_commit(self._now(), commit):
+                self._log.info("new commit", commit=commit)
+                if self._run_stop is not None:
+                    self._run_stop.set()
+            # Even without an answer there may be a run to start: the first one.
+            self._changed.notify_all()
+            return self._schedule.next_poll
+
+    def _ask_source(self) -> str:
+        """The newest commit, empty where the source does not answer."""
+        try:
+            commit = self._engine.latest_commit(self.stack.source)
+        except TrueupError as error:
+            self._log.warning(
+                "source unreachable", error=error.message, hint=error.hint, age=round(self.source_age())
+            )
+        except BaseException:  # noqa: BLE001 - else a fault of ours would end the thread, and the stack, silently
+            self._log.exception("crashed while looking at the source")
+        else:
+            if self._is_source_down:
+                self._log.info("source answers again", commit=commit)
+            self._is_source_down = False
+            return commit
+        self._is_source_down = True
+        self._metrics.source_errors.labels(self.stack.name).inc()
+        return ""
+
+    def _run_step(self) -> float:
+        with self._changed:
+            now = self._now()
+            if not self._schedule.is_due(now):
+                return self._schedule.next_run
+            self._schedule.began_run()
+            commit = self._schedule.commit
+            stop = self._run_stop = threading.Event()
+            self._progress_at = now
+        status: RunStatus | str = CRASHED
+        try:
+            status = self._run(commit, stop)
+        except BaseException:  # noqa: BLE001 - as above
+            self._log.exception("crashed", commit=commit)
+        self._metrics.count_run(self.stack.name, status, self._now() - now)
+        with self._changed:
+            self._run_stop = None
+            self._is_tried = True
+            self._schedule.ended_run(self._now(), status)
+            pause, failures = self._schedule.next_run - self._now(), self._schedule.failures
+        if failures:
+            self._log.info("will retry", commit=commit, seconds=round(pause, 1), failures=failures)
+        return self._now() + pause
+
+    def _run(self, commit: str, stop: threading.Event) -> RunStatus:
+        bound = self._log.bind(commit=commit)
+        try:
+            self._read_settings(commit)
+            report = self._engine.reconcile(
+                self._source, listener=Narrator(bound, self._note_progress), stop=stop
+            )
+        except Interrupted:
+            bound.info("run interrupted")
+            return RunStatus.INTERRUPTED
+        except TrueupError as error:
+            for problem in error.problems:
+                bound.error("run failed", error=str(problem))
+            return RunStatus.FAILED
+        self._metrics.note_report(self.stack.name, report)
+        counts = {result.value: count for result, count in report.counts.items() if count}
+        bound = bound.bind(
+            commit=report.plan.revision.commit,
+            run=report.run,
+            status=report.status.value,
+            seconds=round(report.seconds, 3),
+        )
+        if report.status is RunStatus.HELD:
+            for hold in report.plan.holds:
+                bound.warning("run held", guard=hold.guard, why=hold.message, digest=report.plan.digest)
+        bound.info("run ended", **counts, left=len(report.left))
+        return report.status
+
+    def _read_settings(self, commit: str) -> None:
+        """Takes the interval from the stack's own file, once for each commit that the source told."""
+        if self._settings_of == commit:
+            return
+        loaded = self._engine.load(self._source)
+        with self._changed:
+            self._settings_of = commit
+            self._schedule.interval = loaded.stack.interval
+
+    def _note_progress(self) -> None:
+        with self._changed:
+            self._progress_at = self._now()

@@ -1,0 +1,97 @@
+"""When one stack is looked at and run, as plain arithmetic on a clock that the caller reads.
+
+Called by `follow`. Level-triggered: everything follows from the newest commit seen and from the end of the
+last run, so a look that was missed costs time and nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from trueup.model.outcome import RunStatus
+
+FIRST_BACKOFF = 5.0
+LONGEST_BACKOFF = 600.0
+
+# A fault of ours is retried like a failure: the stack may work again with the next commit.
+CRASHED = "crashed"
+
+
+def backoff(failures: int, jitter: Callable[[], float] = random.random) -> float:
+    """The pause after that many failures in a row: doubling up to ten minutes, less up to a half at random.
+
+    The jitter keeps stacks that failed for one common reason from coming back all at once.
+    """
+    longest = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(failures - 1, 16))
+    return longest * (1 - jitter() / 2)
+
+
+@dataclass
+class Schedule:
+    """Times are in seconds of the caller's clock. `interval` is the stack's own once it was read.
+
+    `commit` is what the source told last, empty until it told one; `has_news` that it told another since
+    the last run began. `answered_at` is when it answered last, None if it never did.
+    """
+
+    poll: float
+    interval: float
+    started_at: float
+    jitter: Callable[[], float] = random.random
+    commit: str = ""
+    has_news: bool = False
+    answered_at: float | None = None
+    failures: int = 0
+    next_poll: float = field(init=False)
+    # The first run follows the first look at the source, whatever that look came to.
+    next_run: float = math.inf
+
+    def __post_init__(self) -> None:
+        self.next_poll = self.started_at
+
+    def saw_commit(self, now: float, commit: str) -> bool:
+        """Notes what the source told; whether it is news. News is run at once, whatever failed before it."""
+        self.answered_at = now
+        self.next_poll = now + self.poll
+        if commit == self.commit:
+            return False
+        self.commit = commit
+        self.has_news = True
+        self.failures = 0
+        self.next_run = now
+        return True
+
+    def missed_source(self, now: float) -> None:
+        """Notes that the source did not answer. Drift goes on being corrected to the commit fetched last."""
+        self.next_poll = now + self.poll
+        if self.next_run == math.inf:
+            self.next_run = now
+
+    def is_due(self, now: float) -> bool:
+        """Whether a run should start."""
+        return now >= self.next_run
+
+    def began_run(self) -> None:
+        """Notes that a run starts."""
+        self.has_news = False
+
+    def ended_run(self, now: float, status: RunStatus | str) -> None:
+        """Notes how the run ended and sets the time of the next one.
+
+        A held run waits for a person: it is looked at again with the interval, not as a failure. A run
+        that a newer commit superseded is followed by that commit's run at once.
+        """
+        if self.has_news:
+            self.next_run = now
+        elif status == RunStatus.INTERRUPTED:
+            # Nothing of ours stops a run without news; a pause, so that this can never spin.
+            self.next_run = now + FIRST_BACKOFF
+        elif status in (RunStatus.CONVERGED, RunStatus.HELD):
+            self.failures = 0
+            self.next_run = now + self.interval
+        else:
+            self.failures += 1
+            self.next_run = now + backoff(self.failures, self.jitter)

@@ -1,0 +1,258 @@
+from __future__ import annotations
+
+import threading
+
+import pytest
+import structlog
+
+from trueup.daemon.follow import SILENT_RUN, Follower
+from trueup.errors import ManifestError, Problem
+from trueup.model.outcome import RunStatus
+from trueup.model.plan import Hold, Plan
+from trueup.model.resource import Revision
+from trueup.reconcile.report import RunReport
+
+
+@pytest.fixture
+def follow(engine, metrics, clock, daemon):
+    """Starts a follower of the stack `shop`; it is stopped when the test ends."""
+    started = []
+
+    def start(commit="a", **options):
+        engine.commits["shop"] = commit
+        follower = Follower(daemon.followed("shop", **options), engine, metrics, clock)
+        started.append(follower)
+        follower.start()
+        return follower
+
+    yield start
+    for follower in started:
+        follower.stop()
+        assert follower.join(30)
+
+
+@pytest.fixture
+def wait_for_runs(engine, daemon):
+    return lambda *commits: daemon.wait_until(
+        lambda: engine.runs_of("shop") == list(commits), f"runs {commits} (there were {engine.runs})"
+    )
+
+
+def test_the_newest_commit_is_run_at_the_start(follow, wait_for_runs, sample, daemon):
+    follow("a")
+    wait_for_runs("a")
+    daemon.wait_until(lambda: sample("trueup_runs_total", stack="shop", status="converged") == 1)
+    assert sample("trueup_stack_converged", stack="shop") == 1
+    assert sample("trueup_stack_commit_info", stack="shop", commit="a") == 1
+    assert sample("trueup_last_success_timestamp_seconds", stack="shop") > 0
+
+
+def test_a_new_commit_is_run_as_soon_as_it_is_seen(follow, wait_for_runs, engine):
+    follower = follow("a")
+    wait_for_runs("a")
+    engine.commits["shop"] = "b"
+    follower.look()
+    wait_for_runs("a", "b")
+
+
+def test_drift_is_looked_for_at_the_interval_that_the_stack_itself_says(
+    follow, wait_for_runs, engine, clock, daemon
+):
+    engine.intervals["shop"] = 20.0
+    follower = follow("a", interval=300.0)
+    wait_for_runs("a")
+    daemon.wait_until(follower.is_tried)
+    clock.advance(19.0)
+    follower.look()
+    daemon.wait_until(lambda: follower.source_age() == 0.0)
+    wait_for_runs("a")
+    clock.advance(1.0)
+    follower.look()
+    wait_for_runs("a", "a")
+
+
+def test_a_new_commit_supersedes_a_run_that_waits(follow, wait_for_runs, engine, sample, daemon):
+    """A bad commit never blocks its own fix."""
+
+    def wait_for_ever(location, commit, stop):
+        if commit == "bad":
+            assert stop.wait(30)
+            return RunStatus.INTERRUPTED
+        return RunStatus.CONVERGED
+
+    engine.behave = wait_for_ever
+    follower = follow("bad")
+    wait_for_runs("bad")
+    engine.commits["shop"] = "good"
+    follower.look()
+    wait_for_runs("bad", "good")
+    daemon.wait_until(lambda: sample("trueup_runs_total", stack="shop", status="converged") == 1)
+    assert sample("trueup_runs_total", stack="shop", status="interrupted") == 1
+
+
+def test_the_same_commit_again_does_not_disturb_a_run(follow, wait_for_runs, engine, clock, daemon):
+    release, stops = threading.Event(), []
+
+    def block(location, commit, stop):
+        stops.append(stop)
+        assert release.wait(30)
+        return RunStatus.CONVERGED
+
+    engine.behave = block
+    follower = follow("a")
+    wait_for_runs("a")
+    clock.advance(60.0)
+    follower.look()
+    daemon.wait_until(lambda: follower.source_age() == 0.0)
+    assert not stops[0].is_set()
+    release.set()
+
+
+def test_while_git_is_down_drift_is_corrected_to_the_commit_fetched_last(
+    follow, wait_for_runs, engine, clock, sample, daemon
+):
+    follower = follow("a")
+    wait_for_runs("a")
+    daemon.wait_until(follower.is_tried)
+    engine.commits["shop"] = None
+    clock.advance(300.0)
+    follower.look()
+    wait_for_runs("a", "mirrored")
+    daemon.wait_until(lambda: sample("trueup_source_errors_total", stack="shop") >= 1)
+    assert sample("trueup_source_age_seconds", stack="shop") == 300.0
+
+
+def test_a_start_while_git_is_down_works_with_what_was_fetched_before(follow, wait_for_runs):
+    follow(None)
+    wait_for_runs("mirrored")
+
+
+def test_a_crash_while_looking_at_the_source_does_not_end_the_looking(follow, engine, wait_for_runs):
+    with structlog.testing.capture_logs() as logs:
+        follower = follow(SystemExit("a plugin means well"))
+        wait_for_runs("mirrored")
+    assert any(line.get("exc_info") for line in logs)
+    engine.commits["shop"] = "a"
+    follower.look()
+    wait_for_runs("mirrored", "a")
+
+
+@pytest.mark.parametrize("fault", [ZeroDivisionError("a bug"), SystemExit("a plugin means well")])
+def test_a_crash_is_logged_with_its_traceback_and_tried_again(
+    follow, wait_for_runs, engine, clock, sample, fault, daemon
+):
+    def crash_once(location, commit, stop):
+        if len(engine.runs) == 1:
+            raise fault
+        return RunStatus.CONVERGED
+
+    engine.behave = crash_once
+    with structlog.testing.capture_logs() as logs:
+        follower = follow("a")
+        daemon.wait_until(follower.is_tried)
+    assert [line for line in logs if line["event"] == "crashed" and line["exc_info"]]
+    assert sample("trueup_runs_total", stack="shop", status="crashed") == 1
+    clock.advance(5.0)
+    follower.look()
+    wait_for_runs("a", "a")
+
+
+def test_every_problem_of_a_bad_manifest_is_logged_and_the_run_counts_as_failed(
+    follow, engine, sample, daemon
+):
+    def refuse(location, commit, stop):
+        raise ManifestError([Problem("no such field"), Problem("no such kind")])
+
+    engine.behave = refuse
+    with structlog.testing.capture_logs() as logs:
+        daemon.wait_until(follow("a").is_tried)
+    assert [line["error"] for line in logs if line["event"] == "run failed"] == [
+        "no such field",
+        "no such kind",
+    ]
+    assert sample("trueup_runs_total", stack="shop", status="failed") == 1
+    assert sample("trueup_stack_converged", stack="shop") == 0
+
+
+def test_a_held_run_names_its_guard_and_digest_and_is_not_retried_before_the_interval(
+    follow, engine, sample, clock, wait_for_runs, daemon
+):
+    plan = Plan("shop", Revision("", "", "a"), (), holds=(Hold("max-deletes", "7 of 9 would go"),))
+    engine.behave = lambda location, commit, stop: RunReport(plan, RunStatus.HELD)
+    with structlog.testing.capture_logs() as logs:
+        follower = follow("a")
+        daemon.wait_until(follower.is_tried)
+    (held,) = [line for line in logs if line["event"] == "run held"]
+    assert (held["guard"], held["digest"]) == ("max-deletes", plan.digest)
+    assert sample("trueup_held", stack="shop") == 1
+    clock.advance(299.0)
+    follower.look()
+    daemon.wait_until(lambda: follower.source_age() == 0.0)
+    wait_for_runs("a")
+    clock.advance(1.0)
+    follower.look()
+    wait_for_runs("a", "a")
+
+
+def test_a_stop_reaches_the_run_and_nothing_begins_after_it(follow, engine, wait_for_runs):
+    def stop_when_told(location, commit, stop):
+        assert stop.wait(30)
+        return RunStatus.INTERRUPTED
+
+    engine.behave = stop_when_told
+    follower = follow("a")
+    wait_for_runs("a")
+    engine.commits["shop"] = "b"
+    follower.stop()
+    assert follower.join(30)
+    wait_for_runs("a")
+
+
+def test_a_run_that_does_not_stop_is_not_waited_for_longer_than_asked(follow, engine, wait_for_runs):
+    release = threading.Event()
+
+    def ignore_the_stop(location, commit, stop):
+        assert release.wait(30)
+        return RunStatus.CONVERGED
+
+    engine.behave = ignore_the_stop
+    follower = follow("a")
+    wait_for_runs("a")
+    follower.stop()
+    assert not follower.join(0.01)
+    release.set()
+
+
+def test_a_stack_that_fails_is_still_looked_after(follow, engine, daemon):
+    engine.behave = lambda location, commit, stop: RunStatus.FAILED
+    follower = follow("a")
+    daemon.wait_until(follower.is_tried)
+    assert follower.find_fault() == ""
+
+
+def test_a_source_that_is_not_looked_at_for_three_intervals_is_a_fault(follow, engine, clock, daemon):
+    follower = follow("a", poll=60)
+    daemon.wait_until(follower.is_tried)
+    clock.advance(60 + 900)
+    assert follower.find_fault() == ""
+    clock.advance(1)
+    assert "its source was not looked at" in follower.find_fault()
+
+
+def test_a_run_that_tells_nothing_for_an_hour_is_a_fault(follow, engine, clock, wait_for_runs, daemon):
+    release = threading.Event()
+
+    def hang(location, commit, stop):
+        assert release.wait(30)
+        return RunStatus.CONVERGED
+
+    engine.behave = hang
+    follower = follow("a")
+    wait_for_runs("a")
+    clock.advance(SILENT_RUN)
+    follower.look()
+    daemon.wait_until(lambda: follower.source_age() == 0.0)
+    assert follower.find_fault() == ""
+    clock.advance(1)
+    assert "its run tells nothing" in follower.find_fault()
+    release.set()
