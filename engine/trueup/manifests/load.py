@@ -1,0 +1,202 @@
+"""A tree of files to a stack and its nodes, or to all the problems in it at once. Called by `trueup.app`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from trueup.errors import ManifestError, Place, Problem
+from trueup.manifests.document import SourceDocument
+from trueup.manifests.expand import Expanded, Expander
+from trueup.manifests.parse import SUFFIXES, decode_text, parse_file
+from trueup.manifests.program import ExpressionError
+from trueup.manifests.resource import Declaration, read_declaration
+from trueup.manifests.stack_file import API_VERSION, STACK_FILES, StackFile, read_stack
+from trueup.manifests.suggestions import suggest
+from trueup.manifests.validate import Validator
+from trueup.model.resource import Node, Revision, Stack
+from trueup.model.tree import Tree
+from trueup.sdk.contracts import Catalog
+
+_RENDERED = ("kustomization.yaml", "kustomization.yml", "Kustomization", "Chart.yaml")
+
+
+@dataclass(frozen=True)
+class LoadedStack:
+    """A stack read from one revision and found to be valid. `nodes` are in the order of the files."""
+
+    stack: Stack
+    revision: Revision
+    nodes: tuple[Node, ...]
+
+
+def load_stack(tree: Tree, catalog: Catalog) -> LoadedStack:
+    """Reads and checks everything that the tree declares.
+
+    Raises ManifestError with all problems, PluginError for a provider that cannot be loaded, and what the
+    tree raises. An input that is not complete and valid never gives a smaller stack.
+    """
+    loader = _Loader(tree, catalog)
+    stack_file, nodes = loader.load()
+    return LoadedStack(stack_file.stack, tree.revision, nodes)
+
+
+class _Loader:
+    def __init__(self, tree: Tree, catalog: Catalog) -> None:
+        self._tree = tree
+        self._catalog = catalog
+        self._paths = frozenset(tree.paths())
+        self._problems: list[Problem] = []
+
+    def load(self) -> tuple[StackFile, tuple[Node, ...]]:
+        stack_file = self._read_stack_file()
+        exclude = stack_file.exclude if stack_file else ()
+        is_stack_sound = stack_file is not None and not self._problems
+        declarations = self._read_declarations(exclude)
+        validator = Validator(self._catalog)
+        for declaration in declarations:
+            self._problems.extend(validator.check_declaration(declaration))
+        nodes: tuple[Node, ...] = ()
+        # With a broken stack file every expression and target would be reported once more.
+        if stack_file is not None and is_stack_sound:
+            nodes = self._make_nodes(stack_file, declarations, validator)
+            is_empty = not declarations and not self._problems
+            if is_empty and not stack_file.allow_empty:
+                hint = "add a resource, or say that it is meant: spec: {allowEmpty: true}"
+                self._problems.append(Problem("the stack has no resource", stack_file.stack.place, hint))
+        if self._problems or stack_file is None:
+            raise ManifestError(dict.fromkeys(self._problems))
+        return stack_file, nodes
+
+    def _read_stack_file(self) -> StackFile | None:
+        found = [name for name in STACK_FILES if name in self._paths]
+        if not self._paths:
+            hint = "check the path of the source"
+            self._problems.append(Problem("the directory is empty", Place("."), hint))
+            return None
+        if not found:
+            hint = f"a stack is a directory with one of: {', '.join(STACK_FILES)}"
+            self._problems.append(Problem("there is no stack file", Place("."), hint))
+            return None
+        if len(found) > 1:
+            message = f"there are several stack files: {', '.join(found)}"
+            self._problems.append(Problem(message, Place(found[1]), "keep one of them"))
+            return None
+        documents = parse_file(found[0], self._tree.read(found[0]), self._problems)
+        if not documents:
+            return None
+        for extra in documents[1:]:
+            message = "a stack file holds one document"
+            self._problems.append(extra.problem(message, (), "move resources into files beside it"))
+        document = documents[0]
+        if not self._is_stack(document):
+            return None
+
+        def read_file(name: str) -> str:
+            return self._read_text(name, document)
+
+        return read_stack(document, self._catalog, self._tree.revision, read_file, self._problems)
+
+    def _is_stack(self, document: SourceDocument) -> bool:
+        expected = {"apiVersion": API_VERSION, "kind": "Stack"}
+        before = len(self._problems)
+        for key, value in expected.items():
+            if document.value.get(key) != value:
+                message = f"a stack file needs {key}: {value}"
+                self._problems.append(document.problem(message, (key,), f"write {key}: {value}"))
+        return len(self._problems) == before
+
+    def _read_declarations(self, exclude: Sequence[str]) -> list[Declaration]:
+        declarations = []
+        providers = self._catalog.names()
+        for path in self._resource_files(exclude):
+            if path.rpartition("/")[2] in _RENDERED:
+                message = "rendering with kustomize or helm is not supported by this version"
+                self._problems.append(Problem(message, Place(path), "commit the rendered resources instead"))
+                continue
+            if not path.endswith(SUFFIXES):
+                continue
+            for document in parse_file(path, self._tree.read(path), self._problems):
+                declaration = read_declaration(document, providers, self._problems)
+                if declaration is not None:
+                    declarations.append(declaration)
+        return declarations
+
+    def _resource_files(self, exclude: Sequence[str]) -> list[str]:
+        """The files that may hold resources: not hidden, not excluded, not of a stack further down."""
+        nested = {
+            directory
+            for directory, _, name in (path.rpartition("/") for path in self._paths)
+            if directory and name in STACK_FILES and not _is_hidden(directory)
+        }
+        patterns = [_glob_pattern(glob) for glob in exclude]
+        return [
+            path
+            for path in sorted(self._paths)
+            if path not in STACK_FILES
+            and not _is_hidden(path)
+            and not any(pattern.fullmatch(path) for pattern in patterns)
+            and not any(parent in nested for parent in _parents(path))
+        ]
+
+    def _make_nodes(
+        self, stack_file: StackFile, declarations: Sequence[Declaration], validator: Validator
+    ) -> tuple[Node, ...]:
+        expander = Expander(stack_file, self._catalog, self._read_text, self._problems)
+        expanded: list[Expanded] = []
+        for declaration in declarations:
+            made = expander.expand(declaration)
+            self._problems.extend(validator.check_nodes(made))
+            expanded.extend(made)
+        self._problems.extend(validator.check_doubles(expanded))
+        return tuple(expander.link(item) for item in expanded)
+
+    def _read_text(self, name: str, document: SourceDocument) -> str:
+        """The text of a file named relative to the document's file. Raises ExpressionError."""
+        path = _join(document.source.file, name)
+        if path is None:
+            message = f'file("{name}") leads out of the tree'
+            raise ExpressionError(message, hint="name a file of the stack's directory")
+        if path not in self._paths:
+            near = suggest(path, self._paths, "files")
+            raise ExpressionError(f'there is no file "{path}" in the tree', hint=near)
+        wrong: list[Problem] = []
+        text = decode_text(path, self._tree.read(path), wrong)
+        if text is None:
+            raise ExpressionError(f'file("{name}"): {wrong[0]}')
+        return text
+
+
+def _join(manifest: str, name: str) -> str | None:
+    """The path that a name relative to a manifest means; None where it leaves the tree."""
+    if name.startswith("/") or "\0" in name or "\\" in name:
+        return None
+    parts = manifest.split("/")[:-1]
+    for part in name.split("/"):
+        if part == "..":
+            if not parts:
+                return None
+            parts.pop()
+        elif part not in ("", "."):
+            parts.append(part)
+    return "/".join(parts)
+
+
+def _is_hidden(path: str) -> bool:
+    return any(part.startswith(".") for part in path.split("/"))
+
+
+def _parents(path: str) -> list[str]:
+    parts = path.split("/")[:-1]
+    return ["/".join(parts[: index + 1]) for index in range(len(parts))]
+
+
+@lru_cache
+def _glob_pattern(glob: str) -> re.Pattern[str]:
+    """A glob as people know it from .gitignore: `*` stays inside a directory, `**` does not."""
+    pattern = re.escape(glob.strip("/"))
+    pattern = pattern.replace(r"\*\*/", "(?:.*/)?").replace(r"\*\*", ".*")
+    pattern = pattern.replace(r"\*", "[^/]*").replace(r"\?", "[^/]")
+    return re.compile(f"{pattern}(?:/.*)?")

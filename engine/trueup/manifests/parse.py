@@ -1,0 +1,66 @@
+"""The bytes of one file to documents: encoding, size and language. Called by `load`."""
+
+from __future__ import annotations
+
+from trueup.errors import Place, Problem
+from trueup.manifests.document import SourceDocument, SourceText
+from trueup.manifests.parse_json import parse_json
+from trueup.manifests.parse_toml import parse_toml
+from trueup.manifests.parse_yaml import parse_yaml
+
+MAX_FILE_BYTES = 4 * 1024 * 1024
+SUFFIXES = (".yaml", ".yml", ".toml", ".json")
+_LIST = "List"
+
+
+def parse_file(file: str, data: bytes, problems: list[Problem]) -> list[SourceDocument]:
+    """The documents of a file, the items of Lists among them; what is wrong goes to `problems`."""
+    text = decode_text(file, data, problems)
+    if text is None:
+        return []
+    source = SourceText(file, text)
+    before = len(problems)
+    if file.endswith(".json"):
+        documents = parse_json(source, problems) if text.strip() else []
+    elif file.endswith(".toml"):
+        documents = parse_toml(source, problems)
+    else:
+        documents = parse_yaml(source, problems)
+    if not documents and len(problems) == before:
+        problems.append(Problem("the file holds no document", Place(file), "fill it or remove it"))
+    return [item for document in documents for item in _unpack(document, problems)]
+
+
+def decode_text(file: str, data: bytes, problems: list[Problem]) -> str | None:
+    """The text of a file, None with a problem where it is too large or not UTF-8."""
+    if len(data) > MAX_FILE_BYTES:
+        limit = MAX_FILE_BYTES // (1024 * 1024)
+        problems.append(Problem(f"the file is larger than {limit} MiB", Place(file), "split it"))
+        return None
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        start = data.rfind(b"\n", 0, error.start) + 1
+        column = len(data[start : error.start].decode("utf-8")) + 1
+        place = Place(file, data.count(b"\n", 0, error.start) + 1, column)
+        problems.append(
+            Problem(f"not UTF-8: byte 0x{data[error.start]:02x}", place, "save the file as UTF-8")
+        )
+        return None
+
+
+def _unpack(document: SourceDocument, problems: list[Problem]) -> list[SourceDocument]:
+    """The document itself, or the items of a Kubernetes List."""
+    if document.value.get("kind") != _LIST or document.value.get("apiVersion") != "v1":
+        return [document]
+    items = document.value.get("items")
+    if not isinstance(items, list):
+        problems.append(document.problem("a List needs items", ("items",), "items: [...]"))
+        return []
+    documents = []
+    for index, item in enumerate(items):
+        if isinstance(item, dict):
+            documents.extend(_unpack(document.item(("items", index), item), problems))
+        else:
+            problems.append(document.problem("an item of a List must be a map", ("items", index)))
+    return documents

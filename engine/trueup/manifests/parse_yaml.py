@@ -1,0 +1,293 @@
+"""YAML to documents: libyaml composes the nodes, and our own builder applies the YAML 1.2 core rules.
+
+PyYAML's own constructors follow YAML 1.1 (`no` is false, `0644` is 420), accept duplicate keys and expand
+aliases without bound. Called by `parse`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import yaml
+from yaml.cyaml import CParser  # type: ignore[attr-defined]
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from trueup.errors import Place, Problem
+from trueup.manifests.document import MAX_DEPTH, MAX_INTEGER, MIN_INTEGER, Path, SourceDocument, SourceText
+
+# How many nodes the aliases of one file may add to the nodes that are written out.
+MAX_ALIASED_NODES = 100_000
+
+_PLAIN, _TEXT, _COLLECTION = "plain", "text", "collection"
+_CONSTANTS: dict[str, Any] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+_NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+_LEADING_ZERO = re.compile(r"[-+]?0[0-9]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_MAY_BE_NUMBER = frozenset("0123456789+-.")
+_MERGE = "<<"
+
+
+class _Composer(CParser):
+    """libyaml's composer, which says only whether a scalar is plain: the builder knows the types."""
+
+    def resolve(self, kind: type[Node], _value: str | None, implicit: Any) -> str:
+        if kind is ScalarNode:
+            return _PLAIN if implicit[0] else _TEXT
+        return _COLLECTION
+
+    def descend_resolver(self, _parent: Node | None, _index: Any) -> None:
+        """PyYAML's resolvers by path: there are none."""
+
+    def ascend_resolver(self) -> None:
+        """See descend_resolver."""
+
+
+class _Refused(Exception):
+    """The rest of the document makes no sense any more; the problem is noted."""
+
+
+def parse_yaml(source: SourceText, problems: list[Problem]) -> list[SourceDocument]:
+    """The documents of a YAML file that are maps; what is wrong goes to `problems`."""
+    documents = []
+    try:
+        composer = _Composer(source.text)
+        while composer.check_node():
+            root: Any = composer.get_node()
+            if root.tag == _PLAIN and root.value in _CONSTANTS and _CONSTANTS[root.value] is None:
+                continue
+            if not isinstance(root, MappingNode):
+                problems.append(
+                    Problem("a document must be a map", _place(source, root), "write `key: value` lines")
+                )
+                continue
+            value = _Builder(source, problems).build_document(root)
+            if value is not None:
+                documents.append(SourceDocument(value, source, _YamlLocator(root)))
+    except yaml.YAMLError as error:
+        problems.append(_syntax_problem(source, error))
+    return documents
+
+
+class _Builder:
+    """Plain values from the nodes of one document."""
+
+    def __init__(self, source: SourceText, problems: list[Problem]) -> None:
+        self._source = source
+        self._problems = problems
+        self._seen: set[int] | None = set() if "*" in source.text else None
+        self._aliased = 0
+
+    def build_document(self, root: MappingNode) -> dict[str, Any] | None:
+        before = len(self._problems)
+        try:
+            value = self._map(root, 1)
+        except _Refused:
+            return None
+        return value if len(self._problems) == before else None
+
+    def _build(self, node: Any, depth: int) -> Any:
+        if node.__class__ is ScalarNode:
+            if node.tag == _TEXT:
+                return node.value
+            return self._scalar(node)
+        return self._map(node, depth + 1) if node.__class__ is MappingNode else self._list(node, depth + 1)
+
+    def _map(self, node: MappingNode, depth: int) -> dict[str, Any]:
+        self._enter(node, depth)
+        result: dict[str, Any] = {}
+        merges: list[Node] = []
+        build = self._build
+        for key_node, value_node in node.value:
+            key = key_node.value
+            if key_node.tag != _TEXT:
+                if key_node.tag == _PLAIN and key == _MERGE:
+                    merges.append(value_node)
+                    continue
+                if not self._is_key(key_node):
+                    continue
+            if key in result:
+                self._duplicate(node, key_node)
+                continue
+            result[key] = build(value_node, depth)
+        for merged in merges:
+            for key, value in self._merged(merged, depth):
+                result.setdefault(key, value)
+        return result
+
+    def _list(self, node: SequenceNode, depth: int) -> list[Any]:
+        self._enter(node, depth)
+        build = self._build
+        return [build(item, depth) for item in node.value]
+
+    def _enter(self, node: Node, depth: int) -> None:
+        if depth > MAX_DEPTH:
+            self._problems.append(
+                Problem(f"nested deeper than {MAX_DEPTH} levels", _place(self._source, node), "flatten it")
+            )
+            raise _Refused
+        if node.tag != _COLLECTION:
+            self._refuse_tag(node)
+        if self._seen is not None:
+            if id(node) in self._seen:
+                self._aliased += 1 + len(node.value)
+                if self._aliased > MAX_ALIASED_NODES:
+                    message = f"the aliases of this document expand to more than {MAX_ALIASED_NODES} values"
+                    self._problems.append(
+                        Problem(message, _place(self._source, node), "write the values out, or use variables")
+                    )
+                    raise _Refused
+            self._seen.add(id(node))
+
+    def _merged(self, node: Node, depth: int) -> list[tuple[str, Any]]:
+        """The members that a merge key adds: of one map, or of a list of maps where the first one wins."""
+        if isinstance(node, MappingNode):
+            return list(self._map(node, depth + 1).items())
+        if isinstance(node, SequenceNode) and all(isinstance(item, MappingNode) for item in node.value):
+            self._enter(node, depth + 1)
+            merged: dict[str, Any] = {}
+            for item in node.value:
+                for key, value in self._map(item, depth + 2).items():
+                    merged.setdefault(key, value)
+            return list(merged.items())
+        self._note(node, "the merge key << takes a map or a list of maps", 'quote it ("<<") for a plain key')
+        return []
+
+    def _is_key(self, node: Node) -> bool:
+        if not isinstance(node, ScalarNode):
+            self._note(
+                node, "a key must be a string, not a list or a map", "quote values that hold { } or [ ]"
+            )
+            return False
+        if node.tag != _PLAIN:
+            self._refuse_tag(node)
+            return False
+        text = node.value
+        if text in _CONSTANTS or (text[0] in _MAY_BE_NUMBER and _is_number(text)):
+            shown = text or "(empty)"
+            self._note(node, f"a key must be a string, and {shown} is not one", f'quote it: "{text}"')
+            return False
+        return True
+
+    def _scalar(self, node: ScalarNode) -> Any:
+        if node.tag != _PLAIN:
+            self._refuse_tag(node)
+            return None
+        text = node.value
+        if text in _CONSTANTS:
+            return _CONSTANTS[text]
+        if text[0] not in _MAY_BE_NUMBER or not _is_number(text):
+            return text
+        if _INTEGER.fullmatch(text):
+            if _LEADING_ZERO.fullmatch(text):
+                self._note(
+                    node,
+                    f"{text} is ambiguous: octal in some readers of YAML, decimal in others",
+                    f'write "{text}" in quotes for text such as a file mode, or {text.lstrip("+-0") or 0} '
+                    "for a number",
+                )
+                return None
+            number = int(text, 0)
+            if not MIN_INTEGER <= number <= MAX_INTEGER:
+                self._note(node, f"{text} does not fit into 64 bits", f'quote it if it is text: "{text}"')
+            return number
+        value = float(text) if _FLOAT.fullmatch(text) else float("nan")
+        if value - value != 0:
+            self._note(node, f"{text} is not a finite number", f'quote it if it is text: "{text}"')
+        return value
+
+    def _duplicate(self, node: MappingNode, again: ScalarNode) -> None:
+        first = next(key for key, _ in node.value if key.value == again.value)
+        self._note(
+            again,
+            f'duplicate key "{again.value}", first at {_place(self._source, first)}',
+            "keep one of the two",
+        )
+
+    def _refuse_tag(self, node: Node) -> None:
+        tag = node.tag.replace("tag:yaml.org,2002:", "!!")
+        self._note(node, f"the tag {tag} is not supported", "write the value without a tag")
+
+    def _note(self, node: Node, message: str, hint: str) -> None:
+        self._problems.append(Problem(message, _place(self._source, node), hint))
+
+
+def _is_number(text: str) -> bool:
+    return bool(_INTEGER.fullmatch(text) or _FLOAT.fullmatch(text) or _NOT_FINITE.fullmatch(text))
+
+
+def _place(source: SourceText, node: Node) -> Place:
+    return Place(source.file, node.start_mark.line + 1, node.start_mark.column + 1)
+
+
+def _syntax_problem(source: SourceText, error: yaml.YAMLError) -> Problem:
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    if mark is None:
+        position = getattr(error, "position", None)
+        place = source.place(position) if isinstance(position, int) else Place(source.file)
+        return Problem(f"not YAML: {getattr(error, 'reason', error)}", place, "remove the character")
+    place = Place(source.file, mark.line + 1, mark.column + 1)
+    what = getattr(error, "problem", None) or "syntax error"
+    context = getattr(error, "context", None)
+    message = f"not YAML: {context}: {what}" if context else f"not YAML: {what}"
+    return Problem(message, place, _syntax_hint(source.line(mark.line + 1), what))
+
+
+def _syntax_hint(line: str, what: str) -> str:
+    if "${{" in line:
+        return "put the whole value with the expression into quotes"
+    if line[: len(line) - len(line.lstrip())].count("\t"):
+        return "indent with spaces: YAML takes no tabs"
+    if "nesting depth" in what:
+        return f"at most {MAX_DEPTH} levels are allowed"
+    if "mapping values" in what:
+        return 'quote a value that holds ": ", and check the indentation'
+    if "undefined alias" in what:
+        return "define the anchor with & above, or quote a value that begins with *"
+    return "check the indentation and the quotes around here"
+
+
+class _YamlLocator:
+    """Finds values through the composed nodes; merge keys are followed."""
+
+    def __init__(self, root: MappingNode) -> None:
+        self._root = root
+
+    def value_offset(self, path: Path) -> int | None:
+        found = self._find(path)
+        return found[1].start_mark.index if found else None
+
+    def key_offset(self, path: Path) -> int | None:
+        found = self._find(path)
+        return found[0].start_mark.index if found and found[0] is not None else None
+
+    def _find(self, path: Path) -> tuple[Node | None, Node] | None:
+        found: tuple[Node | None, Node] = (None, self._root)
+        for step in path:
+            member = _member(found[1], step)
+            if member is None:
+                return None
+            found = member
+        return found
+
+
+def _member(node: Node, step: str | int) -> tuple[Node | None, Node] | None:
+    if isinstance(node, SequenceNode) and isinstance(step, int):
+        return (None, node.value[step]) if step < len(node.value) else None
+    if not isinstance(node, MappingNode):
+        return None
+    for key, value in node.value:
+        if key.value == step and not (key.tag == _PLAIN and step == _MERGE):
+            return key, value
+    for key, value in node.value:
+        if key.tag == _PLAIN and key.value == _MERGE:
+            for merged in [value] if isinstance(value, MappingNode) else value.value:
+                found = _member(merged, step)
+                if found is not None:
+                    return found
+    return None

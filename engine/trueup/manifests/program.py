@@ -1,0 +1,258 @@
+"""Compiled CEL: the text of one expression to a program, and a program with its data to a value.
+
+The only user of the CEL library, which is imported when the first expression is met. Called by
+`expressions` and `stack_file`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import Any
+
+from trueup.manifests.syntax_tree import Call, Selection, Tree, read_tree
+from trueup.model.values import Value
+
+MAX_EXPRESSION = 4096
+# What one evaluation may cost at worst, in bytes that it copies: about a second.
+MAX_COST = 256 * 1024 * 1024
+_MAX_ITERATIONS = 10_000  # CEL's own budget
+_LEAF_BYTES = 16
+
+FUNCTIONS = frozenset({"ref", "file"})
+VARIABLES = frozenset({"vars", "each", "target", "git", "self"})
+# Functions and keys of the format that expressions of this version cannot use.
+UNSUPPORTED = frozenset({"secret", "stack"})
+
+_ERROR_POSITION = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (.*)")
+_UNDECLARED = re.compile(r"undeclared reference to '([^']*)'")
+
+
+class ExpressionError(Exception):
+    """An expression that does not compile or cannot be evaluated; `offset` points into its text."""
+
+    def __init__(self, message: str, offset: int = 0, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.offset = offset
+        self.hint = hint
+
+
+@dataclass(frozen=True)
+class Program:
+    """A compiled expression. `tree` says what it reads."""
+
+    text: str
+    tree: Tree
+    _compiled: Any
+
+    @property
+    def references(self) -> list[Call]:
+        return [call for call in self.tree.calls if call.function == "ref"]
+
+    @property
+    def files(self) -> list[Call]:
+        return [call for call in self.tree.calls if call.function == "file"]
+
+    @property
+    def selections(self) -> list[Selection]:
+        return self.tree.selections
+
+    def evaluate(
+        self,
+        data: Mapping[str, Value],
+        functions: Mapping[str, Callable[[str], Value]],
+        objects: tuple[Value, ...] = (),
+    ) -> Value:
+        """The value; `objects` are what `ref` can give. Raises ExpressionError.
+
+        Errors of the functions pass through as they are.
+        """
+        self._check_cost(data, objects)
+        _calls.functions, _calls.raised = functions, None
+        try:
+            result = self._compiled.eval(data=data)
+            kind = result.type().name()
+            value = result.plain_value()
+        except RuntimeError as error:
+            if "Iteration budget exceeded" in str(error):
+                message = f"the expression takes more than {_MAX_ITERATIONS} steps"
+                raise ExpressionError(message, hint="go over shorter lists") from None
+            raise ExpressionError(_plain_message(str(error))) from None
+        finally:
+            raised, _calls.functions = _calls.raised, {}
+        if raised is not None:
+            raise raised
+        if kind in ("ERROR", "UNKNOWN"):
+            raise ExpressionError(_plain_message(value))
+        return _json_value(value)
+
+    def _check_cost(self, data: Mapping[str, Value], objects: tuple[Value, ...]) -> None:
+        """Refuses what could fill the memory: CEL's own budget counts steps, not what each step copies."""
+        tree = self.tree
+        if not tree.loop_depth and not tree.additions:
+            return
+        size = items = 0
+        inputs = [follow(data.get(read.variable), read.path) for read in self.selections]
+        for value in {id(value): value for value in (*inputs, *objects)}.values():
+            more_size, more_items = _weigh(value)
+            size, items = size + more_size, items + more_items
+        size += len(self.text)
+        steps = (
+            min(_MAX_ITERATIONS, max(1, items + tree.elements) ** tree.loop_depth) if tree.loop_depth else 1
+        )
+        if size * steps * (1 + tree.additions) ** max(1, tree.loop_depth) > MAX_COST:
+            raise ExpressionError(
+                "the expression is too expensive for the data that it goes over",
+                hint="go over shorter lists, or do not nest the loops",
+            )
+
+
+class _Calls(threading.local):
+    """What the functions mean for the evaluation that runs in this thread.
+
+    CEL binds functions when the environment is made, so they reach their evaluation through here.
+    """
+
+    functions: Mapping[str, Callable[[str], Value]] = {}
+    raised: Exception | None = None
+
+    def call(self, name: str, argument: str) -> Value:
+        try:
+            return self.functions[name](argument)
+        except Exception as error:  # carried past CEL, which would flatten it to a text
+            self.raised = error
+            raise
+
+
+_calls = _Calls()
+
+
+@lru_cache(maxsize=10_000)
+def compile_expression(text: str) -> Program:
+    """The program of an expression's text. Raises ExpressionError."""
+    if len(text) > MAX_EXPRESSION:
+        raise ExpressionError(f"the expression is longer than {MAX_EXPRESSION} characters", hint="split it")
+    if not text.strip():
+        raise ExpressionError("the expression is empty", hint="write something between ${{ and }}")
+    try:
+        compiled = _environment().compile(text)
+    except RuntimeError as error:
+        raise _compile_error(text, str(error)) from None
+    tree = read_tree(compiled.serialize(), FUNCTIONS, VARIABLES)
+    for call in tree.calls:
+        if call.function == "ref" and call.argument is None:
+            raise ExpressionError(
+                "the argument of ref() must be a string literal",
+                call.offset,
+                'write it out, as in ref("Queue/orders"): it draws an edge of the graph',
+            )
+    return Program(text, tree, compiled)
+
+
+@cache
+def _environment() -> Any:
+    from cel_expr_python import cel
+
+    kinds = cel.Type
+    data = kinds.Map(kinds.STRING, kinds.DYN)
+    return cel.NewEnv(
+        variables={"vars": data, "each": data, "target": data, "git": data, "self": kinds.DYN},
+        functions=[
+            cel.FunctionDecl(
+                name,
+                [
+                    cel.Overload(
+                        f"{name}_string",
+                        return_type=result,
+                        parameters=[kinds.STRING],
+                        impl=lambda argument, name=name: _calls.call(name, argument),
+                    )
+                ],
+            )
+            for name, result in (("ref", kinds.DYN), ("file", kinds.STRING))
+        ],
+    )
+
+
+def _compile_error(text: str, raw: str) -> ExpressionError:
+    """CEL's message without its drawing; the first of its errors, which tends to cause the others."""
+    match = _ERROR_POSITION.search(raw)
+    if match is None:
+        return ExpressionError(f"the expression is not valid: {_plain_message(raw)}", hint="simplify it")
+    line, column, what = int(match[1]), int(match[2]), match[3].removesuffix(" [INVALID_ARGUMENT]")
+    offset = 0
+    if line > 0:
+        lines = text.split("\n")
+        offset = sum(len(part) + 1 for part in lines[: line - 1]) + max(0, column - 1)
+    if "recursion depth" in what:
+        return ExpressionError("the expression is nested too deeply", hint="split it into variables")
+    if what.startswith("Syntax error: "):
+        what = what.removeprefix("Syntax error: ").split(" expecting ")[0].replace("'<EOF>'", "end")
+        return ExpressionError(f"the expression is not valid CEL: {what}", min(offset, len(text)))
+    undeclared = {name.removeprefix(".") for name in _UNDECLARED.findall(raw)}
+    for name in sorted(undeclared & UNSUPPORTED):
+        return ExpressionError(f"{name}() is not supported by this version", text.find(name), "remove it")
+    what = what.replace(" (in container '')", "")
+    hint = ""
+    if undeclared:
+        hint = "names: ref(), file(), vars, each, target, git, and CEL's own functions; text goes into quotes"
+    return ExpressionError(what, offset, hint)
+
+
+def _plain_message(raw: str) -> str:
+    """CEL's message without the status words around it."""
+    return re.sub(r"^[A-Z_]+: |\s*\[[A-Z_]+\]$", "", raw)
+
+
+def follow(value: Value, path: tuple[str, ...]) -> Value:
+    """The value under a path, as far as the path leads through maps."""
+    for key in path:
+        if not isinstance(value, Mapping):
+            return value
+        value = value.get(key)
+    return value
+
+
+def _weigh(value: Value) -> tuple[int, int]:
+    """The size of a value in bytes, about, and how many elements it has."""
+    if isinstance(value, str):
+        return _LEAF_BYTES + len(value), 1
+    if isinstance(value, Mapping):
+        size = items = 0
+        for key, item in value.items():
+            more_size, more_items = _weigh(item)
+            size, items = size + more_size + len(str(key)), items + more_items
+        return size + _LEAF_BYTES, items + 1
+    if isinstance(value, list | tuple):
+        size = items = 0
+        for item in value:
+            more_size, more_items = _weigh(item)
+            size, items = size + more_size, items + more_items
+        return size + _LEAF_BYTES, items + 1
+    return _LEAF_BYTES, 1
+
+
+def _json_value(value: Any) -> Value:
+    """The result as a value of a document. Raises ExpressionError for what JSON does not have."""
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ExpressionError("the result is not a finite number")
+        return value
+    if isinstance(value, list):
+        return [_json_value(item) for item in value]
+    if isinstance(value, dict):
+        if not all(isinstance(key, str) for key in value):
+            raise ExpressionError(
+                "the result is a map with keys that are not strings", hint="use string keys"
+            )
+        return {key: _json_value(item) for key, item in value.items()}
+    kinds = {"bytearray": "bytes", "bytes": "bytes", "datetime": "a timestamp", "timedelta": "a duration"}
+    kind = kinds.get(type(value).__name__, "a type")
+    raise ExpressionError(f"the result is {kind}, which a document cannot hold", hint="wrap it in string()")

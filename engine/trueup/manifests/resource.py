@@ -1,0 +1,250 @@
+"""The shape of a resource document, and trueup's own keys in it. Called by `expand`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from trueup.errors import Problem
+from trueup.manifests.document import Path, SourceDocument, SourceText, kind_of_value
+from trueup.manifests.fields import Fields, name_fault
+from trueup.manifests.parse_yaml import parse_yaml
+from trueup.manifests.stack_file import API_VERSION
+from trueup.manifests.suggestions import suggest
+from trueup.manifests.templates import Template
+from trueup.model.resource import DEFAULT_LIFECYCLE, Drift, Lifecycle, OnDelete, Replace
+from trueup.model.values import UNKNOWN, Value
+
+KUBERNETES = "kubernetes"
+OWN_KEYS = ("targets", "dependsOn", "forEach", "when", "lifecycle")
+_UNSUPPORTED_KEYS = ("rollout",)
+_ANNOTATION = "trueup.dev/"
+_PROVIDER = re.compile(r"([a-z0-9-]+)\.trueup\.dev/v\d+[a-z0-9]*")
+
+
+@dataclass(frozen=True)
+class Own:
+    """One of trueup's own keys: its template, and the value and path it was read from."""
+
+    template: Template
+    value: Value
+    path: Path
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """A resource document taken apart. `body` is what the provider gets, still with its expressions."""
+
+    document: SourceDocument
+    provider: str
+    api_version: str
+    kind: str
+    name: str
+    body: Template
+    own: Mapping[str, Own]
+
+    @property
+    def is_kubernetes(self) -> bool:
+        return self.provider == KUBERNETES
+
+
+def read_declaration(
+    document: SourceDocument, providers: Sequence[str], problems: list[Problem]
+) -> Declaration | None:
+    """The document as a declaration, None where it is too broken to go on with."""
+    before = len(problems)
+    value = document.value
+    api_version = _read_type(document, "apiVersion", "apps/v1 or ssh.trueup.dev/v1", problems)
+    kind = _read_type(document, "kind", "Deployment or File", problems)
+    if api_version is None or kind is None:
+        return None
+    if api_version.split("/")[0] == API_VERSION.split("/")[0]:
+        problems.append(_trueup_kind(document, api_version, kind))
+        return None
+    match = _PROVIDER.fullmatch(api_version)
+    provider = match[1] if match else KUBERNETES
+    if provider not in providers:
+        message = f'there is no provider "{provider}" for {api_version}'
+        if not match:
+            message = f"{api_version} {kind} needs the provider kubernetes, which is not installed"
+        hint = suggest(provider, providers, "installed providers")
+        problems.append(document.problem(message, ("apiVersion",), hint))
+        return None
+    name = _read_name(document, problems)
+    own_values, annotations = _take_annotations(document, problems)
+    for key in OWN_KEYS:
+        if key in value:
+            own_values[key] = (value[key], (key,))
+    problems.extend(
+        document.problem(f"{key} is not supported by this version", (key,), "remove it", at_key=True)
+        for key in _UNSUPPORTED_KEYS
+        if key in value
+    )
+    body = {key: item for key, item in value.items() if key not in OWN_KEYS}
+    if annotations is not None:
+        body["metadata"] = {**body["metadata"], "annotations": annotations}
+        if not annotations:
+            del body["metadata"]["annotations"]
+    own = {
+        key: Own(Template(document, item, path, problems), item, path)
+        for key, (item, path) in own_values.items()
+    }
+    template = Template(document, body, (), problems)
+    if len(problems) > before:
+        return None
+    return Declaration(document, provider, api_version, kind, name, template, own)
+
+
+def _read_type(document: SourceDocument, key: str, example: str, problems: list[Problem]) -> str | None:
+    value = document.value.get(key)
+    if isinstance(value, str) and value:
+        if key == "kind" and (fault := name_fault(value)):
+            problems.append(
+                document.problem(f'the kind {fault}: "{value[:80]}"', (key,), f"such as {example}")
+            )
+            return None
+        if "${{" in value:
+            problems.append(document.problem(f"{key} cannot hold an expression", (key,), "write it out"))
+            return None
+        return value
+    if key not in document.value:
+        near = suggest(
+            key, [name for name in document.value if name.lower() in (key.lower(), "api_version")], ""
+        )
+        hint = (
+            near or f"{key}: {example}; data that is no resource belongs into a directory that begins with "
+        )
+        if not near:
+            hint += "a dot, or into spec.exclude of the stack file"
+        problems.append(document.problem(f"not a resource: {key} is missing", (), hint))
+    else:
+        what = "is empty" if value == "" else f"must be a string, not {kind_of_value(value)}"
+        problems.append(document.problem(f"{key} {what}", (key,), f"such as {example}"))
+    return None
+
+
+def _trueup_kind(document: SourceDocument, api_version: str, kind: str) -> Problem:
+    if kind == "Module":
+        return document.problem(
+            "kind Module is not supported by this version", ("kind",), "write its resources out"
+        )
+    if kind == "Stack":
+        hint = "a stack is declared in stack.yaml, stack.toml or stack.json of its directory"
+        return document.problem("a Stack in a resource file", ("kind",), hint)
+    hint = "resources have the apiVersion of their provider, such as ssh.trueup.dev/v1"
+    return document.problem(f'there is no kind "{kind}" in {api_version}', ("kind",), hint)
+
+
+def _read_name(document: SourceDocument, problems: list[Problem]) -> str:
+    metadata = document.value.get("metadata")
+    if not isinstance(metadata, dict):
+        what = "is missing" if metadata is None else f"must be a map, not {kind_of_value(metadata)}"
+        problems.append(document.problem(f"metadata {what}", ("metadata",), "metadata: {name: ...}"))
+        return ""
+    name = metadata.get("name")
+    if not isinstance(name, str):
+        what = "is missing" if name is None else f"must be a string, not {kind_of_value(name)}"
+        hint = "metadata: {name: ...}" if name is None else f'quote it: "{name}"'
+        if "generateName" in metadata:
+            hint = "a declared resource needs a name of its own instead of generateName"
+        problems.append(document.problem(f"metadata.name {what}", ("metadata", "name"), hint))
+        return ""
+    if "${{" not in name:
+        problems.extend(check_name(document, name, "name"))
+    for key in ("labels", "annotations"):
+        fields = metadata.get(key)
+        if fields is not None and not isinstance(fields, dict):
+            message = f"metadata.{key} must be a map, not {kind_of_value(fields)}"
+            problems.append(document.problem(message, ("metadata", key), "key: value"))
+    return name
+
+
+def check_name(document: SourceDocument, name: str, key: str) -> list[Problem]:
+    """What is wrong with a name or a namespace, as it is written or as an expression gave it."""
+    fault = name_fault(name)
+    if not fault:
+        return []
+    hint = 'names hold no "/", "@" or white space, and at most 253 characters'
+    return [document.problem(f'metadata.{key} {fault}: "{name[:80]}"', ("metadata", key), hint)]
+
+
+def _take_annotations(
+    document: SourceDocument, problems: list[Problem]
+) -> tuple[dict[str, tuple[Value, Path]], dict[str, Any] | None]:
+    """trueup's own keys that stand as annotations, and the rest of these (None: nothing to take)."""
+    metadata = document.value.get("metadata")
+    annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
+    if not isinstance(annotations, dict) or not any(key.startswith(_ANNOTATION) for key in annotations):
+        return {}, None
+    taken: dict[str, tuple[Value, Path]] = {}
+    for name, value in annotations.items():
+        if not name.startswith(_ANNOTATION):
+            continue
+        path: Path = ("metadata", "annotations", name)
+        key = name.removeprefix(_ANNOTATION)
+        if key in _UNSUPPORTED_KEYS:
+            message = f"{name} is not supported by this version"
+            problems.append(document.problem(message, path, "remove it", at_key=True))
+        elif key not in OWN_KEYS:
+            known = [_ANNOTATION + own for own in OWN_KEYS]
+            hint = suggest(name, known, "annotations that begin with trueup.dev/ are reserved for")
+            problems.append(document.problem(f'unknown annotation "{name}"', path, hint, at_key=True))
+        elif key in document.value:
+            message = f"{key} stands in the document and as an annotation"
+            problems.append(document.problem(message, path, "keep one of the two", at_key=True))
+        elif not isinstance(value, str):
+            message = f"the annotation {name} must be a string, not {kind_of_value(value)}"
+            problems.append(document.problem(message, path, "put it into quotes"))
+        else:
+            taken[key] = (_read_annotation(document, value, path, problems), path)
+    return taken, {key: value for key, value in annotations.items() if not key.startswith(_ANNOTATION)}
+
+
+def _read_annotation(document: SourceDocument, text: str, path: Path, problems: list[Problem]) -> Value:
+    """The value of an annotation, which is YAML inside a string."""
+    if text.lstrip().startswith("${{"):
+        return text.strip()
+    wrong: list[Problem] = []
+    lines = text.replace("\n", "\n  ")
+    documents = parse_yaml(SourceText(document.source.file, f"value:\n  {lines}"), wrong)
+    if wrong or len(documents) != 1:
+        reason = wrong[0].message if wrong else "more than one document"
+        message = f"the annotation {path[-1]} is not YAML: {reason.removeprefix('not YAML: ')}"
+        problems.append(document.problem(message, path, 'such as "true" or "{names: [prod]}"'))
+        return UNKNOWN
+    return documents[0].value["value"]
+
+
+def read_lifecycle(document: SourceDocument, value: Value, path: Path, problems: list[Problem]) -> Lifecycle:
+    """A lifecycle block whose expressions are filled."""
+    if value is UNKNOWN:
+        return DEFAULT_LIFECYCLE
+    known = ("protect", "ignore", "onDelete", "replace", "adopt", "drift", "timeout")
+    unsupported = ("movedFrom", "triggers", "createFirst")
+    fields = Fields(document, value, path, problems, known=known, unsupported=unsupported, where="lifecycle")
+    replace = fields.values.get("replace")
+    if replace == "createFirst":
+        message = "lifecycle.replace: createFirst is not supported by this version"
+        fields.note(message, "replace", hint="allowed: allow, deny")
+        replace_word = ""
+    else:
+        replace_word = fields.choice("replace", [word.value for word in Replace])
+    ignore = fields.strings("ignore", "list JSON pointers: ignore: [/spec/replicas]")
+    for index, pointer in enumerate(ignore):
+        if not pointer.startswith("/") or re.search(r"~(?![01])", pointer):
+            message = f'lifecycle.ignore: "{pointer}" is not a JSON pointer'
+            fields.note(message, "ignore", index, hint="write it from the root: /spec/replicas")
+        elif pointer.split("/")[1] in ("apiVersion", "kind") or pointer == "/metadata/name":
+            fields.note(f'lifecycle.ignore: "{pointer}" identifies the resource', "ignore", index)
+    drift = fields.choice("drift", [word.value for word in Drift])
+    return Lifecycle(
+        protect=fields.boolean("protect", False),
+        ignore=ignore,
+        on_delete=OnDelete(fields.choice("onDelete", [word.value for word in OnDelete]) or OnDelete.DELETE),
+        replace=Replace(replace_word or Replace.ALLOW),
+        adopt=fields.boolean("adopt", False),
+        drift=Drift(drift) if drift else None,
+        timeout=fields.duration("timeout"),
+    )

@@ -1,0 +1,200 @@
+"""What an expression refers to, read from the tree that CEL's own compiler serialises.
+
+The tree is a protobuf message (cel.expr.CheckedExpr); only its fixed field numbers are needed, so a small
+reader of the wire format does, without the protobuf library. Called by `program`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+# CheckedExpr: the tree, and where its nodes stand in the text.
+_CHECKED_EXPR, _CHECKED_SOURCE = 4, 5
+_SOURCE_POSITIONS = 4
+# Expr: an id and one of these.
+_ID, _CONST, _IDENT, _SELECT, _CALL, _LIST, _STRUCT, _COMPREHENSION = range(2, 10)
+_CONST_STRING = 6
+_SELECT_OPERAND, _SELECT_FIELD, _SELECT_TEST_ONLY = 1, 2, 3
+_CALL_TARGET, _CALL_FUNCTION, _CALL_ARGUMENT = 1, 2, 3
+_INDEX = "_[_]"
+_ADD = "_+_"
+
+Message = dict[int, list[bytes | int]]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of `ref` or `file`: its literal argument (None: not a literal), its offset, and for `ref` the
+    fields that are selected from it literally."""
+
+    function: str
+    argument: str | None
+    offset: int
+    path: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A variable with the fields that are selected from it literally, and its offset."""
+
+    variable: str
+    path: tuple[str, ...]
+    offset: int
+
+
+@dataclass
+class Tree:
+    """What the engine has to know of an expression: what it reads, and what bounds its cost."""
+
+    calls: list[Call] = field(default_factory=list)
+    selections: list[Selection] = field(default_factory=list)
+    loop_depth: int = 0
+    additions: int = 0
+    elements: int = 0
+
+
+def read_tree(serialized: bytes, functions: frozenset[str], variables: frozenset[str]) -> Tree:
+    """The calls of the functions and the uses of the variables in a serialised checked expression."""
+    wrapper = _fields(serialized)
+    checked = _fields(_bytes(wrapper, 2))
+    source = _fields(_bytes(checked, _CHECKED_SOURCE)) if _CHECKED_SOURCE in checked else {}
+    positions = {}
+    for entry in source.get(_SOURCE_POSITIONS, ()):
+        pair = _fields(_as_bytes(entry))
+        positions[_number(pair, 1)] = _number(pair, 2)
+    reader = _Reader(functions, variables, positions)
+    reader.visit(_bytes(checked, _CHECKED_EXPR), (), frozenset(), 0)
+    return reader.tree
+
+
+class _Reader:
+    def __init__(
+        self, functions: frozenset[str], variables: frozenset[str], positions: dict[int, int]
+    ) -> None:
+        self.tree = Tree()
+        self._functions = functions
+        self._variables = variables
+        self._positions = positions
+
+    def visit(self, data: bytes, path: tuple[str, ...], bound: frozenset[str], loops: int) -> None:
+        """`path` are the fields selected from this node; `bound` are the names of enclosing loops."""
+        node = _fields(data)
+        offset = self._positions.get(_number(node, _ID), 0)
+        if _IDENT in node:
+            name = _text(_fields(_bytes(node, _IDENT)), 1)
+            if name in self._variables and name not in bound:
+                self.tree.selections.append(Selection(name, path, offset))
+        elif _SELECT in node:
+            select = _fields(_bytes(node, _SELECT))
+            # has(a.b) reads b only to see whether it is there: the value that matters is a.
+            fields = () if _number(select, _SELECT_TEST_ONLY) else (_text(select, _SELECT_FIELD), *path)
+            self.visit(_bytes(select, _SELECT_OPERAND), fields, bound, loops)
+        elif _CALL in node:
+            self._visit_call(_fields(_bytes(node, _CALL)), offset, path, bound, loops)
+        elif _LIST in node:
+            for element in _fields(_bytes(node, _LIST)).get(1, ()):
+                self.tree.elements += 1
+                self.visit(_as_bytes(element), (), bound, loops)
+        elif _STRUCT in node:
+            self._visit_struct(_fields(_bytes(node, _STRUCT)), bound, loops)
+        elif _COMPREHENSION in node:
+            self._visit_loop(_fields(_bytes(node, _COMPREHENSION)), bound, loops + 1)
+
+    def _visit_call(
+        self, call: Message, offset: int, path: tuple[str, ...], bound: frozenset[str], loops: int
+    ) -> None:
+        function = _text(call, _CALL_FUNCTION)
+        arguments = [_as_bytes(argument) for argument in call.get(_CALL_ARGUMENT, ())]
+        if function in self._functions:
+            self.tree.calls.append(Call(function, _string_constant(arguments[0]), offset, path))
+        if function == _ADD:
+            self.tree.additions += 1
+        if _CALL_TARGET in call:
+            self.visit(_bytes(call, _CALL_TARGET), (), bound, loops)
+        key = _string_constant(arguments[1]) if function == _INDEX and len(arguments) == 2 else None
+        for position, argument in enumerate(arguments):
+            fields = (key, *path) if key is not None and position == 0 else ()
+            self.visit(argument, fields, bound, loops)
+
+    def _visit_struct(self, struct: Message, bound: frozenset[str], loops: int) -> None:
+        for data in struct.get(2, ()):
+            entry = _fields(_as_bytes(data))
+            self.tree.elements += 1
+            for part in (3, 4):  # a map's key, a value
+                if part in entry:
+                    self.visit(_bytes(entry, part), (), bound, loops)
+
+    def _visit_loop(self, loop: Message, bound: frozenset[str], loops: int) -> None:
+        self.tree.loop_depth = max(self.tree.loop_depth, loops)
+        names = bound | {_text(loop, part) for part in (1, 3, 8) if part in loop}
+        # The range of a loop counts as nested: what an inner loop grew, the outer one goes over.
+        self.visit(_bytes(loop, 2), (), bound, loops)
+        for part in (4, 5, 6, 7):
+            if part in loop:
+                self.visit(_bytes(loop, part), (), names, loops)
+
+
+def _string_constant(data: bytes) -> str | None:
+    node = _fields(data)
+    if _CONST not in node:
+        return None
+    constant = _fields(_bytes(node, _CONST))
+    return _text(constant, _CONST_STRING) if _CONST_STRING in constant else None
+
+
+def _bytes(message: Message, number: int) -> bytes:
+    return _as_bytes(message[number][-1])
+
+
+def _as_bytes(value: bytes | int) -> bytes:
+    if not isinstance(value, bytes):
+        raise TypeError("the syntax tree of CEL has a form that is not known")
+    return value
+
+
+def _text(message: Message, number: int) -> str:
+    return _bytes(message, number).decode() if number in message else ""
+
+
+def _number(message: Message, number: int) -> int:
+    value = message.get(number, [0])[-1]
+    if not isinstance(value, int):
+        raise TypeError("the syntax tree of CEL has a form that is not known")
+    return value
+
+
+def _fields(data: bytes) -> Message:
+    """A protobuf message as its fields by number."""
+    message: Message = {}
+    for number, value in _read(data):
+        message.setdefault(number, []).append(value)
+    return message
+
+
+def _read(data: bytes) -> Iterator[tuple[int, bytes | int]]:
+    position = 0
+    while position < len(data):
+        key, position = _varint(data, position)
+        wire_type = key & 7
+        if wire_type == 0:
+            value, position = _varint(data, position)
+            yield key >> 3, value
+            continue
+        if wire_type == 2:
+            length, position = _varint(data, position)
+        else:
+            length = 8 if wire_type == 1 else 4
+        yield key >> 3, data[position : position + length]
+        position += length
+
+
+def _varint(data: bytes, position: int) -> tuple[int, int]:
+    result = shift = 0
+    while True:
+        byte = data[position]
+        position += 1
+        result |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return result, position
+        shift += 7

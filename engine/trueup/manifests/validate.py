@@ -1,0 +1,155 @@
+"""Nodes against their kinds: known kinds, schemas, each kind's own rules, and doubles. Called by `load`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from trueup.errors import NOWHERE, Problem
+from trueup.manifests.document import Path, SourceDocument
+from trueup.manifests.expand import Expanded
+from trueup.manifests.resource import Declaration
+from trueup.manifests.schema import LATER, CompiledSchema
+from trueup.manifests.suggestions import suggest
+from trueup.model.address import Address
+from trueup.model.resource import Node
+from trueup.model.values import UNKNOWN, Unknown, Value
+from trueup.sdk.contracts import Catalog, Kind
+
+_TOP_LEVEL = ("apiVersion", "kind", "metadata", "spec")
+_METADATA = ("name", "labels", "annotations")
+
+
+class Validator:
+    """Checks the nodes of one stack; keeps each kind's compiled schema."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._kinds: dict[tuple[str, str, str], Kind | None] = {}
+        self._schemas: dict[int, CompiledSchema] = {}
+
+    def check_declaration(self, declaration: Declaration) -> Iterator[Problem]:
+        """Whether the provider has such a kind, and whether the document has fields that nobody reads."""
+        document = declaration.document
+        kind = self._kind(declaration)
+        if kind is None:
+            yield self._unknown_kind(declaration)
+        elif kind.schema is not None and not kind.schema_of_document:
+            known = (*_TOP_LEVEL, "targets", "dependsOn", "forEach", "when", "lifecycle")
+            for key in document.value:
+                if key not in known:
+                    hint = suggest(key, known, "known fields")
+                    yield document.problem(
+                        f'unknown field "{key}" of the resource', (key,), hint, at_key=True
+                    )
+            for key in document.value["metadata"]:
+                if key not in _METADATA:
+                    hint = suggest(key, _METADATA, "known fields")
+                    path: Path = ("metadata", key)
+                    yield document.problem(f'unknown field "{key}" of metadata', path, hint, at_key=True)
+
+    def check_nodes(self, nodes: Sequence[Expanded]) -> Iterator[Problem]:
+        """What the schema and the kind say about the nodes of one declaration."""
+        checked: set[int] = set()
+        for expanded in nodes:
+            kind = self._kind(expanded.declaration)
+            if kind is None:
+                continue
+            node = expanded.node
+            body, has_later = _with_placeholders(node.body)
+            if kind.schema is not None and id(node.body) not in checked:
+                # A body without expressions is one object for all targets.
+                checked.add(id(node.body))
+                yield from self._check_schema(kind, body, expanded.declaration.document)
+            pure = replace(node, body=_with_unknowns(node.body)) if has_later else node
+            for problem in kind.validate(pure):
+                yield replace(problem, place=node.place) if problem.place == NOWHERE else problem
+
+    def check_doubles(self, nodes: Sequence[Expanded]) -> Iterator[Problem]:
+        """Two documents that give the same address, or the same object on one target."""
+        addresses: dict[Address, Node] = {}
+        identities: dict[tuple[str, str, str], Node] = {}
+        for expanded in nodes:
+            node = expanded.node
+            first = addresses.setdefault(node.address, node)
+            if first is not node:
+                yield Problem(
+                    f"{node.address.reference} is declared twice, first at {first.place}",
+                    node.place,
+                    "rename one of the two, or give them different targets",
+                )
+                continue
+            kind = self._kind(expanded.declaration)
+            if kind is None:
+                continue
+            has_later = bool(expanded.deferred)
+            pure = replace(node, body=_with_unknowns(node.body)) if has_later else node
+            identity = kind.identity(pure)
+            if not identity:
+                continue
+            first = identities.setdefault((node.target.provider, node.target.name, identity), node)
+            if first is not node:
+                other = first.address.reference
+                yield Problem(
+                    f"{node.address.reference} is the same object as {other} at {first.place}",
+                    node.place,
+                    f"both are {identity} on {node.target.name}: remove one of the two",
+                )
+
+    def _kind(self, declaration: Declaration) -> Kind | None:
+        key = (declaration.provider, declaration.api_version, declaration.kind)
+        if key not in self._kinds:
+            provider = self._catalog.provider(declaration.provider)
+            self._kinds[key] = provider.kind(declaration.api_version, declaration.kind)
+        return self._kinds[key]
+
+    def _unknown_kind(self, declaration: Declaration) -> Problem:
+        kinds = self._catalog.provider(declaration.provider).kinds()
+        versions = sorted({kind.api_version for kind in kinds})
+        document = declaration.document
+        if versions and declaration.api_version not in versions:
+            message = f'provider {declaration.provider} has no apiVersion "{declaration.api_version}"'
+            hint = suggest(declaration.api_version, versions, "known")
+            return document.problem(message, ("apiVersion",), hint)
+        names = [kind.name for kind in kinds if kind.api_version == declaration.api_version]
+        message = f'there is no kind "{declaration.kind}" in {declaration.api_version}'
+        return document.problem(message, ("kind",), suggest(declaration.kind, names, "known kinds"))
+
+    def _check_schema(
+        self, kind: Kind, body: Mapping[str, Any], document: SourceDocument
+    ) -> Iterable[Problem]:
+        schema = self._schemas.get(id(kind))
+        if schema is None:
+            schema = self._schemas[id(kind)] = CompiledSchema(kind.schema or {}, kind.name)
+        if kind.schema_of_document:
+            return schema.check(body, document, ())
+        spec = body.get("spec")
+        return schema.check({} if spec is None else spec, document, ("spec",))
+
+
+def _is_later(value: Value) -> bool:
+    return isinstance(value, Unknown) or not isinstance(value, str | int | float | bool | None)
+
+
+def _with_placeholders(value: Value) -> tuple[Any, bool]:
+    """The value with LATER for everything that is not known yet, and whether there is any."""
+    if isinstance(value, Mapping):
+        pairs = {key: _with_placeholders(item) for key, item in value.items()}
+        if any(later for _, later in pairs.values()):
+            return {key: item for key, (item, _) in pairs.items()}, True
+        return value, False
+    if isinstance(value, list):
+        items = [_with_placeholders(item) for item in value]
+        if any(later for _, later in items):
+            return [item for item, _ in items], True
+        return value, False
+    return (LATER, True) if _is_later(value) else (value, False)
+
+
+def _with_unknowns(value: Value) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _with_unknowns(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_unknowns(item) for item in value]
+    return UNKNOWN if _is_later(value) else value
