@@ -33,8 +33,29 @@ _TYPES: dict[str, Callable[[Value], bool]] = {
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # Words that CEL reserves: `vars.in` would not compile.
 _RESERVED = frozenset(
-    ("as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in")
-    + ("let", "loop", "namespace", "null", "package", "return", "true", "var", "void", "while")
+    {
+        "as",
+        "break",
+        "const",
+        "continue",
+        "else",
+        "false",
+        "for",
+        "function",
+        "if",
+        "import",
+        "in",
+        "let",
+        "loop",
+        "namespace",
+        "null",
+        "package",
+        "return",
+        "true",
+        "var",
+        "void",
+        "while",
+    }
 )
 _COUNT = re.compile(r"\d{1,9}%?", re.ASCII)
 
