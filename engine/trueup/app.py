@@ -21,7 +21,7 @@ from trueup.model.plan import Plan
 from trueup.model.resource import Revision, Stack
 from trueup.plugins.load import InstalledProviders
 from trueup.reconcile.cycle import Request, plan_cycle, run_cycle
-from trueup.reconcile.report import Listener, RunReport, Selection, Silent
+from trueup.reconcile.report import EVERYTHING, Listener, RunReport, Selection, Silent
 from trueup.reconcile.situation import Knowledge, Situation
 from trueup.sdk.contracts import Catalog
 from trueup.sources.open import latest_commit, open_tree
@@ -130,14 +130,14 @@ class App:
         """The commit that the source's ref names now; a cheap question to the server. Raises SourceError."""
         return latest_commit(source.location, source.ref)
 
-    def plan(self, source: SourceSpec, selection: Selection = Selection()) -> Plan:
+    def plan(self, source: SourceSpec, selection: Selection = EVERYTHING) -> Plan:
         """What a run would do now. Changes nothing anywhere."""
         return self._plan(source, selection)[0]
 
     def reconcile(
         self,
         source: SourceSpec,
-        selection: Selection = Selection(),
+        selection: Selection = EVERYTHING,
         *,
         confirm: Confirm = say_yes,
         approved: str = "",
@@ -157,7 +157,7 @@ class App:
     def destroy(
         self,
         source: SourceSpec,
-        selection: Selection = Selection(),
+        selection: Selection = EVERYTHING,
         *,
         confirm: Confirm,
         listener: Listener | None = None,
@@ -209,7 +209,7 @@ class App:
         request = replace(request, confirm=confirm, approved=approved, expected=saved["digest"])
         return run_cycle(request, self.store, self._catalog, self._parallelism)
 
-    def status(self, source: SourceSpec, selection: Selection = Selection()) -> StackStatus:
+    def status(self, source: SourceSpec, selection: Selection = EVERYTHING) -> StackStatus:
         """The stack as it stands. Changes nothing anywhere."""
         plan, situation, knowledge = self._plan(source, selection)
         lease = self.store.lease(plan.stack)

@@ -74,7 +74,7 @@ class Reference:
 
 
 class Deferred(Protocol):
-    """A value inside a body that needs other nodes: an expression with a `ref()`. See manifests/expressions."""
+    """A value inside a body that needs other nodes: an expression with `ref()`. See manifests/expressions."""
 
     @property
     def references(self) -> tuple[Reference, ...]: ...

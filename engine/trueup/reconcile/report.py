@@ -28,6 +28,9 @@ class Selection:
         return bool(self.targets or self.only)
 
 
+EVERYTHING = Selection()
+
+
 class Listener(Protocol):
     """Told of a run's progress, from the run's own thread, one call at a time."""
 

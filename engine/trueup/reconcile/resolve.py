@@ -89,13 +89,15 @@ def _with_live(desired: Value, live: Value, path: list[str]) -> Value:
     if not isinstance(desired, Mapping):
         return desired
     key, rest = path[0], path[1:]
+    if key not in desired:
+        return desired
     has_live = isinstance(live, Mapping) and key in live
     changed = dict(desired)
     if rest:
-        if key in desired and has_live:
+        if has_live:
             changed[key] = _with_live(desired[key], live[key], rest)
     elif has_live:
         changed[key] = live[key]
     else:
-        changed.pop(key, None)
+        del changed[key]
     return changed

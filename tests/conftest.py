@@ -1,0 +1,22 @@
+"""What all tests share: the fixtures that bring up real systems, each only when a test asks for it."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest_plugins = [
+    "tests.hosts.fixtures",
+    "tests.cluster.fixtures",
+    "tests.moto.fixtures",
+    "tests.git.fixtures",
+]
+
+
+@pytest.fixture(autouse=True)
+def _isolated_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes what belongs to the person who runs it."""
+    state = tmp_path_factory.mktemp("xdg")
+    for name in ("XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(name, str(state / name.lower()))
+    for name in ("KUBECONFIG", "TRUEUP_STORE", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
