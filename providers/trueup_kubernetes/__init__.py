@@ -1,0 +1,1 @@
+"""The kubernetes provider of trueup: any kind that a cluster serves, by server-side apply."""

@@ -1,0 +1,143 @@
+"""The one user of the `kubernetes` library: kubeconfig, connections, and raw JSON over them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import urllib3
+import yaml
+from kubernetes.client.api_client import ApiClient
+from kubernetes.client.configuration import Configuration
+from kubernetes.client.exceptions import ApiException
+from kubernetes.config.config_exception import ConfigException
+from kubernetes.config.incluster_config import load_incluster_config
+from kubernetes.config.kube_config import list_kube_config_contexts, load_kube_config
+
+from trueup.sdk import Invalid, Transient
+from trueup_kubernetes.errors import Answer
+
+CONNECT_TIMEOUT = 10.0
+
+
+class Client:
+    """Sends requests to one API server. Thread safe; does not retry and does not follow redirects."""
+
+    def __init__(self, api: ApiClient, timeout: float) -> None:
+        self._api = api
+        self._timeout = (min(CONNECT_TIMEOUT, timeout), timeout)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Sequence[tuple[str, str]] = (),
+        body: Any = None,
+        content_type: str = "application/json",
+        accept: str = "application/json",
+    ) -> Answer:
+        """The server's answer, whatever it is. Raises Transient where there is none."""
+        try:
+            serialized = self._api.param_serialize(
+                method,
+                path,
+                query_params=list(query),
+                header_params={"Accept": accept, "Content-Type": content_type},
+                body=body,
+                auth_settings=["BearerToken"],
+            )
+            response = self._api.call_api(*serialized, _request_timeout=self._timeout)
+            data = response.read()  # type: ignore[no-untyped-call]
+        except urllib3.exceptions.TimeoutError as error:
+            raise Transient(f"the cluster gave no answer within {self._timeout[1]:g} s") from error
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise Transient(f"the cluster cannot be reached ({_root_of(error)})") from error
+        except ApiException as error:
+            raise Transient(f"no secure connection to the cluster ({error.reason})") from error
+        return Answer(response.status, _parse(data), dict(response.headers))
+
+    def close(self) -> None:
+        self._api.rest_client.close()
+
+
+def open_client(kubeconfig: str, context: str, timeout: float, connections: int) -> tuple[Client, str]:
+    """A client for the place that the operator's kubeconfig names, and the context's namespace.
+
+    Without a kubeconfig at all, inside a pod, the pod's own service account is used.
+    """
+    configuration = Configuration()
+    namespace = ""
+    try:
+        if not kubeconfig and not context and _is_in_cluster():
+            load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        else:
+            namespace = _load(configuration, kubeconfig, context)
+    except (ConfigException, yaml.YAMLError, OSError, AttributeError, TypeError, ValueError) as error:
+        # The text of a YAML error or of a wrong value can hold a token: name the file, not its content.
+        why = str(error) if isinstance(error, ConfigException | OSError) else type(error).__name__
+        where = kubeconfig or "$KUBECONFIG or ~/.kube/config"
+        raise Invalid(f"the kubeconfig {where} cannot be used: {why}") from error
+    configuration.retries = False  # the engine retries, and it alone knows what may be repeated
+    configuration.connection_pool_maxsize = connections
+    return Client(ApiClient(configuration), timeout), namespace
+
+
+def _load(configuration: Configuration, kubeconfig: str, context: str) -> str:
+    path = str(Path(kubeconfig).expanduser()) if kubeconfig else _default_kubeconfig()
+    if kubeconfig and (os.pathsep in path or not Path(path).is_file()):
+        raise ConfigException("there is no such file")
+    # Reading the contexts first runs no credential plugin.
+    contexts, current = list_kube_config_contexts(path)  # type: ignore[no-untyped-call]
+    chosen = next((each for each in contexts if each["name"] == context), None) if context else current
+    if chosen is None:
+        raise ConfigException(f"it has no context {context!r}")
+    if kubeconfig:
+        _refuse_commands_from_git(Path(path), chosen["context"].get("user"))
+    load_kube_config(  # type: ignore[no-untyped-call]
+        config_file=path, context=chosen["name"], client_configuration=configuration, persist_config=False
+    )
+    return str(chosen["context"].get("namespace") or "")
+
+
+def _refuse_commands_from_git(path: Path, user_name: object) -> None:
+    """A kubeconfig that lies in a repository must not run commands on the operator's machine."""
+    users = yaml.safe_load(path.read_bytes()).get("users") or ()
+    entries = [user.get("user") or {} for user in users if user.get("name") == user_name]
+    if not any(key in entry for entry in entries for key in ("exec", "auth-provider")):
+        return
+    for place in (path.absolute(), path.resolve()):
+        if any((folder / ".git").exists() for folder in place.parents):
+            raise Invalid(
+                f"the kubeconfig {path} lies in a Git work tree and asks to run a command",
+                hint="keep it outside of repositories, or name it in KUBECONFIG",
+            )
+
+
+def _default_kubeconfig() -> str:
+    return os.environ.get("KUBECONFIG") or str(Path("~/.kube/config").expanduser())
+
+
+def _is_in_cluster() -> bool:
+    paths = _default_kubeconfig().split(os.pathsep)
+    return bool(os.environ.get("KUBERNETES_SERVICE_HOST")) and not any(Path(path).is_file() for path in paths)
+
+
+def _parse(data: bytes) -> Mapping[str, Any] | None:
+    try:
+        body = json.loads(data)
+    except ValueError:
+        return None
+    return body if isinstance(body, dict) else None
+
+
+def _root_of(error: BaseException) -> str:
+    """The innermost reason in words: urllib3 wraps each in the names of its own objects."""
+    inner = error
+    while isinstance(reason := getattr(inner, "reason", None), BaseException):
+        inner = reason
+    text = str(inner)
+    return text.rpartition(": ")[2] if "object at" in text else text

@@ -1,0 +1,344 @@
+"""The one kind class: every kind that a cluster serves is managed in the same way.
+
+Made by `provider.kind`. What differs between kinds stands in the tables beside this file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+
+from trueup.sdk import (
+    Absent,
+    Blocked,
+    Change,
+    Conflict,
+    Denied,
+    Document,
+    Done,
+    Failed,
+    Health,
+    Intent,
+    Kind,
+    Node,
+    Observation,
+    Observed,
+    Owned,
+    Pending,
+    Problem,
+    ProviderError,
+    Session,
+    Traits,
+    change_of,
+    creation,
+)
+from trueup_kubernetes.apply import apply_new, apply_over, is_sensitive, manifest_of, remove_leftovers
+from trueup_kubernetes.comparison import comparable, compare_bodies
+from trueup_kubernetes.discovery import Resource
+from trueup_kubernetes.errors import error_of
+from trueup_kubernetes.kinds.catalog import CLUSTER_SCOPED, STATEFUL, WORKLOADS, is_builtin, is_immutable
+from trueup_kubernetes.kinds.edges import tokens_needed, tokens_provided
+from trueup_kubernetes.kinds.health import describe_deletion, health_of
+from trueup_kubernetes.kinds.secrets import fold_string_data, is_secret, seal_secret
+from trueup_kubernetes.kinds.validation import problems_of
+from trueup_kubernetes.marker import ADDRESS, OWNER, label_of, read_owner
+from trueup_kubernetes.objects import Spot, list_objects, locate, read_object
+from trueup_kubernetes.ownership import MANAGER, owned_by_us, project
+from trueup_kubernetes.session import ClusterSession, NotServed
+
+# A kind is served a moment after its CustomResourceDefinition says so.
+SERVED_TRIES = 10
+SERVED_PAUSE = 0.5
+
+
+class KubernetesKind(Kind):
+    """A kind of a cluster, known by nothing but its apiVersion and name."""
+
+    # -- pure
+
+    def validate(self, node: Node) -> Iterable[Problem]:
+        return problems_of(node)
+
+    def identity(self, node: Node) -> str:
+        namespace = self._namespace(node)
+        return f"{self.api_version}/{self.name}/{namespace}/{node.name}"
+
+    def provides(self, node: Node) -> Iterable[str]:
+        return tokens_provided(node, self._namespace(node))
+
+    def needs(self, node: Node) -> Iterable[str]:
+        return tokens_needed(node, self._namespace(node))
+
+    def normalize(self, node: Node, observed: Observed | None) -> Document:
+        return fold_string_data(node.body) if self._is_secret else node.body
+
+    def seal(self, body: Document) -> Document:
+        return seal_secret(body) if self._is_secret else body
+
+    def diff(self, node: Node, observed: Observed | Absent, recorded: Document | None) -> Change:
+        desired = self.seal(self.normalize(node, None))
+        if isinstance(observed, Absent):
+            return creation(node, comparable(desired), {})
+        live = self.seal(observed.body)
+        builtin = is_builtin(self.api_version)
+        is_frozen = live.get("immutable") is True and builtin
+
+        def is_fixed(path: tuple[str, ...]) -> bool:
+            return builtin and is_immutable(self.name, is_frozen, path)
+
+        if recorded and self._is_secret and "stringData" in recorded:
+            known = {**(recorded.get("data") or {}), **(recorded["stringData"] or {})}
+            recorded = {**{key: recorded[key] for key in recorded if key != "stringData"}, "data": known}
+        return change_of(node, observed, compare_bodies(desired, live, recorded, is_fixed, builtin))
+
+    def health(self, observed: Observed) -> Health:
+        return health_of(observed.body)
+
+    # -- reading
+
+    def observe(self, session: Session, nodes: Sequence[Node]) -> Iterable[Observation]:
+        cluster = _cluster(session)
+        try:
+            resource = cluster.resource(self.api_version, self.name)
+        except NotServed:
+            return [Absent(node.address) for node in nodes]
+        spots: dict[tuple[str, str], list[Node]] = {}
+        answers: list[Observation] = []
+        for node in nodes:
+            try:
+                spot = locate(cluster, resource, node.namespace, node.name)
+            except ProviderError as error:
+                answers.append(Failed(node.address, error))
+            else:
+                spots.setdefault((spot.namespace, spot.name), []).append(node)
+        for key, found in self._read(cluster, resource, list(spots)).items():
+            answers += [_observation(node, found) for node in spots[key]]
+        return answers
+
+    def _read(
+        self, cluster: ClusterSession, resource: Resource, keys: Sequence[tuple[str, str]]
+    ) -> Mapping[tuple[str, str], Document | ProviderError | None]:
+        """Each object, None where it does not exist, or why it cannot be read. As few requests as can be."""
+        if len(keys) == 1:
+            return {keys[0]: read_object(cluster, Spot(resource, *keys[0]))}
+        namespaces = sorted({namespace for namespace, _ in keys})
+        if len(namespaces) == 1:
+            return _pick(keys, list_objects(cluster, resource, namespaces[0], is_wanted=_among(keys)))
+        try:
+            return _pick(keys, list_objects(cluster, resource, is_wanted=_among(keys)))
+        except Denied:
+            pass  # allowed in some namespaces only: ask in each
+        found: dict[tuple[str, str], Document | ProviderError | None] = {}
+        for namespace in namespaces:
+            mine = [key for key in keys if key[0] == namespace]
+            try:
+                found.update(_pick(mine, list_objects(cluster, resource, namespace, is_wanted=_among(mine))))
+            except ProviderError as error:
+                found.update((key, error) for key in mine)
+        return found
+
+    def find_owned(self, session: Session, owner_key: str) -> Iterable[Owned]:
+        cluster = _cluster(session)
+        try:
+            resource = cluster.resource(self.api_version, self.name)
+        except NotServed:
+            return []
+        found = []
+        for body in list_objects(cluster, resource, selector=f"{OWNER}={label_of(owner_key)}"):
+            owner = read_owner(body)
+            if owner is not None and owner.key == owner_key:
+                found.append(Owned(owner, body["metadata"]["uid"], body))
+        return found
+
+    # -- writing
+
+    def create(self, session: Session, node: Node, intent: Intent) -> Done | Pending:
+        cluster = _cluster(session)
+        spot = self._locate(cluster, node, is_new=True)
+        found = read_object(cluster, spot)
+        body = self.normalize(node, None)
+        if found is None:
+            made = apply_new(cluster, spot, node, manifest_of(node, body, spot, intent.owner))
+            return Done(made["metadata"]["uid"])
+        uid = found["metadata"]["uid"]
+        if found["metadata"].get("deletionTimestamp"):
+            raise Blocked(f"{spot.what}: {describe_deletion(found)}", by="the deletion of the old object")
+        owner = read_owner(found)
+        if owner != intent.owner and not node.lifecycle.adopt:
+            whose = f"belongs to {owner.address} of {owner.key}" if owner else "is not managed by trueup"
+            raise Conflict(
+                f"{spot.what}: an object that {whose} is in the way",
+                hint="set lifecycle.adopt: true to take it over, or remove or rename one of them",
+            )
+        apply_over(cluster, spot, node, manifest_of(node, body, spot, intent.owner, uid), ())
+        return Done(uid)
+
+    def update(self, session: Session, node: Node, change: Change, intent: Intent) -> Done | Pending:
+        cluster = _cluster(session)
+        spot = self._locate(cluster, node)
+        uid = change.observed.external_id if change.observed else node.external_id
+        if not uid:
+            raise Conflict(f"{spot.what}: it is not known which object was observed")
+        manifest = manifest_of(node, self.normalize(node, change.observed), spot, intent.owner, uid)
+        live = apply_over(cluster, spot, node, manifest, change.fields)
+        remove_leftovers(cluster, spot, change, live)
+        return Done(uid)
+
+    def delete(self, session: Session, node: Node, intent: Intent) -> Done | Pending:
+        cluster = _cluster(session)
+        try:
+            spot = self._locate(cluster, node)
+        except NotServed:
+            return Done(node.external_id)
+        found = read_object(cluster, spot)
+        if found is None:
+            return Done(node.external_id)
+        uid = self._check_ours(spot, node, intent, found)
+        if found["metadata"].get("deletionTimestamp"):
+            return _waiting(spot, found)
+        policy = "Foreground" if is_builtin(self.api_version) and self.name in WORKLOADS else "Background"
+        options = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "preconditions": {"uid": uid},
+            "propagationPolicy": policy,
+        }
+        answer = cluster.client.request("DELETE", spot.path, body=options)
+        if not answer.is_success and answer.status != 404:
+            raise error_of(answer, spot.what, is_sensitive=is_sensitive(node))
+        left = read_object(cluster, spot)
+        return Done(uid) if left is None or left["metadata"]["uid"] != uid else _waiting(spot, left)
+
+    def release(self, session: Session, node: Node, intent: Intent) -> Done:
+        cluster = _cluster(session)
+        try:
+            spot = self._locate(cluster, node)
+        except NotServed:
+            return Done(node.external_id)
+        found = read_object(cluster, spot)
+        if found is None or read_owner(found) != intent.owner:
+            return Done(node.external_id)
+        uid = found["metadata"]["uid"]
+        if node.external_id and node.external_id != uid:
+            return Done(node.external_id)
+        marker = {"uid": uid, "labels": {OWNER: None}, "annotations": {OWNER: None, ADDRESS: None}}
+        answer = cluster.client.request(
+            "PATCH",
+            spot.path,
+            query=[("fieldManager", MANAGER)],
+            body={"metadata": marker},
+            content_type="application/merge-patch+json",
+        )
+        if not answer.is_success:
+            raise error_of(answer, spot.what, is_sensitive=is_sensitive(node))
+        return Done(uid)
+
+    def poll(self, session: Session, operation: Document) -> Done | Pending:
+        """How a deletion goes: it is the only thing that is Pending."""
+        cluster = _cluster(session)
+        uid = str(operation["uid"])
+        try:
+            resource = cluster.resource(self.api_version, self.name)
+        except NotServed:
+            return Done(uid)
+        spot = Spot(resource, str(operation["namespace"]), str(operation["name"]))
+        found = read_object(cluster, spot)
+        return Done(uid) if found is None or found["metadata"]["uid"] != uid else _waiting(spot, found)
+
+    # -- parts
+
+    @property
+    def _is_secret(self) -> bool:
+        return is_secret(self.api_version, self.name)
+
+    def _namespace(self, node: Node) -> str:
+        """The namespace as far as it is known without the cluster."""
+        if is_builtin(self.api_version) and self.name in CLUSTER_SCOPED:
+            return ""
+        return node.namespace or str(node.target.config.get("namespace") or "")
+
+    def _locate(self, cluster: ClusterSession, node: Node, is_new: bool = False) -> Spot:
+        for left in reversed(range(SERVED_TRIES if is_new else 1)):
+            try:
+                resource = cluster.resource(self.api_version, self.name)
+            except NotServed:
+                if not left:
+                    raise
+                time.sleep(SERVED_PAUSE)
+            else:
+                return locate(cluster, resource, node.namespace, node.name)
+        raise AssertionError("unreachable: the last try raises")
+
+    def _check_ours(self, spot: Spot, node: Node, intent: Intent, found: Document) -> str:
+        """The uid of the object, which is the recorded one and carries our marker."""
+        uid = str(found["metadata"]["uid"])
+        if node.external_id and node.external_id != uid:
+            raise Conflict(f"{spot.what}: it is another object than the one that was recorded")
+        owner = read_owner(found)
+        if owner != intent.owner:
+            whose = f"belongs to {owner.address} of {owner.key}" if owner else "carries no marker of trueup"
+            raise Conflict(f"{spot.what}: the object {whose}, so it is not deleted")
+        return uid
+
+
+@lru_cache(maxsize=4096)
+def kind_of(api_version: str, name: str) -> KubernetesKind:
+    """The kind of that apiVersion and name; one instance each."""
+    is_stateful = is_builtin(api_version) and name in STATEFUL
+    members = {"api_version": api_version, "name": name, "traits": Traits(stateful=is_stateful)}
+    kind: KubernetesKind = type(f"{name}Kind", (KubernetesKind,), members)()
+    return kind
+
+
+def _cluster(session: Session) -> ClusterSession:
+    if not isinstance(session, ClusterSession):
+        raise TypeError("a session of another provider")
+    return session
+
+
+def _key(body: Document) -> tuple[str, str]:
+    metadata = body["metadata"]
+    return metadata.get("namespace") or "", metadata["name"]
+
+
+def _among(keys: Sequence[tuple[str, str]]) -> Callable[[Document], bool]:
+    wanted = set(keys)
+    return lambda body: _key(body) in wanted
+
+
+def _pick(
+    keys: Sequence[tuple[str, str]], found: Sequence[Document]
+) -> dict[tuple[str, str], Document | ProviderError | None]:
+    by_key = {_key(body): body for body in found}
+    return {key: by_key.get(key) for key in keys}
+
+
+def _observation(node: Node, found: Document | ProviderError | None) -> Observation:
+    if found is None:
+        return Absent(node.address)
+    if isinstance(found, ProviderError):
+        return Failed(node.address, found)
+    return Observed(
+        address=node.address,
+        body=found,
+        external_id=found["metadata"]["uid"],
+        owner=read_owner(found),
+        version=_version_of(found),
+    )
+
+
+def _version_of(body: Document) -> str:
+    """A hash of the fields that are ours; of all that is declared, where none are."""
+    ours = owned_by_us(body)
+    what = project(body, ours) if ours else comparable(body)
+    is_going = bool(body["metadata"].get("deletionTimestamp"))
+    text = json.dumps([body["metadata"]["uid"], is_going, what], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _waiting(spot: Spot, body: Document) -> Pending:
+    operation = {"namespace": spot.namespace, "name": spot.name, "uid": body["metadata"]["uid"]}
+    return Pending(operation, why=describe_deletion(body), after=1.0)

@@ -1,0 +1,98 @@
+"""Reading objects of one kind from a cluster: one, or a list with all its pages. Used by `kinds.resource`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from trueup.sdk import Document, Invalid, Transient
+from trueup_kubernetes.discovery import Resource, group_of
+from trueup_kubernetes.errors import error_of
+from trueup_kubernetes.session import ClusterSession
+
+PAGE = 500
+# A list whose continue token expires is started again this many times.
+RESTARTS = 1
+
+
+@dataclass(frozen=True)
+class Spot:
+    """Where one object is, or would be."""
+
+    resource: Resource
+    namespace: str
+    name: str
+
+    @property
+    def path(self) -> str:
+        return self.resource.path(self.namespace, self.name)
+
+    @property
+    def what(self) -> str:
+        """The object in messages."""
+        where = f"{self.namespace}/" if self.namespace else ""
+        return f"{self.resource.kind} {where}{self.name}"
+
+
+def locate(session: ClusterSession, resource: Resource, namespace: str, name: str) -> Spot:
+    """The object's place; a namespaced object without a namespace goes to the session's."""
+    if resource.is_namespaced:
+        return Spot(resource, namespace or session.namespace, name)
+    if namespace:
+        raise Invalid(f"a {resource.kind} belongs to no namespace", hint="remove metadata.namespace")
+    return Spot(resource, "", name)
+
+
+def read_object(session: ClusterSession, spot: Spot) -> Document | None:
+    """The object, None where the API server says that it does not exist."""
+    answer = session.client.request("GET", spot.path)
+    resource = spot.resource
+    if answer.says_not_found(group_of(resource.api_version), resource.plural, spot.name):
+        return None
+    if not answer.is_success:
+        raise error_of(answer, spot.what)
+    body = answer.body or {}
+    metadata = body.get("metadata") or {}
+    if body.get("kind") != resource.kind or metadata.get("name") != spot.name or not metadata.get("uid"):
+        raise Transient(f"{spot.what}: the cluster answered with something else")
+    return body
+
+
+def list_objects(
+    session: ClusterSession,
+    resource: Resource,
+    namespace: str = "",
+    selector: str = "",
+    is_wanted: Callable[[Document], bool] = lambda _: True,
+) -> list[Document]:
+    """The wanted objects of the kind, in one namespace or all. Raises unless every page was read."""
+    what = f"the list of {resource.plural}" + (f" in namespace {namespace}" if namespace else "")
+    restarts, token = 0, ""
+    wanted: list[Document] = []
+    while True:
+        query = [("limit", str(PAGE))]
+        query += [("continue", token)] if token else []
+        query += [("labelSelector", selector)] if selector else []
+        answer = session.client.request("GET", resource.path(namespace), query=query)
+        if answer.status == 410 and token and restarts < RESTARTS:
+            restarts, token = restarts + 1, ""
+            wanted.clear()
+            continue
+        if not answer.is_success:
+            raise error_of(answer, what)
+        items, token = _read_page(answer.body or {}, resource, what)
+        wanted.extend(item for item in items if is_wanted(item))
+        if not token:
+            return wanted
+
+
+def _read_page(body: Mapping[str, Any], resource: Resource, what: str) -> tuple[Sequence[Document], str]:
+    items = body.get("items")
+    if not str(body.get("kind", "")).endswith("List") or not isinstance(items, list):
+        raise Transient(f"{what}: the cluster answered with something else")
+    if not all((item.get("metadata") or {}).get("uid") for item in items):
+        raise Transient(f"{what}: the cluster answered with objects that have no identity")
+    # The items of a list do not say what they are.
+    named = {"apiVersion": resource.api_version, "kind": resource.kind}
+    return [{**named, **item} for item in items], str((body.get("metadata") or {}).get("continue") or "")
