@@ -12,7 +12,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 LIST_TIMEOUT = 60.0
 FETCH_TIMEOUT = 1800.0
+_STALE_LOCK_AGE = 60.0
 _SSH_OPTIONS = "-oBatchMode=yes -oConnectTimeout=20 -oServerAliveInterval=15 -oServerAliveCountMax=3"
 _CONFIG = {
     "core.hooksPath": os.devnull,
@@ -46,10 +47,6 @@ _EMPTY_WORDS = (
     "fatal: Could not read from remote repository.",
     "fatal: the remote end hung up unexpectedly",
 )
-
-
-class Unreachable(SourceError):
-    """The remote did not answer, or refused: what it holds now is not known."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,10 @@ class Mirror:
         self._create()
 
     def list_remote(self, *patterns: str) -> Listing:
-        """The remote's refs of these names, which may be patterns like `refs/heads/*`."""
+        """The remote's refs of these names, which may be patterns like `refs/heads/*`.
+
+        Raises SourceError only where the remote did not answer or refused: what it holds is not known then.
+        """
         out = self._run_remote(
             "ls-remote", "--symref", "--", self.remote.url, *patterns, timeout=LIST_TIMEOUT
         )
@@ -106,10 +106,7 @@ class Mirror:
         """The output of a command that reads the mirror only."""
         status, out, errors = self._execute(arguments, None)
         if status:
-            raise SourceError(
-                f"the copy of {self.remote.name} cannot be read: {_telling_line(errors)}",
-                hint=f"Remove {self._directory}: it is fetched again.",
-            )
+            raise self.damaged(_telling_line(errors))
         return out
 
     def try_local(self, *arguments: str) -> str:
@@ -117,11 +114,18 @@ class Mirror:
         status, out, _errors = self._execute(arguments, None)
         return "" if status else out.decode("utf-8", "surrogateescape").strip()
 
+    def damaged(self, reason: str) -> SourceError:
+        """The error for a mirror that git cannot read."""
+        return SourceError(
+            f"the copy of {self.remote.name} cannot be read: {reason}",
+            hint=f"Remove {self._directory}: it is fetched again.",
+        )
+
     def open_reader(self) -> BlobReader:
         """Reads blobs of the mirror, with one child process until it is closed."""
         git = open_git(self._directory)
         git.update_environment(**self._environment)
-        return BlobReader(git, self.remote.name)
+        return BlobReader(git, self)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -134,11 +138,20 @@ class Mirror:
                     break
                 except BlockingIOError as error:
                     if time.monotonic() > deadline:
-                        raise Unreachable(
+                        raise SourceError(
                             f"another process has been fetching {self.remote.name} for too long"
                         ) from error
                     time.sleep(0.05)
+            self._remove_stale_locks()
             yield
+
+    def _remove_stale_locks(self) -> None:
+        # git holds these for moments; one that was killed leaves them for ever. Ours is held, so no other
+        # git of trueup writes.
+        for lock in (*self._directory.glob("*.lock"), *self._directory.glob("refs/**/*.lock")):
+            with suppress(OSError):
+                if time.time() - lock.stat().st_mtime > _STALE_LOCK_AGE:
+                    lock.unlink()
 
     def _create(self) -> None:
         if self._directory.exists():
@@ -146,31 +159,30 @@ class Mirror:
         with self.lock():
             if self._directory.exists():
                 return
-            # A directory that appears whole: a crash in between leaves no half of a repository.
+            # Made without `git init`, whose templates can hold hooks; it appears whole or not at all.
             part = self._directory.with_suffix(".part")
-            environment = {**self._environment, "GIT_DIR": str(part)}
-            del environment["GIT_OBJECT_DIRECTORY"]
-            command = ("init", "--quiet", "--bare", "--template=", "--", str(part))
-            status, _out, errors = self._execute(command, None, environment)
-            if status:
-                raise SourceError(f"the cache {self._directory} cannot be made: {_telling_line(errors)}")
-            part.rename(self._directory)
+            try:
+                for folder in (part / "objects", part / "refs"):
+                    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                (part / "HEAD").write_text("ref: refs/heads/unknown\n")
+                (part / "config").write_text("[core]\n\trepositoryformatversion = 0\n\tbare = true\n")
+                part.rename(self._directory)
+            except OSError as error:
+                raise SourceError(f"the cache {self._directory} cannot be made: {error.strerror}") from error
 
     def _run_remote(self, *arguments: str, timeout: float) -> bytes:
         status, out, errors = self._execute(arguments, timeout)
         if status:
-            raise Unreachable(
+            raise SourceError(
                 f"the source {self.remote.name} cannot be read: {mask_credentials(_telling_line(errors))}",
                 hint=_hint_for(self.remote, errors),
             )
         return out
 
-    def _execute(
-        self, arguments: tuple[str, ...], timeout: float | None, environment: Mapping[str, str] | None = None
-    ) -> tuple[int, bytes, str]:
+    def _execute(self, arguments: tuple[str, ...], timeout: float | None) -> tuple[int, bytes, str]:
         status, out, errors = self._git.execute(
             ["git", *arguments],
-            env=environment or self._environment,
+            env=self._environment,
             with_extended_output=True,
             with_exceptions=False,
             stdout_as_string=False,
@@ -182,17 +194,17 @@ class Mirror:
 class BlobReader:
     """Reads blobs through one `git cat-file --batch`. Not thread safe."""
 
-    def __init__(self, git: Git, name: str) -> None:
+    def __init__(self, git: Git, mirror: Mirror) -> None:
         self._git = git
-        self._name = name
+        self._mirror = mirror
 
     def read(self, blob: str) -> bytes:
         try:
             _hash, _kind, size, data = self._git.get_object_data(blob)
         except (OSError, ValueError) as error:
-            raise SourceError(f"the source {self._name} cannot be read: object {blob} is missing") from error
+            raise self._mirror.damaged(f"object {blob} is missing") from error
         if len(data) != size:
-            raise SourceError(f"the source {self._name} cannot be read: object {blob} is cut off")
+            raise self._mirror.damaged(f"object {blob} is cut off")
         return bytes(data)
 
     def close(self) -> None:

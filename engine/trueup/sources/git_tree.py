@@ -144,4 +144,7 @@ def _list_entries(mirror: Mirror, tree: str) -> Iterator[tuple[str, _Entry]]:
         if line:
             fields, _tab, path = line.partition(b"\t")
             mode, _kind, blob, size = fields.decode().split()
+            # A submodule has no size; an object that is missing has BAD.
+            if size != "-" and not size.isdecimal():
+                raise mirror.damaged(f"object {blob} is missing")
             yield path.decode("utf-8", "surrogateescape"), _Entry(mode, blob, 0 if size == "-" else int(size))

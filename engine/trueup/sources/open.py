@@ -41,7 +41,7 @@ def open_tree(
         if found is None:
             return DirectoryTree(place, path)
         place, below = found
-        path = clean_path(f"{below}/{path}")
+        path = clean_path(f"{below}/{path}" if below else path)
     return _open_git_tree(place, ref, path, cache_dir or default_cache_dir(), offline_ok)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trueup.errors import SourceError
-from trueup.sources.git import Listing, Mirror, Unreachable
+from trueup.sources.git import Listing, Mirror
 from trueup.sources.location import check_text
 
 _HEX = re.compile(r"^[0-9a-f]{4,64}$")
@@ -36,7 +36,7 @@ def find_commit(mirror: Mirror, ref: str, *, offline_ok: bool = False) -> Found:
     names = _candidates(mirror, ref)
     try:
         listing = mirror.list_remote(*names)
-    except Unreachable as error:
+    except SourceError as error:
         found = _find_offline(mirror, names, ref) if offline_ok else None
         if found is None:
             raise
@@ -88,7 +88,7 @@ def _fetch_name(mirror: Mirror, name: str, listing: Listing) -> Found:
         if mirror.read_ref(local) != listing.refs[name]:
             try:
                 mirror.fetch(f"+{source}:{local}")
-            except Unreachable as error:
+            except SourceError as error:
                 if "couldn't find remote ref" not in error.message:
                     raise
                 raise _missing(mirror, source) from error
@@ -104,7 +104,7 @@ def _fetch_commit(mirror: Mirror, ref: str) -> str:
             try:
                 mirror.fetch(f"+{ref}:{local}")
                 return _read_commit(mirror, local, ref)
-            except Unreachable:
+            except SourceError:
                 # Not every server gives a commit by its hash; all of them give what branches and tags reach.
                 pass
         mirror.fetch("+refs/heads/*:refs/all/heads/*", "+refs/tags/*:refs/all/tags/*", prune=True)

@@ -1,0 +1,183 @@
+"""A directory as a source: a snapshot, and nothing from outside it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from trueup.errors import SourceError
+from trueup.sources import limits
+from trueup.sources.open import latest_commit, open_tree
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Path:
+    root = tmp_path / "stack"
+    (root / "apps").mkdir(parents=True)
+    (root / "stack.yaml").write_text("kind: Stack\n")
+    (root / "apps/web.yaml").write_text("kind: File\n")
+    return root
+
+
+def test_all_regular_files_are_listed_in_order(stack: Path):
+    tree = open_tree(str(stack))
+    assert list(tree.paths()) == ["apps/web.yaml", "stack.yaml"]
+    assert tree.read("apps/web.yaml") == b"kind: File\n"
+    assert tree.revision.url == str(stack)
+    assert tree.revision.commit.startswith("sha256:")
+
+
+def test_hidden_directories_and_special_files_are_left_out(stack: Path):
+    for hidden in (".git", ".venv/lib", "apps/.cache"):
+        (stack / hidden).mkdir(parents=True)
+        (stack / hidden / "file.yaml").write_text("x")
+    os.mkfifo(stack / "pipe.yaml")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(stack / "socket.yaml"))
+        (stack / ".sops.yaml").write_text("x")
+        assert list(open_tree(str(stack)).paths()) == [".sops.yaml", "apps/web.yaml", "stack.yaml"]
+
+
+def test_the_commit_changes_with_names_and_contents_and_with_nothing_else(stack: Path):
+    first = latest_commit(str(stack))
+    os.utime(stack / "stack.yaml", (0, 0))
+    assert latest_commit(str(stack)) == first
+    (stack / "stack.yaml").write_text("kind: Stack2\n")
+    second = latest_commit(str(stack))
+    (stack / "stack.yaml").rename(stack / "other.yaml")
+    third = latest_commit(str(stack))
+    assert len({first, second, third}) == 3
+    (stack / "other.yaml").rename(stack / "stack.yaml")
+    assert latest_commit(str(stack)) == second
+
+
+def test_reading_gives_the_snapshot_although_the_files_change(stack: Path):
+    tree = open_tree(str(stack))
+    (stack / "stack.yaml").write_text("changed")
+    (stack / "apps/web.yaml").unlink()
+    assert tree.read("stack.yaml") == b"kind: Stack\n"
+    assert tree.read("apps/web.yaml") == b"kind: File\n"
+
+
+def test_a_link_inside_the_tree_is_followed(stack: Path):
+    (stack / "copy.yaml").symlink_to("apps/web.yaml")
+    tree = open_tree(str(stack))
+    assert tree.read("copy.yaml") == b"kind: File\n"
+
+
+@pytest.mark.parametrize("target", ["{outside}", "../outside.yaml", "apps/../../outside.yaml", "/etc/passwd"])
+def test_a_link_that_leaves_the_tree_is_refused_by_name_without_its_content(stack: Path, target: str):
+    outside = stack.parent / "outside.yaml"
+    outside.write_text("canary-secret")
+    (stack / "apps/link.yaml").symlink_to(target.format(outside=outside) if "{" in target else target)
+    if target.startswith("../"):
+        (stack / "apps/link.yaml").unlink()
+        (stack / "link.yaml").symlink_to(target)
+    with pytest.raises(SourceError, match=r"link\.yaml") as caught:
+        open_tree(str(stack))
+    assert "canary-secret" not in str(caught.value) + caught.value.hint
+    assert "leaves" in str(caught.value) or "does not lead" in str(caught.value)
+
+
+def test_a_link_through_another_link_that_leaves_the_tree_is_refused(stack: Path):
+    (stack.parent / "secret").mkdir()
+    (stack.parent / "secret/key.yaml").write_text("canary-secret")
+    (stack / ".hidden").mkdir()
+    (stack / ".hidden/way").symlink_to(stack.parent / "secret")
+    (stack / "link.yaml").symlink_to(".hidden/way/key.yaml")
+    with pytest.raises(SourceError, match="leaves"):
+        open_tree(str(stack))
+
+
+@pytest.mark.parametrize("target", ["apps", "nowhere.yaml", "link.yaml", "pipe"])
+def test_a_link_that_leads_to_no_file_is_refused(stack: Path, target: str):
+    os.mkfifo(stack / "pipe")
+    (stack / "link.yaml").symlink_to(target)
+    with pytest.raises(SourceError, match=r"link\.yaml does not lead to a file"):
+        open_tree(str(stack))
+
+
+def test_the_lock_of_an_open_editor_does_no_harm(stack: Path):
+    (stack / ".#stack.yaml").symlink_to("ada@laptop.123:456")
+    assert list(open_tree(str(stack)).paths()) == ["apps/web.yaml", "stack.yaml"]
+
+
+def test_a_missing_an_empty_and_a_file_path_are_errors(stack: Path):
+    (stack / "empty/.git").mkdir(parents=True)
+    (stack / "empty/.git/HEAD").write_text("x")
+    with pytest.raises(SourceError, match="there is no directory"):
+        open_tree(str(stack / "nowhere"))
+    with pytest.raises(SourceError, match="holds no files"):
+        open_tree(str(stack / "empty"))
+    with pytest.raises(SourceError, match="is a file, not a directory"):
+        open_tree(str(stack / "stack.yaml"))
+    with pytest.raises(SourceError, match="there is no directory"):
+        open_tree(str(stack), path="nowhere")
+
+
+@pytest.mark.parametrize("path", ["../other", "/etc", "apps/../../x", "-x", "a\nb"])
+def test_a_path_that_leaves_the_source_is_refused(stack: Path, path: str):
+    with pytest.raises(SourceError):
+        open_tree(str(stack), path=path)
+
+
+def test_a_path_through_a_link_that_leaves_the_source_is_refused(stack: Path):
+    (stack / "way").symlink_to("..")
+    with pytest.raises(SourceError, match="leaves"):
+        open_tree(str(stack), path="way")
+
+
+def test_an_unknown_file_and_an_oversized_file_are_errors_when_they_are_read(
+    stack: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(limits, "MAX_FILE_BYTES", 100)
+    (stack / "big.bin").write_bytes(b"x" * 101)
+    tree = open_tree(str(stack))
+    with pytest.raises(SourceError, match=r"big\.bin is larger"):
+        tree.read("big.bin")
+    for path in ("nowhere.yaml", "../outside.yaml", "apps"):
+        with pytest.raises(SourceError, match="has no file"):
+            tree.read(path)
+
+
+def test_an_oversized_file_counts_in_the_commit(stack: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(limits, "MAX_FILE_BYTES", 100)
+    (stack / "big.bin").write_bytes(b"x" * 200)
+    first = latest_commit(str(stack))
+    (stack / "big.bin").write_bytes(b"x" * 199 + b"y")
+    assert latest_commit(str(stack)) != first
+
+
+def test_too_many_and_too_large_files_are_refused(stack: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(limits, "MAX_TOTAL_BYTES", 10)
+    with pytest.raises(SourceError, match="come to more than"):
+        open_tree(str(stack))
+    monkeypatch.undo()
+    monkeypatch.setattr(limits, "MAX_FILES", 1)
+    with pytest.raises(SourceError, match="more than 1 files"):
+        open_tree(str(stack))
+
+
+def test_a_name_that_is_not_utf_8_is_refused_in_words_that_can_be_printed(stack: Path):
+    (stack / os.fsdecode(b"caf\xe9.yaml")).write_text("x")
+    with pytest.raises(SourceError, match=r"caf\\xe9\.yaml") as caught:
+        open_tree(str(stack))
+    str(caught.value).encode()
+
+
+def test_a_pointer_of_git_lfs_is_refused_when_it_is_read(stack: Path):
+    (stack / "data.bin").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n")
+    tree = open_tree(str(stack))
+    with pytest.raises(SourceError, match=r"data\.bin is a Git LFS pointer"):
+        tree.read("data.bin")
+
+
+def test_an_unreadable_file_is_an_error_and_not_a_missing_file(stack: Path):
+    if os.geteuid() == 0:
+        pytest.skip("root reads every file")
+    (stack / "stack.yaml").chmod(0)
+    with pytest.raises(SourceError, match="cannot be read"):
+        open_tree(str(stack))

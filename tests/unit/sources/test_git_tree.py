@@ -1,0 +1,177 @@
+"""The files of one commit: links, submodules, LFS, names, sizes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from tests.git.fixtures import Content, GitServer, Link, Submodule
+
+from trueup.errors import SourceError
+from trueup.model.tree import Tree
+from trueup.sources import limits
+from trueup.sources.open import open_tree
+
+
+@pytest.fixture
+def read_commit(git_server: GitServer, tmp_path: Path, request: pytest.FixtureRequest):
+    """Commits files and opens them."""
+
+    def read(files: dict[str, Content], path: str = "") -> Tree:
+        repository = git_server.create()
+        repository.commit(files)
+        tree = open_tree(repository.url("file"), "main", path, cache_dir=tmp_path / "cache")
+        request.addfinalizer(tree.close)
+        return tree
+
+    return read
+
+
+def test_only_the_files_below_the_path_are_listed(read_commit):
+    files = {"a/stack.yaml": "1", "a/b/c.yaml": "2", "ab/x.yaml": "3", "z.yaml": "4"}
+    tree = read_commit(files, "./a//")
+    assert (list(tree.paths()), tree.revision.path) == (["b/c.yaml", "stack.yaml"], "a")
+    assert tree.read("b/c.yaml") == b"2"
+    with pytest.raises(SourceError, match="there is no file"):
+        tree.read("../z.yaml")
+
+
+def test_hidden_directories_are_left_out(read_commit):
+    tree = read_commit({".github/x.yaml": "1", "a/.cache/y.yaml": "2", ".sops.yaml": "3", "b.yaml": "4"})
+    assert list(tree.paths()) == [".sops.yaml", "b.yaml"]
+
+
+def test_a_missing_path_a_file_and_an_empty_path_are_errors(read_commit):
+    files = {"a/stack.yaml": "1", "hidden/.x/y.yaml": "2"}
+    with pytest.raises(SourceError, match="there is no path 'b'"):
+        read_commit(files, "b")
+    with pytest.raises(SourceError, match="is not a directory"):
+        read_commit(files, "a/stack.yaml")
+    with pytest.raises(SourceError, match="there are no files"):
+        read_commit(files, "hidden")
+
+
+@pytest.mark.parametrize("path", ["../a", "/a", "-a", "a/../../b", "a\0b", "a\nb"])
+def test_a_path_that_leaves_the_source_is_refused(read_commit, path: str):
+    with pytest.raises(SourceError):
+        read_commit({"a/stack.yaml": "1"}, path)
+
+
+def test_links_inside_the_tree_are_followed(read_commit):
+    tree = read_commit(
+        {
+            "real/file.yaml": "content",
+            "dir": Link("real"),
+            ".hidden/file.yaml": Link("../real/file.yaml"),
+            "near.yaml": Link("real/file.yaml"),
+            "through.yaml": Link("./.hidden/../dir/file.yaml"),
+            "twice.yaml": Link("near.yaml"),
+            "deep/link.yaml": Link("../near.yaml"),
+        }
+        | {"dir": None}
+        | {
+            ".ways/dir": Link("../real"),
+            "by-way.yaml": Link(".ways/dir/file.yaml"),
+            "through.yaml": Link("real/../real/file.yaml"),
+        }
+    )
+    links = ["near.yaml", "through.yaml", "twice.yaml", "deep/link.yaml", "by-way.yaml"]
+    assert {tree.read(link) for link in links} == {b"content"}
+
+
+@pytest.mark.parametrize("target", ["../z.yaml", "/etc/passwd", "real/../../z.yaml", "other/../../z.yaml"])
+def test_a_link_that_leaves_the_tree_is_refused(read_commit, target: str):
+    files = {"a/link.yaml": Link(target), "a/real/f.yaml": "1", "z.yaml": "canary-secret"}
+    with pytest.raises(SourceError, match=r"link\.yaml") as caught:
+        read_commit(files, "a")
+    assert "leaves" in str(caught.value)
+    assert "canary" not in str(caught.value) + caught.value.hint
+
+
+@pytest.mark.parametrize("target", ["nowhere.yaml", "link.yaml", "other.yaml", "real", "real/f.yaml/x"])
+def test_a_link_that_leads_to_no_file_is_refused(read_commit, target: str):
+    files = {"link.yaml": Link(target), "other.yaml": Link("link.yaml"), "real/f.yaml": "1"}
+    with pytest.raises(SourceError, match="does not lead to a file"):
+        read_commit(files)
+
+
+def test_a_submodule_is_refused_where_it_is_read_and_nowhere_else(read_commit):
+    files = {
+        "a/stack.yaml": "1",
+        "b/stack.yaml": "1",
+        "b/module": Submodule("1" * 40),
+        ".gitmodules": '[submodule "x"]\n\tpath = b/module\n\turl = ext::touch /tmp/never\n',
+    }
+    assert list(read_commit(files, "a").paths()) == ["stack.yaml"]
+    with pytest.raises(SourceError, match=r"module in b of .* is a submodule"):
+        read_commit(files, "b")
+
+
+def test_a_pointer_of_git_lfs_is_refused_when_it_is_read(read_commit):
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n"
+    tree = read_commit({"data.bin": pointer, ".gitattributes": "*.bin filter=lfs\n", "a.yaml": "1"})
+    assert tree.read("a.yaml") == b"1"
+    with pytest.raises(SourceError, match=r"data\.bin is a Git LFS pointer"):
+        tree.read("data.bin")
+
+
+def test_attributes_of_the_repository_change_no_content(read_commit):
+    tree = read_commit({".gitattributes": "* text eol=crlf ident\n", "a.yaml": "x: $Id$\n"})
+    assert tree.read("a.yaml") == b"x: $Id$\n"
+
+
+def test_a_name_that_is_not_utf_8_is_refused_in_words_that_can_be_printed(read_commit):
+    with pytest.raises(SourceError, match=r"caf\\xe9\.yaml") as caught:
+        read_commit({os.fsdecode(b"caf\xe9.yaml"): "1", "a.yaml": "2"})
+    str(caught.value).encode()
+    with pytest.raises(SourceError, match=r"a\\nb"):
+        read_commit({"a\nb.yaml": "1"})
+
+
+def test_names_of_all_languages_and_with_spaces_and_quotes_are_read(read_commit):
+    names = [
+        "grüße.yaml",
+        "日本.yaml",
+        "a b.yaml",
+        'q"uote.yaml',
+        "back\\slash.yaml",
+        "-dash.yaml",
+        ":colon.yaml",
+    ]
+    tree = read_commit({name: name for name in names})
+    assert {path: tree.read(path).decode() for path in tree.paths()} == {name: name for name in names}
+
+
+def test_an_oversized_file_is_an_error_when_it_is_read(read_commit):
+    tree = read_commit(
+        {"big.bin": b"x" * (limits.MAX_FILE_BYTES + 1), "fits.bin": b"x" * limits.MAX_FILE_BYTES}
+    )
+    assert len(tree.read("fits.bin")) == limits.MAX_FILE_BYTES
+    with pytest.raises(SourceError, match=r"big\.bin is larger than 4 MiB"):
+        tree.read("big.bin")
+
+
+def test_too_many_and_too_large_files_are_refused(read_commit, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(limits, "MAX_TOTAL_BYTES", 10)
+    tree = read_commit({"a.yaml": "x" * 6, "b.yaml": "y" * 6})
+    assert tree.read("a.yaml") == tree.read("a.yaml") == b"x" * 6
+    with pytest.raises(SourceError, match="come to more than"):
+        tree.read("b.yaml")
+    monkeypatch.setattr(limits, "MAX_FILES", 1)
+    with pytest.raises(SourceError, match="more than 1 files"):
+        read_commit({"a.yaml": "1", "b.yaml": "2"})
+
+
+def test_a_damaged_mirror_is_an_error_that_says_what_to_do(git_server: GitServer, tmp_path: Path):
+    repository = git_server.create()
+    repository.commit({"stack.yaml": "one"})
+    open_tree(repository.url("file"), "main", cache_dir=tmp_path / "cache").close()
+    blob = repository.find("main:stack.yaml")
+    for found in (tmp_path / "cache").rglob("*"):
+        if found.name == blob[2:]:
+            found.chmod(0o600)
+            found.unlink()
+    with pytest.raises(SourceError, match="is missing") as caught:
+        open_tree(repository.url("file"), "main", cache_dir=tmp_path / "cache")
+    assert str(tmp_path / "cache") in caught.value.hint
