@@ -20,7 +20,6 @@ HOMES = {
     "alembic": "trueup.state",
     "psycopg": "trueup.state",
     "cel_expr_python": "trueup.manifests",
-    "yaml": "trueup.manifests",
     "prometheus_client": "trueup.daemon",
     "http": "trueup.daemon",
     "click": "trueup.cli",
