@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import accumulate
 from typing import Any, Protocol
 
 from trueup.errors import Place, Problem
@@ -36,12 +37,17 @@ class SourceText:
         self.text = text
 
     @cached_property
+    def has_expressions(self) -> bool:
+        """Whether it is worth looking for `${{` in what was parsed from the text.
+
+        An escape in a quoted string can hide it, so a backslash counts as well.
+        """
+        return "${{" in self.text or "\\" in self.text
+
+    @cached_property
     def _line_starts(self) -> Sequence[int]:
-        starts, position = [0], self.text.find("\n")
-        while position >= 0:
-            starts.append(position + 1)
-            position = self.text.find("\n", position + 1)
-        return starts
+        lines = self.text.split("\n")
+        return [0, *accumulate(len(line) + 1 for line in lines[:-1])]
 
     def place(self, offset: int) -> Place:
         line = bisect_right(self._line_starts, offset)

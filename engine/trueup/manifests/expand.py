@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from trueup.errors import Problem
 from trueup.manifests.document import Path, SourceDocument, kind_of_value
@@ -17,7 +18,7 @@ from trueup.manifests.suggestions import suggest
 from trueup.manifests.templates import Scope
 from trueup.model.address import Address
 from trueup.model.resource import DEFAULT_LIFECYCLE, Lifecycle, Node, Target
-from trueup.model.values import UNKNOWN, Value
+from trueup.model.values import UNKNOWN, Value, map_leaves
 from trueup.sdk.contracts import Catalog
 
 
@@ -30,6 +31,13 @@ class Expanded:
     depends_on: tuple[tuple[str, Path], ...]
     deferred: tuple[Expression, ...]
 
+    @cached_property
+    def pure(self) -> Node:
+        """The node as the pure methods of its kind may see it: UNKNOWN for what is not known yet."""
+        if self.declaration.body.is_static:
+            return self.node
+        return replace(self.node, body=map_leaves(self.node.body, _known_or_unknown))
+
 
 @dataclass(frozen=True)
 class _Item:
@@ -37,6 +45,10 @@ class _Item:
 
     key: str | None
     scope: Scope
+
+
+def _known_or_unknown(leaf: Value) -> Value:
+    return UNKNOWN if isinstance(leaf, Expression) else leaf
 
 
 class Expander:

@@ -13,6 +13,8 @@ from trueup.model.values import UNKNOWN
 
 MAX_NAME = 253
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.ASCII)
+# Most names; those of other alphabets are looked at character by character.
+_GOOD_NAME = re.compile(r"[!-.0-?A-~]{1,253}")
 _LONGEST = 365 * 24 * 3600
 _DURATION_HINT = "write a duration such as 30s, 5m or 1h30m"
 
@@ -147,6 +149,8 @@ class Fields:
 
 def name_fault(name: str) -> str:
     """What is wrong with a name; empty for a good one. `/` and `@` are the marks of addresses."""
+    if _GOOD_NAME.fullmatch(name):
+        return ""
     if not name:
         return "is empty"
     if len(name) > MAX_NAME:

@@ -7,7 +7,8 @@ aliases without bound. Called by `parse`.
 from __future__ import annotations
 
 import re
-from typing import Any
+from functools import cached_property, lru_cache
+from typing import Any, cast
 
 import yaml
 from yaml.cyaml import CParser  # type: ignore[attr-defined]
@@ -68,7 +69,7 @@ def parse_yaml(source: SourceText, problems: list[Problem]) -> list[SourceDocume
                 continue
             value = _Builder(source, problems).build_document(root)
             if value is not None:
-                documents.append(SourceDocument(value, source, _YamlLocator(root)))
+                documents.append(SourceDocument(value, source, _YamlLocator(source, root)))
     except yaml.YAMLError as error:
         problems.append(_syntax_problem(source, error))
     return documents
@@ -105,12 +106,14 @@ class _Builder:
         build = self._build
         for key_node, value_node in node.value:
             key = key_node.value
-            if key_node.tag != _TEXT:
-                if key_node.tag == _PLAIN and key == _MERGE:
-                    merges.append(value_node)
-                    continue
-                if not self._is_key(key_node):
-                    continue
+            # Most keys are plain words: one test finds them.
+            if key_node.tag == _PLAIN and key.isalpha() and key not in _CONSTANTS:
+                pass
+            elif key_node.tag == _PLAIN and key == _MERGE:
+                merges.append(value_node)
+                continue
+            elif key_node.tag != _TEXT and not self._is_key(key_node):
+                continue
             if key in result:
                 self._duplicate(node, key_node)
                 continue
@@ -253,27 +256,45 @@ def _syntax_hint(line: str, what: str) -> str:
 
 
 class _YamlLocator:
-    """Finds values through the composed nodes; merge keys are followed."""
+    """Finds values by composing the document once more; merge keys are followed.
 
-    def __init__(self, root: MappingNode) -> None:
-        self._root = root
+    Keeping the nodes of all documents instead would cost several times the parsing, in garbage collection.
+    """
+
+    def __init__(self, source: SourceText, root: MappingNode) -> None:
+        self._source = source
+        self._root = root.start_mark.index
+        self._start = root.start_mark.index - root.start_mark.column
+        self._end = root.end_mark.index
 
     def value_offset(self, path: Path) -> int | None:
+        if not path:
+            return self._root
         found = self._find(path)
-        return found[1].start_mark.index if found else None
+        return self._start + found[1].start_mark.index if found else None
 
     def key_offset(self, path: Path) -> int | None:
         found = self._find(path)
-        return found[0].start_mark.index if found and found[0] is not None else None
+        return self._start + found[0].start_mark.index if found and found[0] is not None else None
+
+    @cached_property
+    def _text(self) -> str:
+        return self._source.text[self._start : self._end]
 
     def _find(self, path: Path) -> tuple[Node | None, Node] | None:
-        found: tuple[Node | None, Node] = (None, self._root)
+        found: tuple[Node | None, Node] = (None, _compose(self._text))
         for step in path:
             member = _member(found[1], step)
             if member is None:
                 return None
             found = member
         return found
+
+
+@lru_cache(maxsize=4)
+def _compose(text: str) -> Node:
+    """The nodes of a document that was composed before; those of the last few are kept."""
+    return cast(Node, _Composer(text).get_single_node())
 
 
 def _member(node: Node, step: str | int) -> tuple[Node | None, Node] | None:

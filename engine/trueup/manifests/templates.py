@@ -60,7 +60,8 @@ class Template:
     def __init__(self, document: SourceDocument, value: Value, path: Path, problems: list[Problem]) -> None:
         self._document = document
         self._problems = problems
-        self._tree = self._read(value, path) if has_marker(value) else _Static(value)
+        is_static = not (document.source.has_expressions and has_marker(value))
+        self._tree = _Static(value) if is_static else self._read(value, path)
 
     @property
     def is_static(self) -> bool:

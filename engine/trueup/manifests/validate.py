@@ -14,7 +14,7 @@ from trueup.manifests.schema import LATER, CompiledSchema
 from trueup.manifests.suggestions import suggest
 from trueup.model.address import Address
 from trueup.model.resource import Node
-from trueup.model.values import UNKNOWN, Unknown, Value
+from trueup.model.values import UNKNOWN, map_leaves
 from trueup.sdk.contracts import Catalog, Kind
 
 _TOP_LEVEL = ("apiVersion", "kind", "metadata", "spec")
@@ -57,13 +57,14 @@ class Validator:
             if kind is None:
                 continue
             node = expanded.node
-            body, has_later = _with_placeholders(node.body)
             if kind.schema is not None and id(node.body) not in checked:
                 # A body without expressions is one object for all targets.
                 checked.add(id(node.body))
+                body = expanded.pure.body
+                if not expanded.declaration.body.is_static:
+                    body = map_leaves(body, lambda leaf: LATER if leaf is UNKNOWN else leaf)
                 yield from self._check_schema(kind, body, expanded.declaration.document)
-            pure = replace(node, body=_with_unknowns(node.body)) if has_later else node
-            for problem in kind.validate(pure):
+            for problem in kind.validate(expanded.pure):
                 yield replace(problem, place=node.place) if problem.place == NOWHERE else problem
 
     def check_doubles(self, nodes: Sequence[Expanded]) -> Iterator[Problem]:
@@ -83,9 +84,7 @@ class Validator:
             kind = self._kind(expanded.declaration)
             if kind is None:
                 continue
-            has_later = bool(expanded.deferred)
-            pure = replace(node, body=_with_unknowns(node.body)) if has_later else node
-            identity = kind.identity(pure)
+            identity = kind.identity(expanded.pure)
             if not identity:
                 continue
             first = identities.setdefault((node.target.provider, node.target.name, identity), node)
@@ -126,30 +125,3 @@ class Validator:
             return schema.check(body, document, ())
         spec = body.get("spec")
         return schema.check({} if spec is None else spec, document, ("spec",))
-
-
-def _is_later(value: Value) -> bool:
-    return isinstance(value, Unknown) or not isinstance(value, str | int | float | bool | None)
-
-
-def _with_placeholders(value: Value) -> tuple[Any, bool]:
-    """The value with LATER for everything that is not known yet, and whether there is any."""
-    if isinstance(value, Mapping):
-        pairs = {key: _with_placeholders(item) for key, item in value.items()}
-        if any(later for _, later in pairs.values()):
-            return {key: item for key, (item, _) in pairs.items()}, True
-        return value, False
-    if isinstance(value, list):
-        items = [_with_placeholders(item) for item in value]
-        if any(later for _, later in items):
-            return [item for item, _ in items], True
-        return value, False
-    return (LATER, True) if _is_later(value) else (value, False)
-
-
-def _with_unknowns(value: Value) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _with_unknowns(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_with_unknowns(item) for item in value]
-    return UNKNOWN if _is_later(value) else value
