@@ -16,7 +16,9 @@ class Case:
     that can be changed in place, `replaced` one in which an immutable field differs.
     `sensitive` are the canaries: texts inside `body` or `changed` that must show up nowhere. Take texts that
     occur nowhere else, for they are searched for. `sibling_body` is needed where the identity of an object
-    lies in its body (a file's path): the body of a second, different object.
+    lies in its body (a file's path): the body of a second, different object. `is_markable` is false where
+    the system offers no place for an ownership marker; the promises about ownership are then not tested.
+    `is_drift_visible` is false where `changed` differs in write-only fields alone.
     """
 
     api_version: str
@@ -30,6 +32,8 @@ class Case:
     metadata: Mapping[str, Value] = field(default_factory=dict)
     sibling_name: str = ""
     sibling_body: Document | None = None
+    is_markable: bool = True
+    is_drift_visible: bool = True
 
     @property
     def id(self) -> str:

@@ -14,7 +14,18 @@ from typing import ClassVar
 import pytest
 
 from trueup.model.values import to_record
-from trueup.sdk import Absent, Conflict, Failed, Node, Observed, Provider, ProviderError, Target
+from trueup.sdk import (
+    Absent,
+    Action,
+    Change,
+    Conflict,
+    Failed,
+    Node,
+    Observed,
+    Provider,
+    ProviderError,
+    Target,
+)
 from trueup.sdk.testing.case import Case
 from trueup.sdk.testing.rig import Rig, describe
 
@@ -83,14 +94,16 @@ class ContractHooks:
         seen = rig.observed(node)
         rig.update(changed, rig.diff(changed, seen, to_record(node.body)))
 
-    def plant_foreign(self, rig: Rig, node: Node, case: Case) -> None:
+    def plant_foreign(self, rig: Rig, node: Node, case: Case) -> str:
         """Makes an object of the node's identity that carries no marker and is otherwise as `case.body`.
 
-        The default creates it for another stack and takes the marker off. Better made past the provider.
+        Gives its external id. The default creates it for another stack and takes the marker off. Better made
+        past the provider.
         """
         foreign = rig.node(case, stack=FOREIGN_STACK)
-        rig.apply(foreign)
-        rig.release(foreign)
+        external_id = rig.apply(foreign).external_id
+        rig.release(rig.recorded(foreign, external_id))
+        return external_id
 
     def remove(self, rig: Rig, node: Node) -> None:
         """Removes whatever lives under the node's identity, whoever it belongs to. Called after each test.
@@ -104,10 +117,9 @@ class ContractHooks:
             raise seen.error
         keeper = next((made for made in rig.touched if rig.owner(made) == seen.owner), None)
         if keeper is None:
-            rig.create(replace(node, lifecycle=replace(node.lifecycle, adopt=True)))
-            seen = rig.observed(node)
-        node = keeper or node
-        rig.delete(rig.recorded(node, seen.external_id))
+            adopting = replace(node, lifecycle=replace(node.lifecycle, adopt=True))
+            rig.update(adopting, Change(node.address, Action.ADOPT, observed=seen))
+        rig.delete(rig.recorded(keeper or node, seen.external_id))
         rig.expect_absent(node)
 
     # -- fixtures that the promises use
@@ -128,30 +140,17 @@ class ContractHooks:
         case: Case = request.param
         return self.prepare(rig, case)
 
-    @pytest.fixture
-    def changeable(self, request: pytest.FixtureRequest, rig: Rig) -> Case:
-        """Each case with a `changed` body, prepared."""
-        case: Case = request.param
-        return self.prepare(rig, case)
-
-    @pytest.fixture
-    def replaceable(self, request: pytest.FixtureRequest, rig: Rig) -> Case:
-        """Each case with a `replaced` body, prepared."""
-        case: Case = request.param
-        return self.prepare(rig, case)
-
-    @pytest.fixture
-    def secretive(self, request: pytest.FixtureRequest, rig: Rig) -> Case:
-        """Each case with canaries, prepared."""
-        case: Case = request.param
-        return self.prepare(rig, case)
+    # The same for the cases that have what a promise needs; see pytest_generate_tests.
+    owned = changeable = driftable = replaceable = secretive = case
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """One test for each case that has what the test needs; `bare` is a case that was not prepared."""
         wanted = {
             "case": list(self.cases),
+            "owned": [case for case in self.cases if case.is_markable],
             "bare": list(self.cases),
             "changeable": [case for case in self.cases if case.changed is not None],
+            "driftable": [case for case in self.cases if case.changed and case.is_drift_visible],
             "replaceable": [case for case in self.cases if case.replaced is not None],
             "secretive": [case for case in self.cases if case.sensitive],
         }
@@ -179,9 +178,12 @@ class ContractHooks:
             call()
 
     def _remove_all(self, rig: Rig) -> None:
-        seen: set[str] = set()
+        removed: set[str] = set()
         for node in reversed(rig.touched):
+            if not rig.is_named(node):
+                self.remove(rig, replace(node, external_id=rig.last_seen.get(node.address, "")))
+                continue
             identity = rig.kind(node).identity(node) or node.address.text
-            if identity not in seen:
-                seen.add(identity)
+            if identity not in removed:
+                removed.add(identity)
                 self.remove(rig, node)

@@ -71,7 +71,8 @@ class LifecyclePromises(ContractHooks):
         rig.create(node)
         seen = rig.expect_true(node)
         expect(bool(seen.external_id), "the object has no external id")
-        expect(seen.owner == rig.owner(node), f"the marker should be {rig.owner(node)}, but is {seen.owner}")
+        is_ours = seen.owner == rig.owner(node) or not case.is_markable
+        expect(is_ours, f"the marker should be {rig.owner(node)}, but is {seen.owner}")
 
     def test_a_create_reports_the_id_that_observe_sees(self, rig: Rig, case: Case) -> None:
         """`Done.external_id`, where it is told, is the object's."""
@@ -93,6 +94,8 @@ class LifecyclePromises(ContractHooks):
         rig.create(node, intent)
         second = rig.expect_true(node)
         expect(first.external_id == second.external_id, "a repeated create made another object")
+        if not case.is_markable:
+            return
         mine = rig.eventually(
             node,
             lambda: [owned for owned in rig.owned(node) if owned.owner == rig.owner(node)],
@@ -123,7 +126,7 @@ class LifecyclePromises(ContractHooks):
         rig.update(changed, change)
         after = rig.expect_true(changed)
         expect(after.external_id == before.external_id, "the update made another object")
-        expect(after.owner == rig.owner(node), "the update lost the marker")
+        expect(after.owner == before.owner, "the update changed the marker")
 
     def test_a_repeated_update_does_no_harm(self, rig: Rig, changeable: Case) -> None:
         """`update` can be repeated after a crash: same intent, same effect (promise 2)."""
@@ -153,11 +156,11 @@ class LifecyclePromises(ContractHooks):
         self.expect_conflict("an update of another object", lambda: rig.update(changed, other))
         expect(self.snapshot(rig, node) == before, "a refused update changed the object")
 
-    def test_drift_is_seen_and_corrected(self, rig: Rig, changeable: Case) -> None:
+    def test_drift_is_seen_and_corrected(self, rig: Rig, driftable: Case) -> None:
         """A field that was changed behind our back shows in the diff, and `update` sets it right."""
-        node = rig.node(changeable)
+        node = rig.node(driftable)
         made = rig.apply(node)
-        self.disturb(rig, node, changeable)
+        self.disturb(rig, node, driftable)
         recorded = to_record(node.body)
         change = rig.eventually(
             node, lambda: rig.diff(node, rig.observed(node), recorded), lambda change: bool(change.fields)

@@ -63,7 +63,9 @@ def fail(promise: str) -> NoReturn:
 class Rig:
     """A provider and a target, with the sessions that a test opens. `patience` bounds every wait, in seconds.
 
-    `touched` are the nodes that were made, in order: what the suite removes in the end.
+    `touched` are the nodes that were made, in order, and `last_seen` the ids of their objects: what the suite
+    removes in the end. Only objects that nothing else leads to are observed by an id that the rig kept, as
+    the inventory does; all others have to be found without, as after the loss of the store.
     """
 
     def __init__(self, provider: Provider, target: Target, patience: float = 60.0) -> None:
@@ -72,6 +74,8 @@ class Rig:
         self.patience = patience
         self.touched: list[Node] = []
         self._sessions: dict[str, Session] = {}
+        self._ids: dict[Address, str] = {}
+        self.last_seen: dict[Address, str] = {}
 
     # -- nodes
 
@@ -111,6 +115,10 @@ class Rig:
             raise AssertionError(f"the provider has no kind {node.api_version} {node.kind}")
         return kind
 
+    def is_named(self, node: Node) -> bool:
+        """Whether the manifest alone determines the object, so that another can be in its way."""
+        return self.kind(node).traits.identity == "named"
+
     def owner(self, node: Node) -> Owner:
         """The marker that belongs on the node's object."""
         return Owner(INSTALLATION, node.address.stack, node.address.text)
@@ -146,6 +154,10 @@ class Rig:
 
     def observe_all(self, nodes: Sequence[Node]) -> dict[Address, Observation]:
         """One observation for each node, by the provider's own batches. They must be of one stack."""
+        nodes = [
+            node if node.external_id else replace(node, external_id=self._ids.get(node.address, ""))
+            for node in nodes
+        ]
         asked = {node.address: node for node in nodes}
         answers: dict[Address, Observation] = {}
         for batch in self.provider.batches(nodes):
@@ -155,6 +167,7 @@ class Rig:
                 if isinstance(answer, Observed):
                     sealed = self.kind(asked[answer.address]).seal(answer.body)
                     answer = replace(answer, body=sealed)
+                    self.last_seen[answer.address] = answer.external_id
                 answers[answer.address] = answer
         missing = [str(address) for address in asked if address not in answers]
         expect(not missing, f"no answer for {', '.join(missing)}")
@@ -206,7 +219,11 @@ class Rig:
     def create(self, node: Node, intent: Intent | None = None) -> Done:
         """One create, to its end."""
         session = self.session(node)
-        return self.finish(node, self.kind(node).create(session, node, intent or self.intent(node)))
+        done = self.finish(node, self.kind(node).create(session, node, intent or self.intent(node)))
+        if self.kind(node).traits.identity in ("token", "none"):
+            expect(bool(done.external_id), f"the create of {node.address} tells no id to find the object by")
+            self._ids[node.address] = done.external_id
+        return done
 
     def update(self, node: Node, change: Change, intent: Intent | None = None) -> Done:
         """One update by that change, to its end."""

@@ -1,0 +1,320 @@
+"""A provider whose system is memory: for tests of the engine, and an example of a whole provider.
+
+Its kinds differ in what they demand of the engine: Thing is plain, Vault holds data, Slow answers Pending,
+Secretive has secrets, Shared may be there without us.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+from trueup.errors import PluginError
+from trueup.sdk import (
+    READY,
+    Absent,
+    Change,
+    Conflict,
+    Document,
+    Done,
+    Health,
+    Intent,
+    Kind,
+    Limits,
+    Node,
+    Observation,
+    Observed,
+    Owned,
+    Owner,
+    Pending,
+    Provider,
+    Session,
+    Target,
+    Traits,
+    progressing,
+    reveal,
+)
+from trueup.sdk.contracts import Catalog
+from trueup.sdk.testing.memory_world import Entry, FileWorld, MemoryWorld, World
+
+API_VERSION = "memory.trueup.dev/v1"
+PROVIDER = "memory"
+
+
+class MemorySession(Session):
+    """A connection to a world."""
+
+    def __init__(self, world: World, owner_key: str) -> None:
+        self.world = world
+        self.owner_key = owner_key
+
+    @property
+    def fingerprint(self) -> str:
+        return self.world.identity
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+def world_of(session: Session) -> World:
+    """The world behind a session of this provider."""
+    if not isinstance(session, MemorySession):
+        raise TypeError(f"not a session of the memory provider: {session!r}")
+    return session.world
+
+
+class Thing(Kind):
+    """An object with free fields. `zone` cannot be changed, `tags` have no order, `size` falls back to 1."""
+
+    name = "Thing"
+    api_version = API_VERSION
+    schema: Mapping[str, Any] | None = {
+        "type": "object",
+        "properties": {
+            "zone": {"type": "string", "x-immutable": True},
+            "size": {"type": "integer", "minimum": 0, "x-reset-to": 1},
+            "tags": {"type": "array", "items": {"type": "string"}, "x-unordered": True},
+            "value": {},
+        },
+    }
+    write_only: ClassVar[frozenset[str]] = frozenset()
+
+    def key(self, node: Node) -> str:
+        """The object's key in the world."""
+        return f"{self.name}/{node.namespace}/{node.name}" if node.namespace else f"{self.name}/{node.name}"
+
+    # -- reading
+
+    def observe(self, session: Session, nodes: Sequence[Node]) -> Iterable[Observation]:
+        found = world_of(session).read("observe", [self.key(node) for node in nodes])
+        for node in nodes:
+            entry = found[self.key(node)]
+            yield Absent(node.address) if entry is None else self._observed(node, entry)
+
+    def _observed(self, node: Node, entry: Entry) -> Observed:
+        return Observed(
+            node.address,
+            self._body(node.name, node.namespace, entry),
+            external_id=entry["id"],
+            owner=owner_of(entry),
+            version=str(entry["version"]),
+        )
+
+    def _body(self, name: str, namespace: str, entry: Entry) -> Document:
+        metadata = {"name": name, "namespace": namespace} if namespace else {"name": name}
+        spec = entry["spec"]
+        if self.write_only:
+            spec = {key: value for key, value in spec.items() if key not in self.write_only}
+        return {
+            "apiVersion": self.api_version,
+            "kind": self.name,
+            "metadata": metadata,
+            "spec": spec,
+            "status": {"id": entry["id"], "phase": "creating" if entry.get("pending") else "ready"},
+        }
+
+    def find_owned(self, session: Session, owner_key: str) -> Iterable[Owned]:
+        for key, entry in world_of(session).scan("find_owned", f"{self.name}/").items():
+            owner = owner_of(entry)
+            if owner is not None and owner.key == owner_key:
+                _, *namespace, name = key.split("/")
+                yield Owned(owner, entry["id"], self._body(name, "".join(namespace), entry))
+
+    def health(self, observed: Observed) -> Health:
+        return READY if observed.body["status"]["phase"] == "ready" else progressing("it is being made")
+
+    # -- writing
+
+    def create(self, session: Session, node: Node, intent: Intent) -> Done | Pending:
+        def make(old: Entry | None) -> Entry:
+            if old is None:
+                return {
+                    "id": uuid.uuid4().hex,
+                    "version": 1,
+                    "owner": marker(intent.owner),
+                    "spec": reveal(node.spec),
+                    **self._begin(),
+                }
+            if owner_of(old) == intent.owner:
+                return old
+            if not (node.lifecycle.adopt or (self.traits.shared and owner_of(old) is None)):
+                raise Conflict(f"{self.name} {node.name} is there already and is not managed by this stack")
+            return self._changed(old, {**old["spec"], **reveal(node.spec)}, intent.owner)
+
+        return self._done(node, world_of(session).change("create", self.key(node), make))
+
+    def update(self, session: Session, node: Node, change: Change, intent: Intent) -> Done | Pending:
+        def alter(old: Entry | None) -> Entry:
+            observed = change.observed
+            if old is None or observed is None or old["id"] != observed.external_id:
+                raise Conflict(f"{self.name} {node.name} is not the object that was observed")
+            owner = owner_of(old)
+            if owner not in (None, intent.owner) and not node.lifecycle.adopt:
+                raise Conflict(f"{self.name} {node.name} belongs to another owner")
+            return self._changed(old, self._merged(old["spec"], node, change), intent.owner)
+
+        return self._done(node, world_of(session).change("update", self.key(node), alter))
+
+    def _merged(self, live: Document, node: Node, change: Change) -> Document:
+        """The live spec with the node's fields, and without those that the manifest no longer sets."""
+        merged = {**live, **reveal(node.spec)} if change.fields else dict(live)
+        for field in change.fields:
+            name = field.path.removeprefix("/spec/")
+            if name in node.spec or "/" in name:
+                continue
+            properties = (self.schema or {}).get("properties", {})
+            if "x-reset-to" in properties.get(name, {}):
+                merged[name] = properties[name]["x-reset-to"]
+            else:
+                merged.pop(name, None)
+        return merged
+
+    def delete(self, session: Session, node: Node, intent: Intent) -> Done | Pending:
+        def check(old: Entry | None) -> None:
+            if old is None:
+                return
+            if node.external_id and old["id"] != node.external_id:
+                raise Conflict(f"{self.name} {node.name} is another object than the one that was recorded")
+            if owner_of(old) != intent.owner:
+                raise Conflict(f"{self.name} {node.name} does not carry our marker")
+
+        world_of(session).change("delete", self.key(node), check)
+        return Done(node.external_id)
+
+    def release(self, session: Session, node: Node, intent: Intent) -> Done:
+        def let_go(old: Entry | None) -> Entry | None:
+            if old is None or owner_of(old) != intent.owner:
+                return old
+            return self._changed(old, old["spec"], None)
+
+        world_of(session).change("release", self.key(node), let_go)
+        return Done()
+
+    # -- how a change takes its time
+
+    def _begin(self) -> Entry:
+        """What a new object carries while it is being made."""
+        return {}
+
+    def _done(self, node: Node, entry: Entry | None) -> Done | Pending:
+        return Done(entry["id"] if entry else "")
+
+    @staticmethod
+    def _changed(old: Entry, spec: Document, owner: Owner | None) -> Entry:
+        return {**old, "spec": spec, "owner": marker(owner), "version": old["version"] + 1}
+
+
+class Vault(Thing):
+    """Holds data that a delete would lose."""
+
+    name = "Vault"
+    traits = Traits(stateful=True)
+
+
+class Shared(Thing):
+    """May be there without us, as a package is."""
+
+    name = "Shared"
+    traits = Traits(shared=True)
+
+
+class Secretive(Thing):
+    """Has a secret that can be read back (`token`) and one that cannot (`password`)."""
+
+    name = "Secretive"
+    schema = {
+        "type": "object",
+        "properties": {
+            "user": {"type": "string"},
+            "token": {"type": "string", "x-sensitive": True},
+            "password": {"type": "string", "x-sensitive": True, "x-write-only": True},
+        },
+        "required": ["user"],
+    }
+    write_only = frozenset({"password"})
+
+
+class Slow(Thing):
+    """Is made and changed over a number of polls; `observe` shows it as it comes to be."""
+
+    name = "Slow"
+    polls: ClassVar[int] = 2
+
+    def _begin(self) -> Entry:
+        return {"pending": self.polls}
+
+    def _done(self, node: Node, entry: Entry | None) -> Done | Pending:
+        if entry is None or not entry.get("pending"):
+            return super()._done(node, entry)
+        return self._pending(self.key(node), entry)
+
+    @staticmethod
+    def _pending(key: str, entry: Entry) -> Pending:
+        return Pending({"key": key, "id": entry["id"]}, f"{entry['pending']} steps are left", after=0.01)
+
+    def poll(self, session: Session, operation: Document) -> Done | Pending:
+        def go_on(old: Entry | None) -> Entry:
+            if old is None or old["id"] != operation["id"]:
+                raise Conflict(f"{operation['key']} is gone while it was being made")
+            return {**old, "pending": old["pending"] - 1} if old.get("pending") else old
+
+        entry = world_of(session).change("poll", operation["key"], go_on)
+        if entry is None or not entry.get("pending"):
+            return Done(operation["id"])
+        return self._pending(operation["key"], entry)
+
+
+def owner_of(entry: Entry) -> Owner | None:
+    """The marker on an object."""
+    return Owner(*entry["owner"]) if entry["owner"] else None
+
+
+def marker(owner: Owner | None) -> list[str] | None:
+    """A marker as it is kept on an object."""
+    return [owner.installation, owner.stack, owner.address] if owner else None
+
+
+class MemoryProvider(Provider):
+    """Things in a world. Without one, a target's `config.directory` names that of a `FileWorld`."""
+
+    name = PROVIDER
+    config_schema: Mapping[str, object] = {
+        "type": "object",
+        "properties": {"directory": {"type": "string"}},
+        "additionalProperties": False,
+    }
+    limits = Limits(concurrency=16)
+
+    def __init__(self, world: World | None = None) -> None:
+        self.world = world or MemoryWorld()
+        self._has_own_world = world is not None
+        self._kinds: tuple[Kind, ...] = (Thing(), Vault(), Slow(), Secretive(), Shared())
+        self._by_name = {(kind.api_version, kind.name): kind for kind in self._kinds}
+
+    def kinds(self) -> Sequence[Kind]:
+        return self._kinds
+
+    def kind(self, api_version: str, name: str) -> Kind | None:
+        return self._by_name.get((api_version, name))
+
+    def connect(self, target: Target, owner_key: str) -> Session:
+        directory = target.config.get("directory")
+        world = FileWorld(directory) if directory and not self._has_own_world else self.world
+        world.touch("connect")
+        return MemorySession(world, owner_key)
+
+
+class MemoryCatalog(Catalog):
+    """A catalog of exactly the given providers."""
+
+    def __init__(self, *providers: Provider) -> None:
+        self._providers = {provider.name: provider for provider in providers}
+
+    def names(self) -> Sequence[str]:
+        return sorted(self._providers)
+
+    def provider(self, name: str) -> Provider:
+        if name not in self._providers:
+            raise PluginError(f"there is no provider {name!r}", hint=f"given: {', '.join(self.names())}")
+        return self._providers[name]
