@@ -94,10 +94,10 @@ class ContractHooks:
         seen = rig.observed(node)
         rig.update(changed, rig.diff(changed, seen, to_record(node.body)))
 
-    def plant_foreign(self, rig: Rig, node: Node, case: Case) -> str:
+    def plant_foreign(self, rig: Rig, node: Node, case: Case) -> str | None:
         """Makes an object of the node's identity that carries no marker and is otherwise as `case.body`.
 
-        Gives its external id. The default creates it for another stack and takes the marker off. Better made
+        Gives its external id, which may be left out where the node leads to the object by name. The default creates it for another stack and takes the marker off. Better made
         past the provider.
         """
         foreign = rig.node(case, stack=FOREIGN_STACK)
@@ -171,6 +171,10 @@ class ContractHooks:
         except ProviderError as error:
             raise AssertionError(f"{what} should be a Conflict, not {type(error).__name__}") from error
         raise AssertionError(f"{what} should be refused with Conflict, and was carried out")
+
+    def plant(self, rig: Rig, node: Node, case: Case) -> str:
+        """Plants a foreign object; gives its external id."""
+        return self.plant_foreign(rig, node, case) or rig.observed(node).external_id
 
     def tolerate_conflict(self, call: Callable[[], object]) -> None:
         """Calls it; that it is refused is as good as that it does nothing."""

@@ -118,7 +118,7 @@ class FailurePromises(ContractHooks):
         if not secretive.is_markable:
             pytest.skip("objects of this kind carry no marker")
         node = rig.node(secretive)
-        node = replace(node, external_id=self.plant_foreign(rig, node, secretive))
+        node = replace(node, external_id=self.plant(rig, node, secretive))
         errors = []
         if rig.is_named(node) and not rig.kind(node).traits.shared:
             errors.append(self.expect_conflict("a create over a foreign object", lambda: rig.create(node)))

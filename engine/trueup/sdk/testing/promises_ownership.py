@@ -30,7 +30,7 @@ class OwnershipPromises(ContractHooks):
         """
         node = rig.node(owned)
         self._skip_if_nothing_can_be_in_the_way(rig, node)
-        self.plant_foreign(rig, node, owned)
+        self.plant(rig, node, owned)
         expect(rig.observed(node).owner is None, "the hook plant_foreign made an object with a marker")
         if rig.kind(node).traits.shared:
             rig.create(node)
@@ -56,7 +56,7 @@ class OwnershipPromises(ContractHooks):
         """`create` with `lifecycle.adopt`: taken over and marked, without a second object."""
         node = rig.node(owned, adopt=True)
         self._skip_if_nothing_can_be_in_the_way(rig, node)
-        external_id = self.plant_foreign(rig, node, owned)
+        external_id = self.plant(rig, node, owned)
         rig.create(node)
         after = rig.expect_true(node)
         expect(after.owner == rig.owner(node), "the adopted object does not carry our marker")
@@ -65,7 +65,7 @@ class OwnershipPromises(ContractHooks):
     def test_update_without_fields_puts_our_marker_on(self, rig: Rig, owned: Case) -> None:
         """`update` is called with no fields to put our marker onto an adopted object."""
         node = rig.node(owned, adopt=True)
-        node = replace(node, external_id=self.plant_foreign(rig, node, owned))
+        node = replace(node, external_id=self.plant(rig, node, owned))
         observed = rig.observed(node)
         rig.update(node, Change(node.address, Action.ADOPT, observed=observed))
         after = rig.expect_true(node)
@@ -81,7 +81,7 @@ class OwnershipPromises(ContractHooks):
     def test_an_object_without_our_marker_is_not_deleted(self, rig: Rig, owned: Case) -> None:
         """`delete` refuses an object without our marker, and changes nothing."""
         node = rig.node(owned)
-        node = replace(node, external_id=self.plant_foreign(rig, node, owned))
+        node = replace(node, external_id=self.plant(rig, node, owned))
         self._expect_refused_delete(rig, node, node, "an object without a marker")
 
     def test_an_object_of_another_stack_is_not_deleted(self, rig: Rig, owned: Case) -> None:
