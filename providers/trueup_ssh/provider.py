@@ -8,6 +8,8 @@ from trueup.sdk import Document, Failed, Invalid, Kind, Limits, Node, Observatio
 from trueup_ssh.kinds.directory import Directory
 from trueup_ssh.kinds.file import File
 from trueup_ssh.kinds.host_kind import HostKind, observe_nodes
+from trueup_ssh.kinds.package import Package
+from trueup_ssh.kinds.service import Service
 from trueup_ssh.local import LocalTransport, default_owners
 from trueup_ssh.session import HostSession, Transport
 
@@ -84,7 +86,7 @@ class SshProvider(Provider):
     limits = Limits(concurrency=1)
 
     def __init__(self) -> None:
-        self._kinds: tuple[HostKind, ...] = (File(), Directory())
+        self._kinds: tuple[HostKind, ...] = (File(), Directory(), Package(), Service())
 
     def kinds(self) -> Sequence[Kind]:
         return self._kinds

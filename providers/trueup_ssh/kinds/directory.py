@@ -21,7 +21,7 @@ from trueup.sdk import (
     Transient,
     Value,
 )
-from trueup_ssh.kinds.host_kind import observation
+from trueup_ssh.kinds.host_kind import observation, spec_of
 from trueup_ssh.kinds.paths import (
     GROUP_SCHEMA,
     MODE_PATTERN,
@@ -60,14 +60,14 @@ class Directory(PathKind):
         },
     }
 
-    def normalize(self, node: Node, observed: Observed | None) -> Document:
-        spec = node.spec
+    def normal_spec(self, node: Node, observed: Observed | None) -> Document:
+        spec = spec_of(node)
         desired: dict[str, Value] = {"path": spec.get("path")}
         mode = spec.get("mode")
         if mode is not None:
             desired["mode"] = full_mode(mode) if isinstance(mode, str) else mode
         put_accounts(desired, spec, observed)
-        return {**node.body, "spec": desired}
+        return desired
 
     def probe_one(self, index: int, node: Node) -> str:
         return call("probe_directory", str(index), self.path(node))
@@ -117,17 +117,19 @@ class Directory(PathKind):
         return self.change(session, node, "create_directory", *words)
 
     def update(self, session: Session, node: Node, change: Change, intent: Intent) -> Done:
+        node = self.live_node(node)
         marker = self.marker_words(node, intent)
         expected = self.expected_word(node, change, intent)
         words = (self.path(node), *marker, expected, *_attributes(node))
         return self.change(session, node, "update_directory", *words)
 
     def delete(self, session: Session, node: Node, intent: Intent) -> Done:
+        node = self.live_node(node)
         path = self.path(node)
         words = (dirname(path), path, self.key(node), owner_text(intent.owner))
         return self.change(session, node, "delete_directory", *words)
 
 
 def _attributes(node: Node) -> tuple[str, str, str]:
-    spec = node.spec
+    spec = spec_of(node)
     return chmod_word(spec.get("mode")), account_word(spec.get("owner")), account_word(spec.get("group"))

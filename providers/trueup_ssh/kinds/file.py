@@ -28,7 +28,7 @@ from trueup.sdk import (
     has_unknown,
     reveal,
 )
-from trueup_ssh.kinds.host_kind import observation
+from trueup_ssh.kinds.host_kind import observation, spec_of
 from trueup_ssh.kinds.paths import (
     GROUP_SCHEMA,
     MODE_PATTERN,
@@ -88,7 +88,7 @@ class File(PathKind):
 
     def validate(self, node: Node) -> Iterable[Problem]:
         yield from super().validate(node)
-        spec = node.spec
+        spec = spec_of(node)
         if "data" in spec and "template" not in spec:
             yield Problem("spec.data: has no use without spec.template", node.place)
         try:
@@ -101,13 +101,11 @@ class File(PathKind):
             if size > MAX_BYTES:
                 yield Problem(f"spec.content: has {size} bytes; at most {MAX_BYTES} are allowed", node.place)
 
-    def normalize(self, node: Node, observed: Observed | None) -> Document:
-        spec = node.spec
+    def normal_spec(self, node: Node, observed: Observed | None) -> Document:
+        spec = spec_of(node)
         content = _content(spec)
-        if observed is not None and observed.body["status"].get("compared") == "hash":
-            content = (
-                _wrap(_hash_word(_digest(reveal(content))), content) if content is not UNKNOWN else content
-            )
+        if observed is not None and _status(observed).get("compared") == "hash":
+            content = _hash_content(content)
         mode = spec.get("mode", DEFAULT_MODE)
         desired: dict[str, Value] = {
             "path": spec.get("path"),
@@ -115,32 +113,25 @@ class File(PathKind):
             "mode": full_mode(mode) if isinstance(mode, str) else mode,
         }
         put_accounts(desired, spec, observed)
-        return {**node.body, "spec": desired}
+        return desired
 
     def seal(self, body: Document) -> Document:
-        spec = body.get("spec") or {}
-        if spec.get("sensitive") is not True:
+        spec = body.get("spec")
+        if not isinstance(spec, Mapping) or not _is_secret(spec):
             return body
-        hidden = {
-            key: Sensitive(value) if key in SECRET_FIELDS and not has_unknown(value) else value
-            for key, value in spec.items()
-        }
+        hidden = {key: _hide(value) if key in SECRET_FIELDS else value for key, value in spec.items()}
         return {**body, "spec": hidden}
 
     def diff(self, node: Node, observed: Observed | Absent, recorded: Document | None) -> Change:
         """As usual, but a text that was sensitive when it was applied stays hidden when it no longer is."""
-        if (
-            isinstance(observed, Observed)
-            and recorded is not None
-            and _was_secret(recorded.get("spec") or {})
-        ):
+        if isinstance(observed, Observed) and recorded is not None and _was_secret(recorded.get("spec")):
             observed = _hide_content(observed)
         return super().diff(node, observed, recorded)
 
     # -- I/O
 
     def probe_one(self, index: int, node: Node) -> str:
-        content = reveal(_content_or_unknown(node.spec))
+        content = reveal(_content_or_unknown(spec_of(node)))
         digest = _digest(content) if isinstance(content, str) else ""
         # A content that is not known (a node made from the inventory) is not shown either.
         return call("probe_file", str(index), self.path(node), digest, "yes" if digest else "no")
@@ -172,7 +163,7 @@ class File(PathKind):
         stat = stats.get(path)
         if stat is None:
             raise Transient(f"{path} changes while it is looked at")
-        desired = _content_or_unknown(node.spec)
+        desired = _content_or_unknown(spec_of(node))
         is_managed = marker is not None and marker.kind == self.name
         content, digest, compared = _live_content(seen, rest, stat, desired, is_managed)
         is_secret = isinstance(desired, Sensitive)
@@ -201,6 +192,7 @@ class File(PathKind):
         return self.change(session, node, "create_file", *words)
 
     def update(self, session: Session, node: Node, change: Change, intent: Intent) -> Done:
+        node = self.live_node(node)
         path = self.path(node)
         marker = self.marker_words(node, intent)
         expected = self.expected_word(node, change, intent)
@@ -210,6 +202,7 @@ class File(PathKind):
         return self.change(session, node, "update_file", *words)
 
     def delete(self, session: Session, node: Node, intent: Intent) -> Done:
+        node = self.live_node(node)
         path = self.path(node)
         words = (dirname(path), path, self.key(node), owner_text(intent.owner))
         return self.change(session, node, "delete_file", *words)
@@ -220,17 +213,18 @@ def _content(spec: Document) -> Value:
     template = spec.get("template")
     if template is None:
         content = spec.get("content")
-        if spec.get("sensitive") is True and isinstance(content, str):
+        if _is_secret(spec) and isinstance(content, str):
             return Sensitive(content)
         return content
-    data = spec.get("data") or {}
+    data = spec.get("data")
+    data = {} if data is None else data
     parts = reveal([template, data])
     if has_unknown(parts):
         return UNKNOWN
     if not isinstance(parts[0], str) or not isinstance(parts[1], Mapping):
         return None
     text = render(parts[0], parts[1])
-    return Sensitive(text) if spec.get("sensitive") is True or _has_sensitive([template, data]) else text
+    return Sensitive(text) if _is_secret(spec) or _has_sensitive([template, data]) else text
 
 
 def _content_or_unknown(spec: Document) -> Value:
@@ -239,6 +233,20 @@ def _content_or_unknown(spec: Document) -> Value:
         return _content(spec)
     except Invalid:
         return UNKNOWN
+
+
+def _is_secret(spec: Document) -> bool:
+    flag = spec.get("sensitive", False)
+    return flag is UNKNOWN or flag is True
+
+
+def _hide(value: Value) -> Value:
+    """The value with each leaf hidden; what is not known yet stays UNKNOWN."""
+    if isinstance(value, Mapping):
+        return {key: _hide(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_hide(item) for item in value]
+    return value if value is UNKNOWN else Sensitive(value)
 
 
 def _has_sensitive(value: Value) -> bool:
@@ -279,19 +287,24 @@ def _hash_word(digest: str) -> str:
     return f"sha256:{digest}"
 
 
-def _wrap(value: Value, like: Value) -> Value:
-    return Sensitive(value) if isinstance(like, Sensitive) else value
+def _hash_content(content: Value) -> Value:
+    """The content as it compares with a hash."""
+    text = reveal(content)
+    if not isinstance(text, str):
+        return content
+    word = _hash_word(_digest(text))
+    return Sensitive(word) if isinstance(content, Sensitive) else word
 
 
 def _outgoing(node: Node) -> str:
-    content = reveal(_content(node.spec))
+    content = reveal(_content(spec_of(node)))
     if not isinstance(content, str):
         raise Invalid(f"{node.address}: its content is not known")
     return content
 
 
 def _attributes(node: Node) -> tuple[str, str, str, str]:
-    spec = node.spec
+    spec = spec_of(node)
     mode = chmod_word(spec.get("mode", DEFAULT_MODE))
     return encode(_outgoing(node)), mode, account_word(spec.get("owner")), account_word(spec.get("group"))
 
@@ -299,12 +312,19 @@ def _attributes(node: Node) -> tuple[str, str, str, str]:
 def _observed_digest(change: Change) -> str:
     if change.observed is None:
         return ""
-    digest = reveal((change.observed.body.get("status") or {}).get("sha256"))
+    digest = reveal(_status(change.observed).get("sha256"))
     return digest if isinstance(digest, str) else ""
 
 
-def _was_secret(spec: Document) -> bool:
-    return spec.get("sensitive") is True or any(
+def _status(observed: Observed) -> Document:
+    status = observed.body.get("status")
+    return status if isinstance(status, Mapping) else {}
+
+
+def _was_secret(spec: Value) -> bool:
+    if not isinstance(spec, Mapping):
+        return False
+    return _is_secret(spec) or any(
         isinstance(value, Mapping) and "$sensitive" in value
         for value in (spec.get("content"), spec.get("template"))
     )

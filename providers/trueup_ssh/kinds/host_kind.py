@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 from trueup.sdk import (
+    UNKNOWN,
     Address,
     Change,
     Conflict,
+    Document,
     Done,
     Failed,
     Intent,
@@ -61,7 +64,16 @@ class HostKind(Kind):
     ) -> Iterator[Observation]:
         """The observations from the answer; a node may raise a ProviderError inside `attempt`."""
 
+    @abstractmethod
+    def normal_spec(self, node: Node, observed: Observed | None) -> Document:
+        """The desired spec as the host would give it back; values in it may be UNKNOWN."""
+
     # -- the contract
+
+    def normalize(self, node: Node, observed: Observed | None) -> Document:
+        if node.body.get("spec") is UNKNOWN:
+            return node.body
+        return {**node.body, "spec": self.normal_spec(node, observed)}
 
     def observe(self, session: Session, nodes: Sequence[Node]) -> Iterable[Observation]:
         return observe_nodes(session, [(self, node) for node in nodes])
@@ -102,13 +114,21 @@ class HostKind(Kind):
         return key_of(self.known_identity(node))
 
     def known_identity(self, node: Node) -> str:
-        """The identity of a node that is about to be changed. Refuses a node of another object."""
+        """The identity of a node that is about to be changed."""
         identity = self.identity(node)
         if not identity:
             raise Invalid(f"{node.address}: what it is called on the host is not known")
-        if node.external_id and node.external_id != identity:
-            raise Conflict(f"{node.address}: is {identity}, but {node.external_id} was recorded")
         return identity
+
+    def live_node(self, node: Node) -> Node:
+        """The node at the object that lives: where it was recorded, if the manifest names another place now."""
+        if not node.external_id or node.external_id == self.identity(node):
+            return node
+        spec = {**spec_of(node), **self.identity_spec(node.external_id)}
+        live = replace(node, body={**node.body, "spec": spec})
+        if self.identity(live) != node.external_id:
+            raise Conflict(f"{node.address}: no {self.name} can be {node.external_id!r}, which was recorded")
+        return live
 
     def marker_words(self, node: Node, intent: Intent) -> tuple[str, str, str]:
         """The marker's key, the owner to compare with, and the text to write."""
@@ -152,9 +172,16 @@ class HostKind(Kind):
         return max(self.change_seconds, node.lifecycle.timeout or 0.0)
 
     def release(self, session: Session, node: Node, intent: Intent) -> Done:
-        words = call("release_marker", self.key(node), owner_text(intent.owner))
+        live = self.live_node(node)
+        words = call("release_marker", self.key(live), owner_text(intent.owner))
         host_of(session).run(Script((), [words]))
-        return Done(self.identity(node))
+        return Done(self.identity(live))
+
+
+def spec_of(node: Node) -> Document:
+    """The node's spec, empty while it is not known as a whole."""
+    spec = node.body.get("spec")
+    return spec if isinstance(spec, Mapping) else {}
 
 
 def host_of(session: Session) -> HostSession:
@@ -169,6 +196,11 @@ def observe_nodes(session: Session, pairs: Sequence[tuple[HostKind, Node]]) -> I
     groups: dict[HostKind, list[tuple[int, Node]]] = {}
     calls: list[str] = []
     for index, (kind, node) in enumerate(pairs):
+        try:
+            node = kind.live_node(node)
+        except Conflict as error:
+            yield Failed(node.address, error)
+            continue
         identity = kind.identity(node)
         if not identity:
             yield Failed(node.address, Invalid(f"{node.address}: what it is called on the host is not known"))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from trueup.sdk import Conflict, Denied, Document, Node, Observed, Problem, Transient, Value
-from trueup_ssh.kinds.host_kind import HostKind
+from trueup_ssh.kinds.host_kind import HostKind, spec_of
 from trueup_ssh.script import Answer, call, decode, printable
 
 MODE_PATTERN = "^0?[0-7]{3,4}$"
@@ -54,7 +54,7 @@ class PathKind(HostKind):
     functions = "path"
 
     def validate(self, node: Node) -> Iterable[Problem]:
-        path = node.spec.get("path")
+        path = spec_of(node).get("path")
         if isinstance(path, str):
             problem = check_path(path)
             if problem:
@@ -77,13 +77,13 @@ class PathKind(HostKind):
         if path:
             yield from (f"path:{parent}" for parent in ancestors(path))
         for field, token in (("owner", "user"), ("group", "group")):
-            name = node.spec.get(field)
+            name = spec_of(node).get(field)
             if isinstance(name, str) and not name.isdigit():
                 yield f"{token}:{name}"
 
     def path(self, node: Node) -> str:
         """The node's path, empty where it is not known. A wrong one never gets as far as a script."""
-        path = node.spec.get("path")
+        path = spec_of(node).get("path")
         return path if isinstance(path, str) and not check_path(path) else ""
 
     def probe(self, nodes: Sequence[tuple[int, Node]]) -> Iterable[str]:
@@ -141,8 +141,8 @@ def put_accounts(desired: dict[str, Value], spec: Document, observed: Observed |
             continue
         wanted = spec[field]
         if observed is not None and isinstance(wanted, str) and wanted.isdigit():
-            live = observed.body["status"]
-            wanted = observed.body["spec"][field] if live[number] == str(int(wanted)) else wanted
+            status, live = observed.body.get("status") or {}, observed.body["spec"]
+            wanted = live[field] if status.get(number) == str(int(wanted)) else wanted
         desired[field] = wanted
 
 

@@ -1,0 +1,115 @@
+# Shell functions of the kind Service: systemctl, which never prompts here.
+
+need_systemd() {
+  [ -d /run/systemd/system ] && command -v systemctl >/dev/null ||
+    fail invalid 'this host does not run systemd' 'the kind Service manages units of systemd'
+}
+
+# probe_services NAME...: a block of properties for each, in this order, each after a line with its name.
+probe_services() {
+  need_systemd
+  words=$(systemctl show --property=LoadState,ActiveState,SubState,UnitFileState -- "$@" 2>&1) ||
+    fail transient "cannot ask systemd: $words"
+  for unit; do say "unit $unit"; done
+  printf '%s\n' "$words" | sed 's/^/property /'
+  for unit; do
+    # Only systemctl itself knows about a unit made from an init script.
+    case $(systemctl show --property=UnitFileState --value -- "$unit") in
+      generated) say "generated $unit $(systemctl is-enabled -- "$unit" 2>/dev/null)" ;;
+    esac
+  done
+}
+
+# find_service NAME: sets $load, $active and $enabled.
+find_service() {
+  need_systemd
+  words=$(systemctl show --property=LoadState,ActiveState,UnitFileState,NeedDaemonReload -- "$1" 2>&1) ||
+    fail transient "cannot ask systemd: $words"
+  load=$(printf '%s\n' "$words" | sed -n 's/^LoadState=//p')
+  active=$(printf '%s\n' "$words" | sed -n 's/^ActiveState=//p')
+  enabled=$(printf '%s\n' "$words" | sed -n 's/^UnitFileState=//p')
+  if [ "$enabled" = generated ]; then enabled=$(systemctl is-enabled -- "$1" 2>/dev/null); fi
+  case $words in
+    *NeedDaemonReload=yes*) try "cannot reload systemd's configuration" systemctl --no-ask-password daemon-reload ;;
+  esac
+}
+
+# run_systemctl WHAT NAME VERB: bounded; where it fails, the last lines of the unit's journal say why.
+run_systemctl() {
+  words=$(timeout -k 5 90 systemctl --no-ask-password "$3" -- "$2" 2>&1)
+  case $? in
+    0) return ;;
+    124|137) return ;; # it goes on by itself; the next observation says how it went
+  esac
+  case $words in
+    *'Access denied'*|*'Interactive authentication required'*|*'Permission denied'*)
+      fail denied "$1: $words" 'services are changed by root: set sudo: true on the target' ;;
+  esac
+  journal=$(timeout 10 systemctl status -n 10 --no-pager -l -- "$2" 2>&1 | tail -n 10 | tail -c 2000)
+  fail invalid "$1: $words
+$journal"
+}
+
+# set_service NAME RUNNING ENABLED: yes or no each.
+set_service() {
+  find_service "$1"
+  if [ "$load" = masked ]; then
+    [ "$2$3" = nono ] && return
+    fail invalid "$1 is masked" 'systemctl unmask it first; trueup does not'
+  fi
+  case $3/$enabled in
+    yes/enabled) ;;
+    yes/static|yes/indirect|yes/transient|yes/alias|yes/'')
+      fail invalid "$1 cannot be enabled: its unit is ${enabled:-without a file}" 'set spec.enabled: false' ;;
+    yes/*) run_systemctl "cannot enable $1" "$1" enable ;;
+    no/enabled|no/linked) run_systemctl "cannot disable $1" "$1" disable ;;
+    no/enabled-runtime|no/linked-runtime)
+      try "cannot disable $1" systemctl --no-ask-password disable --runtime -- "$1" ;;
+  esac
+  case $2/$active in
+    yes/active|yes/reloading|yes/activating) ;;
+    yes/*) run_systemctl "cannot start $1" "$1" start ;;
+    no/inactive|no/failed) ;;
+    no/*) run_systemctl "cannot stop $1" "$1" stop ;;
+  esac
+}
+
+# create_service NAME KEY OWNER MARKER TAKE RUNNING ENABLED
+create_service() {
+  find_service "$1"
+  if [ "$load" = not-found ]; then
+    fail blocked "there is no unit $1 on this host" 'add dependsOn with the Package or File that brings it' "$1"
+  fi
+  # A unit that neither runs nor is enabled is not in use: what trueup makes of it, it undoes again.
+  exists=no
+  case $active/$enabled in
+    active/*|activating/*|reloading/*|*/enabled) exists=yes ;;
+  esac
+  claim "$2" "$3" "$1" "$5" "$exists"
+  save_marker "$2" "$created" "$4"
+  set_service "$1" "$6" "$7"
+  say done
+}
+
+# update_service NAME KEY OWNER MARKER EXPECTED RUNNING ENABLED
+update_service() {
+  find_service "$1"
+  [ "$load" != not-found ] || fail conflict "$1 is gone since it was observed"
+  expect "$2" "$3" "$5" "$1"
+  save_marker "$2" "$created" "$4"
+  set_service "$1" "$6" "$7"
+  say done
+}
+
+# delete_service NAME KEY OWNER: stops and disables what trueup started and enabled; else it only lets go.
+delete_service() {
+  if ! is_ours "$2" "$3" "$1"; then
+    find_service "$1"
+    if [ "$load" = not-found ]; then say done; return; fi
+    fail conflict "$1 carries no marker of trueup"
+  fi
+  find_service "$1"
+  if [ "$load" != not-found ] && [ "$created" = true ]; then set_service "$1" no no; fi
+  drop_marker "$2"
+  say done
+}
