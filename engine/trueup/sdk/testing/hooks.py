@@ -97,8 +97,8 @@ class ContractHooks:
     def plant_foreign(self, rig: Rig, node: Node, case: Case) -> str | None:
         """Makes an object of the node's identity that carries no marker and is otherwise as `case.body`.
 
-        Gives its external id, which may be left out where the node leads to the object by name. The default creates it for another stack and takes the marker off. Better made
-        past the provider.
+        Gives its external id, which may be left out where the node leads to the object by name. The default
+        creates it for another stack and takes the marker off. Better made past the provider.
         """
         foreign = rig.node(case, stack=FOREIGN_STACK)
         external_id = rig.apply(foreign).external_id
