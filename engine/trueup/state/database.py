@@ -60,6 +60,7 @@ def open_sqlite(file: Path) -> Database:
         URL.create("sqlite", database=name),
         connect_args={"timeout": BUSY_TIMEOUT, "check_same_thread": False},
         poolclass=QueuePool,
+        hide_parameters=True,
         pool_size=4,
         max_overflow=-1,
     )
@@ -83,6 +84,7 @@ def open_postgresql(url: URL) -> Database:
         pool_size=4,
         max_overflow=28,
         pool_pre_ping=True,
+        hide_parameters=True,
     )
     return Database(engine, url.set(drivername="postgresql").render_as_string(hide_password=True), None)
 

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, select
+from sqlalchemy.exc import IntegrityError
 
 from trueup.errors import LeaseLost
 from trueup.state.process import Clock, Process, is_dead, this_process
 from trueup.state.schema import leases
 from trueup.state.store import Lease
+
+_FREE = {
+    "holder": "",
+    "ttl": 0.0,
+    "expires_at": 0.0,
+    "steady_expiry": 0.0,
+    "machine": "",
+    "pid": 0,
+    "pid_started": 0,
+}
 
 
 @dataclass(frozen=True)
@@ -39,10 +51,7 @@ class LeaseTable:
 
     def acquire(self, connection: Connection, stack: str, holder: str, ttl: float) -> Lease | None:
         when = self._time(connection)
-        row = connection.execute(select(leases).where(leases.c.stack == stack).with_for_update()).first()
-        if row is None:
-            connection.execute(leases.insert().values(stack=stack, epoch=1, **_held(holder, ttl, when)))
-            return Lease(stack, holder, 1, when.now + ttl)
+        row = _lock_row(connection, stack)
         if row.holder != holder:
             if self._is_held(row, when):
                 self._mend_expiry(connection, row, when)
@@ -71,7 +80,7 @@ class LeaseTable:
         return Lease(lease.stack, lease.holder, lease.epoch, when.now + ttl)
 
     def release(self, connection: Connection, lease: Lease) -> None:
-        connection.execute(leases.update().where(*_is_lease(lease)).values(holder="", expires_at=0.0))
+        connection.execute(leases.update().where(*_is_lease(lease)).values(**_FREE))
 
     def check(self, connection: Connection, lease: Lease) -> None:
         """Raises LeaseLost unless the lease is still its holder's; nobody takes it over before the commit.
@@ -104,6 +113,18 @@ class LeaseTable:
             connection.execute(
                 leases.update().where(leases.c.stack == row.stack).values(expires_at=when.now + row.ttl)
             )
+
+
+def _lock_row(connection: Connection, stack: str) -> Row[Any]:
+    """The stack's row, made free if there was none, which nobody else changes before the commit."""
+    query = select(leases).where(leases.c.stack == stack).with_for_update()
+    row = connection.execute(query).first()
+    if row is None:
+        # With PostgreSQL, another process may be making the very same row.
+        with suppress(IntegrityError), connection.begin_nested():
+            connection.execute(leases.insert().values(stack=stack, epoch=0, **_FREE))
+        row = connection.execute(query).one()
+    return row
 
 
 def _held(holder: str, ttl: float, when: _Time) -> dict[str, Any]:

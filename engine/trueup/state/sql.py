@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, bindparam, select, union
-from sqlalchemy.exc import IntegrityError
 
 from trueup.model.address import Address
 from trueup.model.outcome import Result, RunStatus
@@ -63,11 +62,7 @@ class SqlStore:
 
         if not holder:
             raise ValueError("a lease needs a holder")
-        try:
-            return self._write(acquire)
-        except IntegrityError:
-            # Two processes made the stack's first lease at once; now there is one to compete for.
-            return self._write(acquire)
+        return self._write(acquire)
 
     def lease(self, stack: str) -> Lease | None:
         return self._read("the lease", lambda connection: self._leases.find(connection, stack))
