@@ -12,11 +12,11 @@ from trueup.manifests.suggestions import suggest
 from trueup.model.values import UNKNOWN
 
 MAX_NAME = 253
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.ASCII)
+_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.ASCII)
 # Most names; those of other alphabets are looked at character by character.
 _GOOD_NAME = re.compile(r"[!-.0-?A-~]{1,253}")
 _LONGEST = 365 * 24 * 3600
-_DURATION_HINT = "write a duration such as 30s, 5m or 1h30m"
+_DURATION_HINT = "write a duration such as 30s, 5m, 1h30m or 1d"
 
 
 class Fields:
@@ -138,10 +138,10 @@ class Fields:
         if not value or match is None:
             self.note(f'{self.name(key)}: "{value}" is not a duration', key, hint=_DURATION_HINT)
             return None
-        digits = [int(part[:12]) if part else 0 for part in match.groups()]
-        seconds = float(digits[0] * 3600 + digits[1] * 60 + digits[2])
+        days, hours, minutes, rest = (int(part[:12]) if part else 0 for part in match.groups())
+        seconds = float(((days * 24 + hours) * 60 + minutes) * 60 + rest)
         if not 0 < seconds <= _LONGEST:
-            hint = "between 1s and 8760h"
+            hint = "between 1s and 365d"
             self.note(f'{self.name(key)}: "{value}" is out of range', key, hint=hint)
             return None
         return seconds

@@ -1,0 +1,196 @@
+"""trueup.toml: where the store is, and what the daemon follows. Read by cli and by the daemon's command."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from trueup.errors import ManifestError, Place, Problem, UsageError
+from trueup.manifests.document import SourceDocument, SourceText, kind_of_value
+from trueup.manifests.fields import Fields
+from trueup.manifests.parse_toml import parse_toml
+
+FILE_NAME = "trueup.toml"
+DEFAULT_PARALLELISM = 16
+MAX_PARALLELISM = 1000
+
+_LISTEN = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^:\[\]]+):(?P<port>\d{1,5})")
+_LISTEN_HINT = 'write a host and a port, as in "127.0.0.1:9090" or "[::1]:9090"'
+_STACKS_HINT = "begin each stack with a line [[stacks]]"
+# `git@host:path` has a colon before any slash; a path of the file system that has one is written `./a:b`.
+_REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|[^/]+:")
+
+
+@dataclass(frozen=True)
+class StackConfig:
+    """One stack that the daemon follows. `poll` and `interval` are in seconds.
+
+    `interval` None leaves it to the stack's own file. A directory is absolute here, whatever was written.
+    """
+
+    name: str
+    location: str
+    ref: str = ""
+    path: str = ""
+    poll: float = 30.0
+    interval: float | None = None
+
+
+@dataclass(frozen=True)
+class DaemonConfig:
+    """Where the daemon listens, and how long a stop may take, in seconds."""
+
+    host: str = "127.0.0.1"
+    port: int = 9090
+    drain_timeout: float = 30.0
+    allow_remote: bool = False
+
+
+@dataclass(frozen=True)
+class Config:
+    """The whole file. `store` is empty where the file names none; a path in it is absolute here."""
+
+    store: str = ""
+    parallelism: int = DEFAULT_PARALLELISM
+    daemon: DaemonConfig = field(default_factory=DaemonConfig)
+    stacks: tuple[StackConfig, ...] = ()
+
+
+class ConfigError(ManifestError, UsageError):
+    """trueup.toml is wrong. Carries all problems at once, each with its place."""
+
+
+def load_config(path: str | Path) -> Config:
+    """Reads and checks the file. Raises ConfigError; UsageError where the file cannot be read."""
+    file = Path(path)
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise UsageError(f"cannot read {file}: {why}") from error
+    problems: list[Problem] = []
+    documents = parse_toml(SourceText(str(file), text), problems)
+    config = Config()
+    if documents and not problems:
+        config = _read_config(documents[0], file.absolute().parent, problems)
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def _read_config(document: SourceDocument, folder: Path, problems: list[Problem]) -> Config:
+    fields = Fields(
+        document, document.value, (), problems, known=("store", "parallelism", "daemon", "stacks")
+    )
+    store = fields.text(
+        "store", hint="a path, sqlite:////absolute/path.db or postgresql://user@host/database"
+    )
+    return Config(
+        _absolute_store(store, folder),
+        _read_parallelism(fields),
+        _read_daemon(document, fields, problems),
+        tuple(_read_stacks(document, fields, folder, problems)),
+    )
+
+
+def _read_parallelism(fields: Fields) -> int:
+    value = fields.values.get("parallelism", DEFAULT_PARALLELISM)
+    hint = f"a number from 1 to {MAX_PARALLELISM}"
+    if not isinstance(value, int) or isinstance(value, bool):
+        fields.note(f"parallelism must be an integer, not {kind_of_value(value)}", "parallelism", hint=hint)
+    elif not 1 <= value <= MAX_PARALLELISM:
+        fields.note(f"parallelism cannot be {value}", "parallelism", hint=hint)
+    else:
+        return value
+    return DEFAULT_PARALLELISM
+
+
+def _read_daemon(document: SourceDocument, root: Fields, problems: list[Problem]) -> DaemonConfig:
+    fields = Fields(
+        document,
+        root.values.get("daemon"),
+        ("daemon",),
+        problems,
+        known=("listen", "drain_timeout", "allow_remote"),
+        where="daemon",
+    )
+    default = DaemonConfig()
+    host, port = default.host, default.port
+    listen = fields.text("listen", hint=_LISTEN_HINT)
+    if listen:
+        match = _LISTEN.fullmatch(listen)
+        if match is None or int(match["port"]) > 65535:
+            fields.note(f'daemon.listen cannot be "{listen}"', "listen", hint=_LISTEN_HINT)
+        else:
+            host, port = match["host"].strip("[]"), int(match["port"])
+    drain = fields.duration("drain_timeout")
+    return DaemonConfig(
+        host,
+        port,
+        default.drain_timeout if drain is None else drain,
+        fields.boolean("allow_remote", default.allow_remote),
+    )
+
+
+def _read_stacks(
+    document: SourceDocument, root: Fields, folder: Path, problems: list[Problem]
+) -> Iterator[StackConfig]:
+    tables = root.values.get("stacks", [])
+    if not isinstance(tables, list):
+        root.note(f"stacks must be tables, not {kind_of_value(tables)}", "stacks", hint=_STACKS_HINT)
+        return
+    places: dict[str, Place] = {}
+    for index, table in enumerate(tables):
+        path = ("stacks", index)
+        fields = Fields(
+            document,
+            table,
+            path,
+            problems,
+            known=("name", "location", "ref", "path", "poll", "interval"),
+            where="stacks",
+        )
+        stack = _read_stack(fields, folder)
+        if not stack.name:
+            continue
+        if stack.name in places:
+            fields.note(
+                f'two stacks are named "{stack.name}" (the other one: {places[stack.name]})',
+                hint="give each a `name` of its own",
+            )
+        places.setdefault(stack.name, document.place_of(path))
+        yield stack
+
+
+def _read_stack(fields: Fields, folder: Path) -> StackConfig:
+    location = fields.text("location", is_required=True, hint="a Git URL, or a directory")
+    path = fields.text("path")
+    default = StackConfig("", "")
+    poll = fields.duration("poll")
+    return StackConfig(
+        fields.text("name") or _last_part(path) or _last_part(location),
+        str(folder / Path(location).expanduser()) if location and not _REMOTE.match(location) else location,
+        fields.text("ref"),
+        path,
+        default.poll if poll is None else poll,
+        fields.duration("interval"),
+    )
+
+
+def _last_part(location: str) -> str:
+    """The name that a path or URL suggests: `git@host:team/shop.git` is called shop."""
+    parts: Sequence[str] = re.split(r"[/:]", location.rstrip("/"))
+    return parts[-1].removesuffix(".git").strip(".")
+
+
+def _absolute_store(store: str, folder: Path) -> str:
+    """The store's URL with its path, if it has a relative one, taken from the file's own folder."""
+    if not store:
+        return ""
+    if "://" not in store:
+        return str(folder / Path(store).expanduser())
+    if store.startswith("sqlite:///") and not store.startswith("sqlite:////"):
+        return f"sqlite:///{folder / store.removeprefix('sqlite:///')}"
+    return store
