@@ -82,6 +82,7 @@ class Expander:
         """The nodes of one document, one for each item and target whose `when` holds."""
         made: list[Expanded] = []
         document = declaration.document
+        before = len(self._problems)
         for item in self._items(declaration):
             for target in self._targets(declaration, item.scope):
                 names = {"target": self._shown[target.name]}
@@ -91,6 +92,8 @@ class Expander:
                     if expanded is not None:
                         made.append(expanded)
                         self.index.add(expanded.node.address)
+        if len(self._problems) > before:
+            self.index.add_broken(declaration.kind, declaration.name)
         if not made or any(expanded.node.name != declaration.name for expanded in made):
             addresses = [expanded.node.address for expanded in made]
             self.index.add_declared(declaration.kind, declaration.name, addresses)
@@ -154,10 +157,16 @@ class Expander:
         if value is UNKNOWN:
             return ()
         fields = Fields(
-            document, value, own.path, self._problems, known=("names", "matchLabels"), where="targets"
+            document,
+            value,
+            own.path,
+            self._problems,
+            known=("names", "matchLabels"),
+            where="targets",
+            example="targets: {names: [web-1]}",
         )
         if len(fields.values.keys() & {"names", "matchLabels"}) != 1:
-            if isinstance(value, dict) or value is None:
+            if (isinstance(value, dict) or value is None) and not fields.has_unknown_keys:
                 fields.note("targets needs either names or matchLabels", hint="targets: {names: [web-1]}")
             return ()
         if "names" in fields.values:
@@ -294,6 +303,8 @@ class Expander:
                     try:
                         addresses[argument] = self.index.one(argument, node.address)
                     except Unresolved as error:
+                        if error.is_consequence:
+                            continue
                         offset = call.offset - len("ref")
                         self._problems.append(
                             part.problem(ExpressionError(error.message, offset, error.hint))
@@ -306,5 +317,6 @@ class Expander:
             try:
                 found.update(dict.fromkeys(self.index.all(text, node.address)))
             except Unresolved as error:
-                self._problems.append(document.problem(error.message, path, error.hint))
+                if not error.is_consequence:
+                    self._problems.append(document.problem(error.message, path, error.hint))
         return replace(node, depends_on=tuple(found))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trueup.errors import ManifestError, Place, Problem
+from trueup.manifests.document import kind_of_value
 from trueup.manifests.program import ExpressionError, Program, follow
 from trueup.manifests.suggestions import did_you_mean
 from trueup.model.address import Address
@@ -188,10 +189,11 @@ def explain_missing(
     for name, value, path, offset in reads:
         for position, key in enumerate(path):
             container = follow(value, path[:position])
+            where = ".".join((name, *path[:position]))
             if not isinstance(container, Mapping):
-                break
+                message = f'{where} is {kind_of_value(container)}, which has no field "{key}"'
+                return ExpressionError(message, offset, "look at what it holds")
             if key not in container:
-                where = ".".join((name, *path[:position]))
                 return _missing(where, key, list(container), offset)
     return None
 

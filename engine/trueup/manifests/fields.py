@@ -35,17 +35,19 @@ class Fields:
         known: Iterable[str],
         unsupported: Iterable[str] = (),
         where: str = "",
+        example: str = "write `key: value` lines",
     ) -> None:
         self._document = document
         self._path = path
         self._problems = problems
         self._where = where
         self.values: Mapping[str, Any] = {}
+        self.has_unknown_keys = False
         if isinstance(value, dict):
             self.values = value
             self._check_keys(list(known), list(unsupported))
         elif value is not UNKNOWN and value is not None:
-            self.note(f"{where} must be a map, not {kind_of_value(value)}", hint="write `key: value` lines")
+            self.note(f"{where} must be a map, not {kind_of_value(value)}", hint=example)
 
     def note(self, message: str, *keys: str | int, hint: str = "", at_key: bool = False) -> None:
         path = self._path + keys
@@ -55,6 +57,7 @@ class Fields:
         for key in self.values:
             if key in known:
                 continue
+            self.has_unknown_keys = True
             if key in unsupported:
                 message = f"{self.name(key)} is not supported by this version"
                 self.note(message, key, hint="remove it", at_key=True)

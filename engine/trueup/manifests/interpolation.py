@@ -21,6 +21,8 @@ class ExpressionText:
 
 Part = str | ExpressionText
 
+_UNCLOSED_HINT = 'close it with }}, quote the value in YAML if it holds " #", or write $${{ for the text'
+
 
 def has_expression(text: str) -> bool:
     """Whether a string needs a closer look: it holds an expression or its escape."""
@@ -77,9 +79,7 @@ def _find_close(text: str, start: int) -> int:
             elif text.startswith(CLOSE, position):
                 return position
         position += 1
-    raise ExpressionError(
-        "${{ without its }}", start - len(OPEN), "close the expression with }}, or write $${{ for the text"
-    )
+    raise ExpressionError("${{ without its }}", start - len(OPEN), _UNCLOSED_HINT)
 
 
 def _skip_string(text: str, position: int, quote: str, is_raw: bool) -> int:

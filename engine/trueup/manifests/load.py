@@ -67,6 +67,8 @@ class _Loader:
         self._catalog = catalog
         self._paths = frozenset(tree.paths())
         self._problems: list[Problem] = []
+        # Whether something could not be read at all: then a name that is missing may stand in there.
+        self._is_partial = False
 
     def load(self) -> tuple[StackFile, tuple[Node, ...]]:
         stack_file = self._read_stack_file()
@@ -136,10 +138,15 @@ class _Loader:
                 continue
             if not path.endswith(SUFFIXES):
                 continue
-            for document in parse_file(path, self._tree.read(path), self._problems):
+            before = len(self._problems)
+            documents = parse_file(path, self._tree.read(path), self._problems)
+            self._is_partial = self._is_partial or len(self._problems) > before
+            for document in documents:
                 declaration = read_declaration(document, providers, self._problems)
                 if declaration is not None:
                     declarations.append(declaration)
+                else:
+                    self._is_partial = True
         return declarations
 
     def _resource_files(self, exclude: Sequence[str]) -> list[str]:
@@ -163,6 +170,7 @@ class _Loader:
         self, stack_file: StackFile, declarations: Sequence[Declaration], validator: Validator
     ) -> tuple[Node, ...]:
         expander = Expander(stack_file, self._catalog, self._read_text, self._problems)
+        expander.index.is_partial = self._is_partial
         expanded: list[Expanded] = []
         for declaration in declarations:
             made = expander.expand(declaration)

@@ -238,6 +238,9 @@ def _syntax_problem(source: SourceText, error: yaml.YAMLError) -> Problem:
     what = getattr(error, "problem", None) or "syntax error"
     context = getattr(error, "context", None)
     message = f"not YAML: {context}: {what}" if context else f"not YAML: {what}"
+    begin = getattr(error, "context_mark", None)
+    if begin is not None and begin.line != mark.line:
+        message += f" (it begins on line {begin.line + 1})"
     return Problem(message, place, _syntax_hint(source.line(mark.line + 1), what))
 
 

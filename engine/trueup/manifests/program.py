@@ -29,6 +29,8 @@ VARIABLES = frozenset({"vars", "each", "target", "git", "self"})
 UNSUPPORTED = frozenset({"secret", "stack"})
 
 _ERROR_POSITION = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (.*)")
+_NO_OVERLOAD = re.compile(r"[Nn]o matching overloads? (?:for|found :) '?([^'(]+)(?:' applied to ')?\((.*?)\)")
+_CONVERT = "convert with string(), int() or double()"
 _UNDECLARED = re.compile(r"undeclared reference to '([^']*)'")
 
 
@@ -88,7 +90,8 @@ class Program:
         if raised is not None:
             raise raised
         if kind in ("ERROR", "UNKNOWN"):
-            raise ExpressionError(_plain_message(value))
+            hint = _CONVERT if _NO_OVERLOAD.search(value) else ""
+            raise ExpressionError(_plain_message(value), hint=hint)
         return _json_value(value)
 
     def _check_cost(self, data: Mapping[str, Value], objects: tuple[Value, ...]) -> None:
@@ -181,6 +184,8 @@ def _environment() -> Any:
 
 def _compile_error(text: str, raw: str) -> ExpressionError:
     """CEL's message without its drawing; the first of its errors, which tends to cause the others."""
+    if "recursion depth" in raw or "recursion limit" in raw:
+        return ExpressionError("the expression is nested too deeply", hint="split it")
     match = _ERROR_POSITION.search(raw)
     if match is None:
         return ExpressionError(f"the expression is not valid: {_plain_message(raw)}", hint="simplify it")
@@ -189,8 +194,6 @@ def _compile_error(text: str, raw: str) -> ExpressionError:
     if line > 0:
         lines = text.split("\n")
         offset = sum(len(part) + 1 for part in lines[: line - 1]) + max(0, column - 1)
-    if "recursion depth" in what:
-        return ExpressionError("the expression is nested too deeply", hint="split it into variables")
     if what.startswith("Syntax error: "):
         what = what.removeprefix("Syntax error: ").split(" expecting ")[0].replace("'<EOF>'", "end")
         return ExpressionError(f"the expression is not valid CEL: {what}", min(offset, len(text)))
@@ -199,14 +202,25 @@ def _compile_error(text: str, raw: str) -> ExpressionError:
         return ExpressionError(f"{name}() is not supported by this version", text.find(name), "remove it")
     what = what.replace(" (in container '')", "")
     hint = ""
-    if undeclared:
+    if _NO_OVERLOAD.search(what):
+        return ExpressionError(_plain_message(what), offset, _CONVERT)
+    if undeclared or "reserved identifier" in what:
         hint = "names: ref(), file(), vars, each, target, git, and CEL's own functions; text goes into quotes"
     return ExpressionError(what, offset, hint)
 
 
 def _plain_message(raw: str) -> str:
-    """CEL's message without the status words around it."""
-    return re.sub(r"^[A-Z_]+: |\s*\[[A-Z_]+\]$", "", raw)
+    """CEL's message without the status words around it, and with the operators as they are written."""
+    plain = re.sub(r"^[A-Z_]+: |\s*\[[A-Z_]+\]$", "", raw)
+    index = re.search(r"[Ii]ndex(?: error)?[:=]? ?(?:index=)?(-?\d+) size=(\d+)", plain)
+    if index is not None:
+        return f"there is no item {index[1]} in a list of {index[2]}"
+    match = _NO_OVERLOAD.search(plain)
+    if match is None:
+        return plain
+    function, types = match[1], match[2].replace("int64", "int")
+    operator = {"_[_]": "[]", "_?_:_": "?:"}.get(function, function.strip("_"))
+    return f"{operator} cannot be applied to ({types})"
 
 
 def follow(value: Value, path: tuple[str, ...]) -> Value:

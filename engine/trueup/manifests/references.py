@@ -12,12 +12,16 @@ _FORM = "write Kind/name or Kind/namespace/name, with @target where it is needed
 
 
 class Unresolved(Exception):
-    """A reference that means no node, or more than one; the message and what to do about it."""
+    """A reference that means no node, or more than one; the message and what to do about it.
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    `is_consequence`: what it means is there, but broken, which is reported at its own place.
+    """
+
+    def __init__(self, message: str, hint: str = "", *, is_consequence: bool = False) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.is_consequence = is_consequence
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,9 @@ class NodeIndex:
 
     _by_name: dict[tuple[str, str], list[Address]] = field(default_factory=dict)
     _generated: dict[tuple[str, str], list[Address]] = field(default_factory=dict)
+    _broken: set[tuple[str, str]] = field(default_factory=set)
+    # Whether there are files that could not be read, so that nobody knows what they declare.
+    is_partial: bool = False
 
     def add(self, address: Address) -> None:
         self._by_name.setdefault((address.kind, address.name), []).append(address)
@@ -41,6 +48,10 @@ class NodeIndex:
     def add_declared(self, kind: str, name: str, addresses: Sequence[Address]) -> None:
         """A document whose nodes have other names than itself, or that has none because of `when`."""
         self._generated.setdefault((kind, name), []).extend(addresses)
+
+    def add_broken(self, kind: str, name: str) -> None:
+        """A document with problems of its own: that it is missing is not reported as well."""
+        self._broken.add((kind, name))
 
     def one(self, text: str, source: Address) -> Address:
         """The node that `ref(text)` means inside the node `source`. Raises Unresolved."""
@@ -82,6 +93,8 @@ class NodeIndex:
         ]
 
     def _dangling(self, text: str, wanted: _Wanted) -> Unresolved:
+        if self.is_partial or (wanted.kind, wanted.name) in self._broken:
+            return Unresolved(f"{text} is broken", is_consequence=True)
         named = self._by_name.get((wanted.kind, wanted.name))
         if named:
             there = ", ".join(sorted(f"{a.reference}@{a.target}" for a in named)[:10])

@@ -19,8 +19,9 @@ from trueup.model.values import UNKNOWN, Value
 
 KUBERNETES = "kubernetes"
 OWN_KEYS = ("targets", "dependsOn", "forEach", "when", "lifecycle")
-_UNSUPPORTED_KEYS = ("rollout",)
+UNSUPPORTED_KEYS = ("rollout",)
 _ANNOTATION = "trueup.dev/"
+_DATA_HINT = "put data into a directory that begins with a dot, or name it in spec.exclude of the stack"
 _PROVIDER = re.compile(r"([a-z0-9-]+)\.trueup\.dev/v\d+[a-z0-9]*")
 
 
@@ -54,8 +55,10 @@ def read_declaration(
     document: SourceDocument, providers: Sequence[str], problems: list[Problem]
 ) -> Declaration | None:
     """The document as a declaration, None where it is too broken to go on with."""
-    before = len(problems)
     value = document.value
+    if "apiVersion" not in value and "kind" not in value:
+        problems.append(document.problem("not a resource: apiVersion and kind are missing", (), _DATA_HINT))
+        return None
     api_version = _read_type(document, "apiVersion", "apps/v1 or ssh.trueup.dev/v1", problems)
     kind = _read_type(document, "kind", "Deployment or File", problems)
     if api_version is None or kind is None:
@@ -73,13 +76,15 @@ def read_declaration(
         problems.append(document.problem(message, ("apiVersion",), hint))
         return None
     name = _read_name(document, problems)
+    if name is None:
+        return None
     own_values, annotations = _take_annotations(document, problems)
     for key in OWN_KEYS:
         if key in value:
             own_values[key] = (value[key], (key,))
     problems.extend(
         document.problem(f"{key} is not supported by this version", (key,), "remove it", at_key=True)
-        for key in _UNSUPPORTED_KEYS
+        for key in UNSUPPORTED_KEYS
         if key in value
     )
     body = {key: item for key, item in value.items() if key not in OWN_KEYS}
@@ -92,37 +97,28 @@ def read_declaration(
         for key, (item, path) in own_values.items()
     }
     template = Template(document, body, (), problems)
-    if len(problems) > before:
-        return None
     return Declaration(document, provider, api_version, kind, name, template, own)
 
 
 def _read_type(document: SourceDocument, key: str, example: str, problems: list[Problem]) -> str | None:
     value = document.value.get(key)
-    if isinstance(value, str) and value:
-        if key == "kind" and (fault := name_fault(value)):
-            problems.append(
-                document.problem(f'the kind {fault}: "{value[:80]}"', (key,), f"such as {example}")
-            )
-            return None
-        if "${{" in value:
-            problems.append(document.problem(f"{key} cannot hold an expression", (key,), "write it out"))
-            return None
-        return value
+    hint = f"such as {example}"
     if key not in document.value:
-        near = suggest(
-            key, [name for name in document.value if name.lower() in (key.lower(), "api_version")], ""
-        )
-        hint = (
-            near or f"{key}: {example}; data that is no resource belongs into a directory that begins with "
-        )
-        if not near:
-            hint += "a dot, or into spec.exclude of the stack file"
+        near = [name for name in document.value if name.lower().replace("_", "") == key.lower()]
+        hint = f'did you mean "{key}" instead of "{near[0]}"?' if near else f"{key}: {example}"
         problems.append(document.problem(f"not a resource: {key} is missing", (), hint))
-    else:
+        return None
+    if not isinstance(value, str) or not value:
         what = "is empty" if value == "" else f"must be a string, not {kind_of_value(value)}"
-        problems.append(document.problem(f"{key} {what}", (key,), f"such as {example}"))
-    return None
+        problems.append(document.problem(f"{key} {what}", (key,), hint))
+        return None
+    if "${{" in value:
+        problems.append(document.problem(f"{key} cannot hold an expression", (key,), "write it out"))
+        return None
+    if key == "kind" and (fault := name_fault(value)):
+        problems.append(document.problem(f'the kind {fault}: "{value[:80]}"', (key,), hint))
+        return None
+    return value
 
 
 def _trueup_kind(document: SourceDocument, api_version: str, kind: str) -> Problem:
@@ -137,12 +133,13 @@ def _trueup_kind(document: SourceDocument, api_version: str, kind: str) -> Probl
     return document.problem(f'there is no kind "{kind}" in {api_version}', ("kind",), hint)
 
 
-def _read_name(document: SourceDocument, problems: list[Problem]) -> str:
+def _read_name(document: SourceDocument, problems: list[Problem]) -> str | None:
+    """The name as it is written; None where the metadata is too broken to go on with."""
     metadata = document.value.get("metadata")
     if not isinstance(metadata, dict):
         what = "is missing" if metadata is None else f"must be a map, not {kind_of_value(metadata)}"
         problems.append(document.problem(f"metadata {what}", ("metadata",), "metadata: {name: ...}"))
-        return ""
+        return None
     name = metadata.get("name")
     if not isinstance(name, str):
         what = "is missing" if name is None else f"must be a string, not {kind_of_value(name)}"
@@ -150,7 +147,7 @@ def _read_name(document: SourceDocument, problems: list[Problem]) -> str:
         if "generateName" in metadata:
             hint = "a declared resource needs a name of its own instead of generateName"
         problems.append(document.problem(f"metadata.name {what}", ("metadata", "name"), hint))
-        return ""
+        return None
     if "${{" not in name:
         problems.extend(check_name(document, name, "name"))
     for key in ("labels", "annotations"):
@@ -158,6 +155,7 @@ def _read_name(document: SourceDocument, problems: list[Problem]) -> str:
         if fields is not None and not isinstance(fields, dict):
             message = f"metadata.{key} must be a map, not {kind_of_value(fields)}"
             problems.append(document.problem(message, ("metadata", key), "key: value"))
+            return None
     return name
 
 
@@ -184,12 +182,11 @@ def _take_annotations(
             continue
         path: Path = ("metadata", "annotations", name)
         key = name.removeprefix(_ANNOTATION)
-        if key in _UNSUPPORTED_KEYS:
+        if key in UNSUPPORTED_KEYS:
             message = f"{name} is not supported by this version"
             problems.append(document.problem(message, path, "remove it", at_key=True))
         elif key not in OWN_KEYS:
-            known = [_ANNOTATION + own for own in OWN_KEYS]
-            hint = suggest(name, known, "annotations that begin with trueup.dev/ are reserved for")
+            hint = suggest(key, OWN_KEYS, "trueup.dev/ is reserved for")
             problems.append(document.problem(f'unknown annotation "{name}"', path, hint, at_key=True))
         elif key in document.value:
             message = f"{key} stands in the document and as an annotation"

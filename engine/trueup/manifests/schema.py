@@ -86,40 +86,48 @@ class CompiledSchema:
                 f"{where} cannot be {_shown(value)}", path, suggest_options(value, options)
             )
         elif keyword in ("anyOf", "oneOf"):
-            yield self._alternatives(error, where, value, document, path)
+            yield from self._alternatives(error, root, document, base)
         else:
             yield document.problem(_message(keyword, kind, where), path)
 
     def _alternatives(
-        self, error: Any, where: str, value: Value, document: SourceDocument, path: Path
-    ) -> Problem:
-        """One message for a value that fits none of several schemas, with the reason of the nearest one."""
-        if error.kind.name == "oneOf" and not hasattr(error.kind, "context"):
-            return document.problem(f"{where} fits more than one of the allowed forms", path)
-        reasons = [branch for branch in getattr(error.kind, "context", ()) if branch]
-        types = {
-            name
-            for branch in reasons
-            for reason in branch
-            if reason.kind.name == "type" and not list(reason.instance_path)
-            for name in reason.kind.types
-        }
-        if len(types) and all(
-            any(r.kind.name == "type" and not list(r.instance_path) for r in branch) for branch in reasons
-        ):
-            expected = " or ".join(sorted(_TYPES.get(name, name) for name in types))
-            return document.problem(f"{where} must be {expected}, not {kind_of_value(value)}", path)
-        if all(all(reason.kind.name == "required" for reason in branch) for branch in reasons):
-            needs = sorted({reason.kind.property for branch in reasons for reason in branch})
-            return document.problem(f"{where} needs one of: {', '.join(needs)}", path)
-        return document.problem(f"{where} fits none of the allowed forms", path)
+        self, error: Any, root: Value, document: SourceDocument, base: Path
+    ) -> Iterable[Problem]:
+        """What to say of a value that fits none of several schemas, or more than one."""
+        inside: Path = tuple(error.instance_path)
+        where, path = _name(base + inside), base + inside
+        branches = getattr(error.kind, "context", None)
+        if branches is None:
+            yield document.problem(f"{where} fits more than one of the allowed forms", path)
+            return
+        wrong_types = [
+            {name for reason in branch for name in reason.kind.types}
+            for branch in branches
+            if branch and all(r.kind.name == "type" and tuple(r.instance_path) == inside for r in branch)
+        ]
+        others = [
+            branch
+            for branch in branches
+            if not any(r.kind.name == "type" and tuple(r.instance_path) == inside for r in branch)
+        ]
+        if len(wrong_types) == len(branches):
+            expected = " or ".join(sorted(_TYPES.get(name, name) for name in set().union(*wrong_types)))
+            value = kind_of_value(_follow(root, inside))
+            yield document.problem(f"{where} must be {expected}, not {value}", path)
+        elif len(others) == 1:
+            # The one form of the right type is the one that was meant.
+            for reason in others[0]:
+                yield from self._problems(reason, root, document, base)
+        elif all(reason.kind.name == "required" for branch in others for reason in branch):
+            needs = sorted({reason.kind.property for branch in others for reason in branch})
+            yield document.problem(f"{where} needs one of: {', '.join(needs)}", path)
+        else:
+            yield document.problem(f"{where} fits none of the allowed forms", path)
 
     def _known_fields(self, error: Any, value: Value) -> list[str]:
         """The properties that the schema around the error names."""
         schema: Any = self._schema
         for step in list(error.schema_path)[:-1]:
-            if isinstance(schema, Mapping) and "$ref" in schema and step not in schema:
-                return []
             schema = schema[step] if isinstance(schema, Mapping) and step in schema else _item(schema, step)
         properties = schema.get("properties") if isinstance(schema, Mapping) else None
         taken = set(value) if isinstance(value, dict) else set()

@@ -155,7 +155,9 @@ def _fill(tree: Any, scope: Scope, filled: Filled, problems: list[Problem], no_r
     if tree.has_reference and no_references:
         part = next(p for p in tree.parts if isinstance(p, ProgramPart) and p.program.references)
         offset = part.program.references[0].offset - len("ref")
-        problems.append(part.problem(ExpressionError(f"ref() cannot be used {no_references}", offset)))
+        problems.append(
+            part.problem(ExpressionError(f"ref() cannot be used {no_references}", offset, "use vars instead"))
+        )
         return UNKNOWN
     return _fill_text(tree, scope, filled, problems)
 

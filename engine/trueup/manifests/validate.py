@@ -9,7 +9,7 @@ from typing import Any
 from trueup.errors import NOWHERE, Problem
 from trueup.manifests.document import Path, SourceDocument
 from trueup.manifests.expand import Expanded
-from trueup.manifests.resource import Declaration
+from trueup.manifests.resource import OWN_KEYS, UNSUPPORTED_KEYS, Declaration
 from trueup.manifests.schema import LATER, CompiledSchema
 from trueup.manifests.suggestions import suggest
 from trueup.model.address import Address
@@ -36,9 +36,9 @@ class Validator:
         if kind is None:
             yield self._unknown_kind(declaration)
         elif kind.schema is not None and not kind.schema_of_document:
-            known = (*_TOP_LEVEL, "targets", "dependsOn", "forEach", "when", "lifecycle")
+            known = (*_TOP_LEVEL, *OWN_KEYS)
             for key in document.value:
-                if key not in known:
+                if key not in known and key not in UNSUPPORTED_KEYS:
                     hint = suggest(key, known, "known fields")
                     yield document.problem(
                         f'unknown field "{key}" of the resource', (key,), hint, at_key=True
@@ -75,11 +75,7 @@ class Validator:
             node = expanded.node
             first = addresses.setdefault(node.address, node)
             if first is not node:
-                yield Problem(
-                    f"{node.address.reference} is declared twice, first at {first.place}",
-                    node.place,
-                    "rename one of the two, or give them different targets",
-                )
+                yield _declared_twice(node, first)
                 continue
             kind = self._kind(expanded.declaration)
             if kind is None:
@@ -125,3 +121,14 @@ class Validator:
             return schema.check(body, document, ())
         spec = body.get("spec")
         return schema.check({} if spec is None else spec, document, ("spec",))
+
+
+def _declared_twice(node: Node, first: Node) -> Problem:
+    if node.place == first.place:
+        message = f"forEach gives several resources the name {node.address.reference}"
+        return Problem(message, node.place, "put each.key into metadata.name")
+    return Problem(
+        f"{node.address.reference} is declared twice, first at {first.place}",
+        node.place,
+        "rename one of the two, or give them different targets",
+    )

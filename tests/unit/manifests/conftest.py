@@ -192,6 +192,11 @@ def catalog() -> Catalog:
 
 
 @pytest.fixture
+def memory_tree() -> type[MemoryTree]:
+    return MemoryTree
+
+
+@pytest.fixture
 def load(catalog: Catalog) -> Load:
     """Loads a stack from files; `stack.yaml` is there unless a test brings its own."""
 
