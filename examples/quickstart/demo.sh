@@ -62,4 +62,4 @@ show 0 trueup plan . --ref main
 
 say "Remove all of it, in the right order."
 show 0 trueup destroy . --ref main --yes
-show 0 ls -A "$scratch/live"
+show 2 ls "$scratch/live"

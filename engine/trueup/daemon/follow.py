@@ -26,6 +26,8 @@ log = structlog.get_logger("trueup.daemon")
 
 # A run is as long as its slowest wait; one that tells nothing for this long hangs.
 SILENT_RUN = 3600.0
+# The interval of a stack until its own file was read.
+FIRST_INTERVAL = 300.0
 
 
 class Engine(Protocol):
@@ -42,13 +44,12 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class Followed:
-    """One stack of the configuration. `poll` and `interval` are in seconds; the stack's file may say another
-    interval, and wins."""
+    """One stack of the configuration. `poll` and `interval` are in seconds; None: what the stack's file says."""
 
     name: str
     source: SourceSpec
     poll: float = 60.0
-    interval: float = 300.0
+    interval: float | None = None
 
 
 class Follower:
@@ -67,7 +68,7 @@ class Follower:
         self._now = now
         self._log = log.bind(stack=stack.name)
         self._changed = threading.Condition()
-        self._schedule = Schedule(stack.poll, stack.interval, now())
+        self._schedule = Schedule(stack.poll, stack.interval or FIRST_INTERVAL, now())
         self._is_stopping = False
         self._run_stop: threading.Event | None = None
         self._progress_at = now()
@@ -243,7 +244,7 @@ class Follower:
         loaded = self._engine.load(self._source)
         with self._changed:
             self._settings_of = commit
-            self._schedule.interval = loaded.stack.interval
+            self._schedule.interval = self.stack.interval or loaded.stack.interval
 
     def _note_progress(self) -> None:
         with self._changed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 import threading
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
@@ -53,6 +54,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self, host: str, port: int, condition: Condition, metrics: Metrics) -> None:
         self.condition = condition
         self.metrics = metrics
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
             super().__init__((host, port), _Handler)
         except OSError as error:

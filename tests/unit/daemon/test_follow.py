@@ -59,7 +59,7 @@ def test_drift_is_looked_for_at_the_interval_that_the_stack_itself_says(
     follow, wait_for_runs, engine, clock, daemon
 ):
     engine.intervals["shop"] = 20.0
-    follower = follow("a", interval=300.0)
+    follower = follow("a")
     wait_for_runs("a")
     daemon.wait_until(follower.is_tried)
     clock.advance(19.0)
@@ -67,6 +67,15 @@ def test_drift_is_looked_for_at_the_interval_that_the_stack_itself_says(
     daemon.wait_until(lambda: follower.source_age() == 0.0)
     wait_for_runs("a")
     clock.advance(1.0)
+    follower.look()
+    wait_for_runs("a", "a")
+
+
+def test_an_interval_of_the_configuration_wins(follow, wait_for_runs, engine, clock, daemon):
+    engine.intervals["shop"] = 20.0
+    follower = follow("a", interval=10.0)
+    daemon.wait_until(follower.is_tried)
+    clock.advance(10.0)
     follower.look()
     wait_for_runs("a", "a")
 

@@ -96,3 +96,16 @@ def test_an_address_that_others_can_reach_needs_it(host):
 def test_a_port_in_use_is_a_message(server, condition, metrics):
     with pytest.raises(UsageError, match=f"cannot listen on 127.0.0.1:{server.port}"):
         Server("127.0.0.1", server.port, condition, metrics)
+
+
+def test_it_listens_on_the_loopback_of_ipv6_too(condition, metrics):
+    try:
+        server = Server("::1", 0, condition, metrics)
+    except UsageError:
+        pytest.skip("this machine has no IPv6 loopback")
+    server.start()
+    connection = http.client.HTTPConnection("::1", server.port, timeout=30)
+    connection.request("GET", "/healthz")
+    assert connection.getresponse().status == 200
+    connection.close()
+    server.close()
