@@ -44,7 +44,7 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class Followed:
-    """One stack of the configuration. `poll` and `interval` are in seconds; None: what the stack's file says."""
+    """One configured stack. `poll` and `interval` are in seconds; None: what the stack's own file says."""
 
     name: str
     source: SourceSpec
