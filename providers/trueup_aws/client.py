@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import boto3
@@ -108,7 +108,14 @@ class Connection(Session):
 
     def run_all(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         """The results of `task` for each item, in order, made by the session's few threads at once."""
-        return self._pool.map(task, items)
+        try:
+            results = self._pool.map(task, items)
+        except RuntimeError as error:
+            raise Transient("the connection was closed") from error
+        try:
+            yield from results
+        except CancelledError as error:
+            raise Transient("the connection was closed") from error
 
     def _client(self, service: str) -> Any:
         with self._lock:

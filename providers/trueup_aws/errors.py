@@ -122,6 +122,8 @@ HINTS = {
     "ParameterLimitExceeded": "ask AWS for a higher quota, or remove parameters that are no longer used",
 }
 
+PERMISSIONS_HINT = "docs/providers/aws.md lists the permissions that each kind needs"
+
 # SQS keeps the name of a deleted queue for a minute.
 DELETED_RECENTLY = frozenset({"QueueDeletedRecently", "AWS.SimpleQueueService.QueueDeletedRecently"})
 DELETED_RECENTLY_PAUSE = 60.0
@@ -149,7 +151,7 @@ def error_of(code: str, status: int, message: str, operation: str) -> ProviderEr
     if plain in THROTTLED or status == 429:
         return Throttled(text, hint=hint)
     if plain in DENIED or plain.startswith("AccessDenied"):
-        return Denied(text, hint=hint or f"grant {operation} to the credentials of the target")
+        return Denied(text, hint=hint or PERMISSIONS_HINT)
     if plain in NOT_FOUND:
         return NotFound(text, hint=hint)
     if plain in CONFLICT or "already exists with different" in message:  # so says SNS, with InvalidParameter

@@ -24,4 +24,5 @@ def generated_name(
     digits = hashlib.sha256(f"{owner_key}\n{address}".encode()).hexdigest()[:8]
     words = re.sub(pattern, "-", f"{stack}-{name}".lower()).strip("-")
     room = limit - len(digits) - len(suffix) - 1
-    return f"{words[:room].rstrip('-')}-{digits}{suffix}"
+    kept = words[:room].rstrip("-")
+    return f"{kept}-{digits}{suffix}" if kept else f"{digits}{suffix}"

@@ -51,11 +51,11 @@ class Moto:
         whole = {"region": REGION, "endpointUrl": self.endpoint, "maxAttempts": 2, **config}
         return Target(name, "aws", config=whole)
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, region: str = REGION) -> Any:
         """A client of our own, for what is done behind trueup's back."""
         import boto3
 
-        return boto3.client(service, region_name=REGION, endpoint_url=self.endpoint)
+        return boto3.client(service, region_name=region, endpoint_url=self.endpoint)
 
     def mark(self) -> None:
         """From here on `requests` and `writes` count."""

@@ -128,12 +128,26 @@ def _answer_error(environ: Environ, start: Start, fault: dict[str, Any]) -> Iter
 
 
 def _complete_moto() -> None:
-    """Lets moto give back an attribute of queues that it stores and forgets to list."""
+    """Adds what AWS does and moto leaves out: an attribute of queues, and tags in CreateBucket."""
+    import xmltodict
+    from moto.s3.responses import S3Response
     from moto.sqs.models import Queue
 
     if QUEUE_ATTRIBUTE not in Queue.BASE_ATTRIBUTES:
         Queue.BASE_ATTRIBUTES.append(QUEUE_ATTRIBUTE)
         Queue.redrive_allow_policy = None
+    put = S3Response._bucket_response_put
+
+    def put_with_tags(self: Any, request: Any, bucket: str, query: dict[str, Any]) -> Any:
+        is_new = not query and bucket not in self.backend.buckets
+        answer = put(self, request, bucket, query)
+        if is_new and b"<Tags>" in self.body:
+            document = xmltodict.parse(self.body, force_list=("Tag",))
+            tags = document["CreateBucketConfiguration"]["Tags"]["Tag"]
+            self.backend.put_bucket_tagging(bucket, {tag["Key"]: tag["Value"] or "" for tag in tags})
+        return answer
+
+    S3Response._bucket_response_put = put_with_tags
 
 
 def main() -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from trueup.sdk import Conflict, Document, Intent, Node, Problem, Traits
+from trueup.sdk import Conflict, Document, Node, Problem, Traits
 from trueup_aws.errors import NotFound
 from trueup_aws.kinds.live import Live, join_tags, split_tags
 from trueup_aws.kinds.properties import block, flag, listing, spec_schema, text
 from trueup_aws.kinds.tagged import TaggedKind
+from trueup_aws.markers import owner_of
 
 if TYPE_CHECKING:
     from trueup_aws.client import Connection
@@ -133,13 +134,6 @@ class Bucket(TaggedKind):
     def name_of(self, arn: str) -> str:
         return arn.rpartition(":")[2]
 
-    def is_ours(self, live: Live, node: Node, intent: Intent) -> bool:
-        if super().is_ours(live, node, intent):
-            return True
-        # A server that ignores tags in CreateBucket leaves a moment without any. No one else comes upon a
-        # name that was made from the owner and the address.
-        return not live.tags and "BucketName" not in node.spec
-
     def list_names(self, connection: Connection) -> Mapping[str, str]:
         found = connection.pages(
             "s3",
@@ -155,6 +149,9 @@ class Bucket(TaggedKind):
     def read(self, connection: Connection, name: str, handle: str) -> Live:
         # Read first: its "no such bucket" is what tells that there is none.
         tags = self.read_tags(connection, name, handle)
+        owner = owner_of(tags)
+        if owner is None or owner.key != connection.owner_key:
+            _check_region(connection, name)
         arn, suffix = self.arn(connection, name), _dns_suffix(connection.partition)
         region = connection.region
         return Live(
@@ -191,6 +188,7 @@ class Bucket(TaggedKind):
         )
         found = self.read_tags(connection, name, name)
         if not found:
+            # A server that ignores tags in CreateBucket. If we end here, the bucket is nobody's: a Conflict.
             self._put_tags(connection, name, tags)
         elif found != tags:
             # The oldest region answers "created" for a bucket that its account has already.
@@ -225,6 +223,17 @@ class Bucket(TaggedKind):
             )
         else:
             connection.call("s3", "delete_bucket_tagging", Bucket=name, ExpectedBucketOwner=owner)
+
+
+def _check_region(connection: Connection, name: str) -> None:
+    """Refuses a bucket of another region: names are global, and botocore follows them there."""
+    answer = connection.call("s3", "head_bucket", Bucket=name, ExpectedBucketOwner=connection.account)
+    region = answer.get("BucketRegion") or connection.region
+    if region != connection.region:
+        raise Conflict(
+            f"bucket {name!r} is in {region}, and the target is in {connection.region}",
+            hint="choose another BucketName, or a target in that region",
+        )
 
 
 def _get(connection: Connection, operation: str, name: str) -> Mapping[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from trueup.sdk import MISSING, Document, Node, Problem, ProviderError, Sensitive
@@ -56,6 +56,11 @@ def tags_of_spec(spec: Document) -> dict[str, str]:
     return split_tags(spec.get("Tags") or ())
 
 
+def is_spec_known(node: Node) -> bool:
+    """Whether the node's spec is there to be read, rather than unknown as a whole."""
+    return isinstance(node.body.get("spec"), Mapping)
+
+
 def find_tag_problems(node: Node) -> Iterator[Problem]:
     """The tags of a manifest that are there twice, or that only trueup or AWS may set."""
     tags = node.spec.get("Tags")
@@ -69,6 +74,13 @@ def find_tag_problems(node: Node) -> Iterator[Problem]:
         if key in seen:
             yield Problem(f"the tag key {key!r} is there twice", node.place, "remove one of them")
         seen.add(key)
+
+
+def find_secrets(node: Node, may_be_secret: Callable[[str, Document], bool]) -> Iterator[Problem]:
+    """The properties that hold a secret, though AWS shows them to everyone who may look at the object."""
+    for key, value in node.spec.items():
+        if holds_secret(value) and not may_be_secret(key, node.spec):
+            yield Problem(f"{key} may not hold a secret", node.place, f"AWS does not keep {key} secret")
 
 
 def holds_secret(value: object) -> bool:
@@ -101,6 +113,12 @@ def whose(live: Live) -> str:
     if owner is not None:
         return f"belongs to {owner.address} of {owner.key}"
     return "has a marker that cannot be read" if OWNER in live.tags else "carries no marker of trueup"
+
+
+def is_of_another(live: Live, node: Node) -> bool:
+    """Whether the object carries the marker of another node, and so is not the one that was recorded."""
+    owner = owner_of(live.tags)
+    return owner is not None and owner.address != node.address.text
 
 
 def version_of(live: Live) -> str:

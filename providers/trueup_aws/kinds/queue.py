@@ -128,11 +128,15 @@ class Queue(TaggedKind):
         for key in FIFO_ONLY:
             if key in spec and is_fifo is False:
                 yield Problem(f"{key} is for FIFO queues", node.place, "remove it, or set FifoQueue: true")
-        if spec.get("SqsManagedSseEnabled") is True and spec.get("KmsMasterKeyId"):
+        if spec.get("SqsManagedSseEnabled") is True and spec.get("KmsMasterKeyId", "") != "":
             yield Problem(
                 "SqsManagedSseEnabled and KmsMasterKeyId exclude each other",
                 node.place,
                 "keep one of the two",
+            )
+        if "KmsDataKeyReusePeriodSeconds" in spec and "KmsMasterKeyId" not in spec:
+            yield Problem(
+                "KmsDataKeyReusePeriodSeconds needs KmsMasterKeyId", node.place, "set it, or remove this"
             )
         if spec.get("FifoThroughputLimit") == "perMessageGroupId" and spec.get("DeduplicationScope") in (
             None,

@@ -7,7 +7,7 @@ check before a mutation, stand here once.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, cast
 
@@ -35,9 +35,11 @@ from trueup_aws.errors import NotFound
 from trueup_aws.kinds.live import (
     Live,
     Reading,
+    find_secrets,
     find_tag_problems,
-    holds_secret,
     is_dropped_tag,
+    is_of_another,
+    is_spec_known,
     property_of,
     tag_of,
     tags_of_spec,
@@ -119,11 +121,13 @@ class TaggedKind(Kind):
     # -- pure
 
     def validate(self, node: Node) -> Iterable[Problem]:
-        yield from self._find_secrets(node)
+        yield from find_secrets(node, self.may_be_secret)
         yield from find_tag_problems(node)
 
     def identity(self, node: Node) -> str:
         given = node.spec.get(self.name_property)
+        if not is_spec_known(node):
+            return ""
         if given is None:
             return f"{self.service}/generated:{node.address.text}"
         return f"{self.service}/{given}" if isinstance(given, str) else ""
@@ -134,6 +138,8 @@ class TaggedKind(Kind):
             yield f"aws:{self.name}/{given}"
 
     def normalize(self, node: Node, observed: Observed | None) -> Document:
+        if not is_spec_known(node):
+            return node.body
         spec = self.normal_spec(node.spec, observed.body["spec"] if observed else None)
         if observed is not None and spec.get("Tags") is None:
             # So that tags of the last manifest are seen to be dropped where this one has none at all.
@@ -147,6 +153,8 @@ class TaggedKind(Kind):
     def effective_name(self, owner_key: str, node: Node) -> str | None:
         """The name of the object; None while it depends on something that is not known yet."""
         given = node.spec.get(self.name_property)
+        if not is_spec_known(node):
+            return None
         if given is not None:
             return given if isinstance(given, str) else None
         suffix = self.suffix(node.spec)
@@ -199,9 +207,9 @@ class TaggedKind(Kind):
             except Conflict:
                 # The answer to an earlier try was lost, or somebody else was faster: whose is it now?
                 live = self.find(connection, name)
-                if live is None or not self.is_ours(live, node, intent):
+                if live is None or owner_of(live.tags) != intent.owner:
                     raise
-        elif not self.is_ours(live, node, intent) and not node.lifecycle.adopt:
+        elif owner_of(live.tags) != intent.owner and not node.lifecycle.adopt:
             raise Conflict(
                 f"{self.noun} {name!r} exists already and {whose(live)}",
                 hint="set lifecycle.adopt: true to take it over, or choose another name",
@@ -279,10 +287,6 @@ class TaggedKind(Kind):
         found = dict(zip(handles, connection.run_all(look, handles.items()), strict=True))
         return {name: found.get(name) for name in names}
 
-    def is_ours(self, live: Live, node: Node, intent: Intent) -> bool:
-        """Whether the object carries the intent's marker."""
-        return owner_of(live.tags) == intent.owner
-
     def _candidates(self, connection: Connection, node: Node) -> list[str]:
         """The names to look under: the one last seen, then the one that the manifest gives.
 
@@ -293,10 +297,8 @@ class TaggedKind(Kind):
         return [name for name in dict.fromkeys((recorded, wanted)) if name]
 
     def _recorded_name(self, connection: Connection, external_id: str, wanted: str | None) -> str | None:
-        if not external_id:
-            return None
         arn = external_id.partition("#")[0]
-        if wanted is not None and arn == self.arn(connection, wanted):
+        if not arn.startswith(self.arn(connection, "")) or (wanted and arn == self.arn(connection, wanted)):
             return wanted
         return self.name_of(arn)
 
@@ -304,7 +306,7 @@ class TaggedKind(Kind):
         for reading in readings:
             if isinstance(reading, ProviderError):
                 return Failed(node.address, reading)
-            if reading is not None:
+            if reading is not None and (reading is readings[-1] or not is_of_another(reading, node)):
                 return Observed(
                     node.address,
                     self._body(reading, node.address.text),
@@ -370,14 +372,8 @@ class TaggedKind(Kind):
         self._apply(connection, live, node, change, intent)
 
     def _refuse_secrets(self, node: Node) -> None:
-        for problem in self._find_secrets(node):
+        for problem in find_secrets(node, self.may_be_secret):
             raise Invalid(problem.message, hint=problem.hint)
-
-    def _find_secrets(self, node: Node) -> Iterator[Problem]:
-        """The properties that hold a secret, though AWS shows them to everyone who may look at the object."""
-        for key, value in node.spec.items():
-            if holds_secret(value) and not self.may_be_secret(key, node.spec):
-                yield Problem(f"{key} may not hold a secret", node.place, f"AWS does not keep {key} secret")
 
     def _apply(self, connection: Connection, live: Live, node: Node, change: Change, intent: Intent) -> None:
         names = {property_of(item.path) for item in change.fields if item.path.startswith("/spec/")}
