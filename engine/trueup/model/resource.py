@@ -113,9 +113,9 @@ class Node:
 
     @property
     def spec(self) -> Document:
-        """The body's `spec`, empty where there is none."""
-        spec: Document = self.body.get("spec") or {}
-        return spec
+        """The body's `spec`, empty where there is none or it is not known yet."""
+        spec = self.body.get("spec")
+        return spec if isinstance(spec, Mapping) else {}
 
 
 @dataclass(frozen=True)
