@@ -164,9 +164,8 @@ class Act:
         def verify(observation: Observation) -> Verification:
             self._shop.knowledge.learn(self._node, observation)
             declared = self._shop.situation.graph.nodes[self.change.address]
-            return verify_present(
-                self._kind, observation, judge(declared, self._shop.situation, self._shop.knowledge)
-            )
+            change = judge(declared, self._shop.situation, self._shop.knowledge, is_applied=True)
+            return verify_present(self._kind, observation, change)
 
         yield from self._look_until(session, verify, self.change.action.value)
 

@@ -22,6 +22,7 @@ class Standing:
     """What judging a node needs besides the node: its kind, who we are, and what is recorded.
 
     `declared` is the node's body as Git says it, before live values took the place of ignored fields.
+    `is_applied`: the body was sent a moment ago, whatever the record says.
     """
 
     kind: Kind
@@ -29,6 +30,15 @@ class Standing:
     drift: Drift
     declared: Document
     record: Record | None = None
+    is_applied: bool = False
+
+    @property
+    def recorded(self) -> Document | None:
+        """The body that was applied last."""
+        if self.is_applied:
+            applied: Document = to_record(self.declared)
+            return applied
+        return self.seen.body if self.seen else None
 
     @property
     def seen(self) -> Record | None:
@@ -40,8 +50,7 @@ def diff_node(node: Node, observation: Observation, standing: Standing) -> Chang
     """What a node of the graph needs. `node.body` is resolved, sealed, and keeps ignored fields."""
     if isinstance(observation, Failed):
         return refuse(node, observation.error.message, observation.error.hint)
-    recorded = standing.seen.body if standing.seen else None
-    change = standing.kind.diff(node, observation, recorded)
+    change = standing.kind.diff(node, observation, standing.recorded)
     if isinstance(observation, Absent):
         reason = "it was there, and is gone" if standing.seen else "it does not exist yet"
         return replace(change, reasons=(reason,), is_drift=standing.seen is not None)

@@ -36,8 +36,11 @@ def make_plan(situation: Situation, knowledge: Knowledge) -> Plan:
     )
 
 
-def judge(node: Node, situation: Situation, knowledge: Knowledge) -> Change:
-    """The change of one declared node, with its expressions resolved by what is known now."""
+def judge(node: Node, situation: Situation, knowledge: Knowledge, *, is_applied: bool = False) -> Change:
+    """The change of one declared node, with its expressions resolved by what is known now.
+
+    `is_applied`: to verify, right after the node was acted on.
+    """
     address = node.address
     observation = knowledge.observations[address]
     record = situation.records.get(address)
@@ -52,7 +55,9 @@ def judge(node: Node, situation: Situation, knowledge: Knowledge) -> Change:
         resolved = replace(resolved, body=declared)
         if isinstance(observation, Observed):
             resolved = keep_ignored(replace(resolved, external_id=observation.external_id), observation)
-        standing = Standing(kind, situation.owner(address), situation.stack.drift, declared, record)
+        standing = Standing(
+            kind, situation.owner(address), situation.stack.drift, declared, record, is_applied
+        )
         change = diff_node(resolved, observation, standing)
     except TrueupError as error:
         knowledge.nodes[address] = node

@@ -6,15 +6,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import pytest
-from trueup.sdk.testing.memory import MemoryCatalog, MemoryProvider, MemoryWorld
 
 from trueup.errors import ManifestError, Place
 from trueup.graph.build import EdgeReason, build_graph
 from trueup.model.address import Address
 from trueup.model.resource import Node, Reference, Target
+from trueup.sdk.testing.memory import MemoryCatalog, MemoryProvider, Thing
 
 TARGET = Target("here", "memory")
-CATALOG = MemoryCatalog(MemoryProvider(MemoryWorld()))
+CATALOG = MemoryCatalog(MemoryProvider())
 
 
 @dataclass(frozen=True)
@@ -94,13 +94,9 @@ def test_each_knot_is_a_problem_of_its_own() -> None:
 
 
 def test_an_implied_edge_joins_nodes_of_one_target_only() -> None:
-    provider = MemoryProvider(MemoryWorld())
-    kind = provider.kind("memory.trueup.dev/v1", "Thing")
-    assert kind is not None
     other = replace(make_node("there"), target=Target("there", "memory"))
-    kind_type = type(kind)
 
-    class Chained(kind_type):  # type: ignore[misc, valid-type]
+    class Chained(Thing):
         def provides(self, node: Node) -> Iterable[str]:
             return [f"token:{node.name}"]
 
@@ -109,7 +105,7 @@ def test_an_implied_edge_joins_nodes_of_one_target_only() -> None:
 
     class Chaining(MemoryProvider):
         def kind(self, api_version: str, name: str) -> Chained:
-            return Chained(MemoryWorld())
+            return Chained()
 
-    graph = build_graph([make_node("b"), make_node("a"), other], MemoryCatalog(Chaining(MemoryWorld())))
+    graph = build_graph([make_node("b"), make_node("a"), other], MemoryCatalog(Chaining()))
     assert dict(graph.edges) == {(make_address("a"), make_address("b")): EdgeReason.IMPLIED}

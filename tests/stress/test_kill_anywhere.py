@@ -1,0 +1,155 @@
+"""kill -9 at every call of a run, and start again: no second object, nothing lost, it comes to rest.
+
+The world lives in files and outlives the process that is killed.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from trueup.app import App, SourceSpec
+from trueup.model.outcome import RunStatus
+from trueup.sdk.testing.memory import MemoryCatalog, MemoryProvider
+from trueup.sdk.testing.memory_world import KILL, Fault, FileWorld
+
+RUN = """
+import sys
+from trueup.app import App, SourceSpec
+from trueup.sdk.testing.memory import MemoryCatalog, MemoryProvider
+from trueup.sdk.testing.memory_world import FileWorld
+folder = sys.argv[1]
+with App(f"{folder}/store.db", catalog=MemoryCatalog(MemoryProvider(FileWorld(f"{folder}/world")))) as app:
+    report = app.reconcile(SourceSpec(f"{folder}/stack"))
+    print(report.status, [(o.address.name, o.result.value, o.message) for o in report.outcomes])
+"""
+
+TWO = {"a": {"size": 1}, "b": {"value": "${{ ref('Thing/a').status.id }}"}}
+
+
+def write(folder: Path, things: dict[str, dict[str, object]]) -> None:
+    stack = folder / "stack"
+    stack.mkdir(parents=True, exist_ok=True)
+    for file in stack.iterdir():
+        file.unlink()
+    spec = {"targets": [{"name": "here", "provider": "memory"}], "allowEmpty": True}
+    documents = [{"apiVersion": "trueup.dev/v1", "kind": "Stack", "metadata": {"name": "shop"}, "spec": spec}]
+    (stack / "stack.yaml").write_text(yaml.safe_dump(documents[0]))
+    for name, thing in things.items():
+        kind = "Slow" if name.startswith("slow") else "Thing"
+        document = {
+            "apiVersion": "memory.trueup.dev/v1",
+            "kind": kind,
+            "metadata": {"name": name},
+            "spec": thing,
+        }
+        (stack / f"{name}.yaml").write_text(yaml.safe_dump(document))
+
+
+def run(folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", RUN, str(folder)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def expect_rest(folder: Path, world: FileWorld, keys: list[str]) -> None:
+    """It converges, then makes no write; every live object has a row and every row an object."""
+    with App(str(folder / "store.db"), catalog=MemoryCatalog(MemoryProvider(world))) as app:
+        source = SourceSpec(str(folder / "stack"))
+        assert app.reconcile(source).status is RunStatus.CONVERGED
+        writes = world.count_writes()
+        report = app.reconcile(source)
+        assert report.status is RunStatus.CONVERGED
+        assert not report.plan.has_changes
+        assert world.count_writes() == writes
+        assert world.keys() == keys
+        records = app.store.inventory("shop")
+        assert sorted(f"{address.kind}/{address.name}" for address in records) == keys
+        for address, record in records.items():
+            entry = world.peek(f"{address.kind}/{address.name}")
+            assert entry is not None
+            assert record.external_id == entry["id"]
+        assert not app.store.open_intents("shop")
+
+
+def kill_at(folder: Path, world: FileWorld, fault: Fault) -> None:
+    world.inject(fault)
+    done = run(folder)
+    assert done.returncode == -signal.SIGKILL, f"the run was not killed: {done.stdout}{done.stderr}"
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("skip", [0, 1])
+def test_a_run_killed_in_a_create_makes_no_second_object(tmp_path: Path, moment: str, skip: int) -> None:
+    world = FileWorld(_mkdir(tmp_path / "world"))
+    write(tmp_path, TWO)
+    kill_at(tmp_path, world, Fault("create", KILL, moment, skip=skip))  # type: ignore[arg-type]
+    expect_rest(tmp_path, world, ["Thing/a", "Thing/b"])
+    creates = [call.key for call in world.calls() if call.verb == "create"]
+    assert len(world.keys()) <= len(creates) <= len(world.keys()) + 1
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_create_that_was_killed_and_left_git_leaves_no_object(tmp_path: Path, moment: str) -> None:
+    world = FileWorld(_mkdir(tmp_path / "world"))
+    write(tmp_path, TWO)
+    kill_at(tmp_path, world, Fault("create", KILL, moment))  # type: ignore[arg-type]
+    write(tmp_path, {})
+    expect_rest(tmp_path, world, [])
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_run_killed_in_an_update_is_finished(tmp_path: Path, moment: str) -> None:
+    world = FileWorld(_mkdir(tmp_path / "world"))
+    write(tmp_path, TWO)
+    assert run(tmp_path).returncode == 0
+    write(tmp_path, {**TWO, "a": {"size": 5}})
+    kill_at(tmp_path, world, Fault("update", KILL, moment))  # type: ignore[arg-type]
+    expect_rest(tmp_path, world, ["Thing/a", "Thing/b"])
+    entry = world.peek("Thing/a")
+    assert entry is not None
+    assert entry["spec"]["size"] == 5
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("skip", [0, 1])
+def test_a_run_killed_in_a_delete_deletes_the_rest_and_nothing_else(
+    tmp_path: Path, moment: str, skip: int
+) -> None:
+    world = FileWorld(_mkdir(tmp_path / "world"))
+    write(tmp_path, {**TWO, "kept": {"size": 1}})
+    assert run(tmp_path).returncode == 0
+    write(tmp_path, {"kept": {"size": 1}})
+    kill_at(tmp_path, world, Fault("delete", KILL, moment, skip=skip))  # type: ignore[arg-type]
+    expect_rest(tmp_path, world, ["Thing/kept"])
+
+
+@pytest.mark.parametrize("verb", ["delete", "create"])
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_run_killed_in_a_replacement_ends_with_one_object(tmp_path: Path, verb: str, moment: str) -> None:
+    world = FileWorld(_mkdir(tmp_path / "world"))
+    write(tmp_path, {"a": {"zone": "x"}})
+    assert run(tmp_path).returncode == 0
+    write(tmp_path, {"a": {"zone": "y"}})
+    kill_at(tmp_path, world, Fault(verb, KILL, moment))  # type: ignore[arg-type]
+    expect_rest(tmp_path, world, ["Thing/a"])
+    entry = world.peek("Thing/a")
+    assert entry is not None
+    assert entry["spec"]["zone"] == "y"
+
+
+def test_a_run_killed_between_two_polls_is_finished(tmp_path: Path) -> None:
+    world = FileWorld(_mkdir(tmp_path / "world"))
+    write(tmp_path, {"slow": {"size": 1}})
+    kill_at(tmp_path, world, Fault("poll", KILL))
+    world.put("Slow/slow", {**(world.peek("Slow/slow") or {}), "pending": 0})
+    expect_rest(tmp_path, world, ["Slow/slow"])
+
+
+def _mkdir(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
