@@ -128,7 +128,7 @@ class App:
 
     def latest_commit(self, source: SourceSpec) -> str:
         """The commit that the source's ref names now; a cheap question to the server. Raises SourceError."""
-        return latest_commit(source.location, source.ref)
+        return latest_commit(source.location, source.ref, source.path)
 
     def plan(self, source: SourceSpec, selection: Selection = EVERYTHING) -> Plan:
         """What a run would do now. Changes nothing anywhere."""

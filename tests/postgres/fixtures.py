@@ -28,12 +28,7 @@ def _find_binaries() -> Path | None:
 
 def _install() -> Path | None:
     if os.geteuid() == 0 and shutil.which("apt-get"):
-        # The package must not start a cluster of its own.
-        environment = {
-            **os.environ,
-            "DEBIAN_FRONTEND": "noninteractive",
-            "PG_CLUSTER_CONF_ROOT": "/nonexistent",
-        }
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         command = ["apt-get", "install", "-y", "--no-install-recommends", "postgresql"]
         subprocess.run(command, env=environment, capture_output=True, check=False)
     return _find_binaries()

@@ -11,7 +11,7 @@ from trueup.model.resource import Revision
 from trueup.model.tree import Tree
 from trueup.sources.directory import DirectoryTree
 from trueup.sources.limits import clean_path
-from trueup.sources.location import Remote, check_text, parse_location
+from trueup.sources.location import Remote, parse_location
 
 if TYPE_CHECKING:
     from trueup.sources.git import Mirror
@@ -34,7 +34,6 @@ def open_tree(
     answer; the tree's `offline` says why. Raises SourceError.
     """
     place = parse_location(location, allow_file_urls=allow_file_urls, allow_git_protocol=allow_git_protocol)
-    check_text("ref", ref)
     path = clean_path(path)
     if isinstance(place, Path):
         found = _find_repository(place, ref)
@@ -48,19 +47,23 @@ def open_tree(
 def latest_commit(
     location: str,
     ref: str = "",
+    path: str = "",
     *,
     cache_dir: Path | None = None,
     allow_file_urls: bool = True,
     allow_git_protocol: bool = False,
 ) -> str:
-    """The commit that a tree opened now would have, by one question to the remote and without a fetch."""
+    """The commit that a tree opened now would have, by one question to the remote and without a fetch.
+
+    `path` matters for a directory alone, whose commit is the hash of what is below it.
+    """
     from trueup.sources.refs import find_latest
 
     place = parse_location(location, allow_file_urls=allow_file_urls, allow_git_protocol=allow_git_protocol)
     if isinstance(place, Path):
         found = _find_repository(place, ref)
         if found is None:
-            return DirectoryTree(place, "").revision.commit
+            return DirectoryTree(place, clean_path(path)).revision.commit
         place = found[0]
     return find_latest(_open_mirror(place, cache_dir or default_cache_dir()), ref)
 

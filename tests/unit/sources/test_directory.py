@@ -54,6 +54,14 @@ def test_the_commit_changes_with_names_and_contents_and_with_nothing_else(stack:
     assert latest_commit(str(stack)) == second
 
 
+def test_the_latest_commit_is_that_of_a_tree_opened_at_the_same_path(stack: Path):
+    whole, part = open_tree(str(stack)), open_tree(str(stack), path="apps")
+    assert latest_commit(str(stack)) == whole.revision.commit
+    assert latest_commit(str(stack), path="apps") == part.revision.commit != whole.revision.commit
+    (stack / "stack.yaml").write_text("changed")
+    assert latest_commit(str(stack), path="apps") == part.revision.commit
+
+
 def test_reading_gives_the_snapshot_although_the_files_change(stack: Path):
     tree = open_tree(str(stack))
     (stack / "stack.yaml").write_text("changed")

@@ -1,0 +1,160 @@
+"""Migrations: new, older, newer and foreign stores, and that they end in the tables of schema.py."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine
+
+from trueup import __version__
+from trueup.errors import StoreError
+from trueup.state import migrate, schema
+from trueup.state.open import open_store
+
+NEXT = """
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    op.create_table("approvals", sa.Column("digest", sa.Text, primary_key=True))
+    {more}
+"""
+
+
+@pytest.fixture
+def next_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Makes this program the next version, whose schema has one more revision."""
+
+    def upgrade(more: str = "") -> None:
+        folder = tmp_path / "migrations"
+        shutil.copytree(migrate.MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
+        (folder / "versions/v0002_next.py").write_text(NEXT.format(more=more))
+        monkeypatch.setattr(migrate, "MIGRATIONS", folder)
+        monkeypatch.setattr(migrate, "REVISIONS", (*schema.REVISIONS, "0002"))
+
+    return upgrade
+
+
+def _tables(file: Path) -> set[str]:
+    connection = sqlite3.connect(file)
+    try:
+        return {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    finally:
+        connection.close()
+
+
+def test_the_revisions_that_the_program_knows_are_those_of_the_migrations():
+    from alembic.script import ScriptDirectory
+
+    scripts = ScriptDirectory(str(migrate.MIGRATIONS))
+    assert [script.revision for script in scripts.walk_revisions()][::-1] == list(schema.REVISIONS)
+
+
+def test_the_migrations_end_in_the_tables_of_the_schema(tmp_path: Path, postgresql: Callable[[], str]):
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    file = tmp_path / "state.db"
+    url = postgresql()
+    for store_url, engine_url in ((str(file), f"sqlite:///{file}"), (url, url.replace("://", "+psycopg://"))):
+        open_store(store_url).close()
+        engine = create_engine(engine_url)
+        with engine.connect() as connection:
+            options = {"version_table": schema.VERSION_TABLE, "compare_type": True}
+            context = MigrationContext.configure(connection, opts=options)
+            assert compare_metadata(context, schema.metadata) == []
+        engine.dispose()
+
+
+def test_an_older_store_is_migrated_after_a_copy_of_it_was_made(tmp_path: Path, next_version):
+    file = tmp_path / "state.db"
+    store = open_store(str(file))
+    lease = store.acquire_lease("shop", "me", 60)
+    store.close()
+    next_version()
+    store = open_store(str(file))
+    assert (store.lease("shop"), "approvals" in _tables(file)) == (lease, True)
+    copy = tmp_path / "state.db.before-0001"
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    assert "approvals" not in _tables(copy)
+    installation = store.installation
+    store.close()
+    assert not list(tmp_path.glob("*.part"))
+    copy.rename(tmp_path / "copy.db")
+    restored = open_store(str(tmp_path / "copy.db"))
+    assert (restored.lease("shop"), restored.installation) == (lease, installation)
+    restored.close()
+
+
+def test_a_migration_that_fails_changes_nothing(tmp_path: Path, next_version):
+    file = tmp_path / "state.db"
+    open_store(str(file)).close()
+    next_version(more='op.execute("INSERT INTO nowhere VALUES (1)")')
+    with pytest.raises(StoreError, match="nowhere"):
+        open_store(str(file))
+    assert "approvals" not in _tables(file)
+
+
+def test_an_older_store_in_postgresql_is_migrated(postgresql: Callable[[], str], next_version):
+    url = postgresql()
+    store = open_store(url)
+    installation = store.installation
+    store.close()
+    next_version()
+    for _ in range(2):
+        store = open_store(url)
+        assert store.installation == installation
+        store.close()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_store_of_a_newer_version_is_refused_and_not_touched(
+    tmp_path: Path, postgresql: Callable[[], str], kind: str, next_version, monkeypatch: pytest.MonkeyPatch
+):
+    url = postgresql() if kind == "postgresql" else str(tmp_path / "state.db")
+    with monkeypatch.context() as newer:
+        newer.setattr(migrate, "__version__", "99.1")
+        next_version()
+        open_store(url).close()
+    monkeypatch.undo()
+    before = (tmp_path / "state.db").read_bytes() if kind == "sqlite" else b""
+    with pytest.raises(StoreError, match=r"made by a newer trueup \(99\.1, schema 0002\)") as caught:
+        open_store(url)
+    assert __version__ in str(caught.value)
+    assert "99.1" in caught.value.hint
+    if kind == "sqlite":
+        assert (tmp_path / "state.db").read_bytes() == before
+        assert not list(tmp_path.glob("*before*"))
+
+
+def test_the_database_of_another_program_is_refused_and_not_touched(tmp_path: Path):
+    file = tmp_path / "places.db"
+    connection = sqlite3.connect(file)
+    connection.execute("CREATE TABLE places (url TEXT)")
+    connection.commit()
+    connection.close()
+    before = file.read_bytes()
+    with pytest.raises(StoreError, match="but not one of trueup"):
+        open_store(str(file))
+    assert _tables(file) == {"places"}
+    assert len(file.read_bytes()) == len(before)
+
+
+def test_a_store_without_its_installation_id_is_damaged(tmp_path: Path):
+    file = tmp_path / "state.db"
+    open_store(str(file)).close()
+    connection = sqlite3.connect(file)
+    connection.execute("DELETE FROM settings WHERE name = 'installation'")
+    connection.commit()
+    connection.close()
+    with pytest.raises(StoreError, match="'installation' is missing"):
+        open_store(str(file))
