@@ -122,7 +122,7 @@ class World(ABC):
         with self._open() as objects:
             return objects.get(key)
 
-    def keys(self) -> list[str]:
+    def list_keys(self) -> list[str]:
         """The keys of all objects, past the log and the faults."""
         with self._open() as objects:
             return sorted(objects)
