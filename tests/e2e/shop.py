@@ -1,4 +1,4 @@
-"""The shop example on real systems: its files in a real Git repository, its targets the tests' own."""
+"""The shop example, driven through the command line as a user would."""
 
 from __future__ import annotations
 
@@ -7,69 +7,70 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from trueup.sdk import Target
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "shop"
-FILES = ("cloud.yaml", "cluster.yaml", "hosts.yaml")
+TRUEUP = [sys.executable, "-m", "trueup"]
 
 
 @dataclass
 class Shop:
-    """A stack in Git, driven through the command line as a user would."""
+    """The stack in its repository, and a store of its own."""
 
     repository: Any
     store: Path
-    environment: Mapping[str, str]
-    scheme: str = "http"
-    files: dict[str, str] = field(default_factory=dict)
 
     @property
-    def url(self) -> str:
-        url: str = self.repository.url(self.scheme)
-        return url
+    def source(self) -> list[str]:
+        """The arguments that name the stack."""
+        return [self.repository.url("http"), "--path", "shop"]
 
-    def commit(self, message: str, **changes: str | None) -> str:
-        """Commits changed files; `cloud=...` is cloud.yaml, None removes it."""
-        named = {f"shop/{name}.yaml": text for name, text in changes.items()}
-        commit: str = self.repository.commit(named, message)
+    def commit(self, message: str, **files: str | None) -> str:
+        """Commits changed files: `cloud=...` is shop/cloud.yaml, None removes it."""
+        changes = {f"shop/{name}.yaml": text for name, text in files.items()}
+        commit: str = self.repository.commit(changes, message)
         return commit
 
-    def run(self, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
-        """Runs trueup with this shop's store and environment."""
-        return subprocess.run(
-            [*trueup(), *arguments, "--store", str(self.store)],
-            env={**os.environ, **self.environment, "NO_COLOR": "1"},
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-        )
+    def run(self, command: str, *options: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+        """Runs a command on the stack."""
+        return run_trueup(command, *self.source, "--store", str(self.store), *options, timeout=timeout)
 
-    def plan(self) -> dict[str, Any]:
+    def plan(self, expect: int = 2) -> dict[str, Any]:
         """The plan as JSON."""
-        done = self.run("plan", self.url, "--path", "shop", "--output", "json")
-        assert done.returncode in (0, 2), done.stdout + done.stderr
-        plan: dict[str, Any] = json.loads(done.stdout)
-        return plan
+        return read_json(self.run("plan", "--output", "json"), expect)
 
-    def reconcile(self, *arguments: str, expect: int = 0) -> dict[str, Any]:
+    def reconcile(self, *options: str, expect: int = 0) -> dict[str, Any]:
         """One run; its report as JSON."""
-        done = self.run("reconcile", self.url, "--path", "shop", "--yes", "--output", "json", *arguments)
-        assert done.returncode == expect, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
-        report: dict[str, Any] = json.loads(done.stdout)
-        return report
+        return read_json(self.run("reconcile", "--yes", "--output", "json", *options), expect)
 
 
-def trueup() -> list[str]:
-    """The command line of the interpreter that runs the tests."""
-    return [sys.executable, "-m", "trueup"]
+def run_trueup(*arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    """Runs the command line in a process of its own."""
+    return subprocess.run(
+        [*TRUEUP, *arguments],
+        env={**os.environ, "NO_COLOR": "1"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
 
 
-def start_files(targets: Sequence[Any]) -> dict[str, str]:
-    """The example's files with these targets instead of its own."""
+def read_json(done: subprocess.CompletedProcess[str], expect: int) -> dict[str, Any]:
+    """The document on the standard output of a command that ended as expected."""
+    assert done.returncode == expect, f"exit {done.returncode}, not {expect}\n{done.stdout}\n{done.stderr}"
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+def start_files(targets: Sequence[Target]) -> dict[str, str]:
+    """The example's files, with these targets instead of its own."""
     stack = yaml.safe_load((EXAMPLE / "stack.yaml").read_text())
     stack["spec"]["targets"] = [
         {
@@ -80,9 +81,8 @@ def start_files(targets: Sequence[Any]) -> dict[str, str]:
         }
         for target in targets
     ]
-    files = {f"shop/{name}": (EXAMPLE / name).read_text() for name in FILES}
-    files["shop/stack.yaml"] = yaml.safe_dump(stack, sort_keys=False)
-    return files
+    files = {f"shop/{file.name}": file.read_text() for file in EXAMPLE.glob("*.yaml")}
+    return {**files, "shop/stack.yaml": yaml.safe_dump(stack, sort_keys=False)}
 
 
 def results(report: Mapping[str, Any]) -> dict[str, str]:
