@@ -18,7 +18,7 @@ from trueup.app import Loaded, SourceSpec
 from trueup.daemon.metrics import Metrics
 from trueup.daemon.narrate import Narrator
 from trueup.daemon.schedule import CRASHED, Schedule
-from trueup.errors import Interrupted, TrueupError
+from trueup.errors import Interrupted, Problem, TrueupError
 from trueup.model.outcome import RunStatus
 from trueup.reconcile.report import Listener, RunReport
 
@@ -74,7 +74,7 @@ class Follower:
         self._progress_at = now()
         self._settings_of: str | None = None
         self._is_tried = False
-        self._is_source_down = False
+        self._source_fault = ""
         self._threads = [
             threading.Thread(target=self._forever, args=(step,), name=f"{stack.name}/{name}", daemon=True)
             for name, step in (("poll", self._poll_step), ("run", self._run_step))
@@ -171,17 +171,18 @@ class Follower:
         try:
             commit = self._engine.latest_commit(self.stack.source)
         except TrueupError as error:
-            self._log.warning(
-                "source unreachable", error=error.message, hint=error.hint, age=round(self.source_age())
-            )
+            # A repository may be down for days: each reason is told once.
+            tell = self._log.debug if self._source_fault == error.message else self._log.warning
+            tell("source unreachable", **_describe(error.problems[0]), age=round(self.source_age()))
+            self._source_fault = error.message
         except BaseException:  # noqa: BLE001 - else a fault of ours would end the thread, and the stack, silently
             self._log.exception("crashed while looking at the source")
+            self._source_fault = "crashed"
         else:
-            if self._is_source_down:
+            if self._source_fault:
                 self._log.info("source answers again", commit=commit)
-            self._is_source_down = False
+            self._source_fault = ""
             return commit
-        self._is_source_down = True
         self._metrics.source_errors.labels(self.stack.name).inc()
         return ""
 
@@ -221,7 +222,7 @@ class Follower:
             return RunStatus.INTERRUPTED
         except TrueupError as error:
             for problem in error.problems:
-                bound.error("run failed", error=str(problem))
+                bound.error("run failed", **_describe(problem))
             return RunStatus.FAILED
         self._metrics.note_report(self.stack.name, report)
         counts = {result.value: count for result, count in report.counts.items() if count}
@@ -249,3 +250,9 @@ class Follower:
     def _note_progress(self) -> None:
         with self._changed:
             self._progress_at = self._now()
+
+
+def _describe(problem: Problem) -> dict[str, str]:
+    """A problem as fields of a log line."""
+    fields = {"error": problem.message, "place": str(problem.place), "hint": problem.hint}
+    return {name: text for name, text in fields.items() if text}

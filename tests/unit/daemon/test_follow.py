@@ -6,7 +6,7 @@ import pytest
 import structlog
 
 from trueup.daemon.follow import SILENT_RUN, Follower
-from trueup.errors import ManifestError, Problem
+from trueup.errors import ManifestError, Place, Problem
 from trueup.model.outcome import RunStatus
 from trueup.model.plan import Hold, Plan
 from trueup.model.resource import Revision
@@ -131,6 +131,25 @@ def test_while_git_is_down_drift_is_corrected_to_the_commit_fetched_last(
     assert sample("trueup_source_age_seconds", stack="shop") == 300.0
 
 
+def test_a_source_that_stays_down_is_told_once_and_so_is_its_return(
+    follow, wait_for_runs, engine, sample, daemon
+):
+    with structlog.testing.capture_logs() as logs:
+        follower = follow(None)
+        wait_for_runs("mirrored")
+        for looks in (1, 2, 3):
+            daemon.wait_until(
+                lambda looks=looks: sample("trueup_source_errors_total", stack="shop") >= looks,
+                f"{looks} looks",
+            )
+            follower.look()
+        engine.commits["shop"] = "a"
+        follower.look()
+        wait_for_runs("mirrored", "a")
+    assert [line["log_level"] for line in logs if line["event"] == "source unreachable"].count("warning") == 1
+    assert len([line for line in logs if line["event"] == "source answers again"]) == 1
+
+
 def test_a_start_while_git_is_down_works_with_what_was_fetched_before(follow, wait_for_runs):
     follow(None)
     wait_for_runs("mirrored")
@@ -170,15 +189,13 @@ def test_every_problem_of_a_bad_manifest_is_logged_and_the_run_counts_as_failed(
     follow, engine, sample, daemon
 ):
     def refuse(location, commit, stop):
-        raise ManifestError([Problem("no such field"), Problem("no such kind")])
+        raise ManifestError([Problem("no such field", Place("a.yaml", 1, 2)), Problem("no such kind")])
 
     engine.behave = refuse
     with structlog.testing.capture_logs() as logs:
         daemon.wait_until(follow("a").is_tried)
-    assert [line["error"] for line in logs if line["event"] == "run failed"] == [
-        "no such field",
-        "no such kind",
-    ]
+    told = [(line["error"], line.get("place")) for line in logs if line["event"] == "run failed"]
+    assert told == [("no such kind", None), ("no such field", "a.yaml:1:2")]
     assert sample("trueup_runs_total", stack="shop", status="failed") == 1
     assert sample("trueup_stack_converged", stack="shop") == 0
 
