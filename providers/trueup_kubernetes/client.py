@@ -21,6 +21,7 @@ from trueup.sdk import Invalid, Transient
 from trueup_kubernetes.errors import Answer
 
 CONNECT_TIMEOUT = 10.0
+USER_AGENT = "trueup"
 
 
 class Client:
@@ -64,7 +65,9 @@ class Client:
         self._api.rest_client.close()
 
 
-def open_client(kubeconfig: str, context: str, timeout: float, connections: int) -> tuple[Client, str]:
+def open_client(
+    kubeconfig: str, context: str, timeout: float, connections: int, user_agent: str = USER_AGENT
+) -> tuple[Client, str]:
     """A client for the place that the operator's kubeconfig names, and the context's namespace.
 
     Without a kubeconfig at all, inside a pod, the pod's own service account is used.
@@ -83,7 +86,9 @@ def open_client(kubeconfig: str, context: str, timeout: float, connections: int)
         raise Invalid(f"the kubeconfig {where} cannot be used: {why}") from error
     configuration.retries = False  # the engine retries, and it alone knows what may be repeated
     configuration.connection_pool_maxsize = connections
-    return Client(ApiClient(configuration), timeout), namespace
+    api = ApiClient(configuration)
+    api.user_agent = user_agent
+    return Client(api, timeout), namespace
 
 
 def _load(configuration: Configuration, kubeconfig: str, context: str) -> str:
