@@ -4,9 +4,10 @@
 set -eu
 
 example=$(cd "$(dirname "$0")" && pwd)
-scratch=$(mktemp -d)
+scratch=$(cd "$(mktemp -d)" && pwd)
 trap 'rm -rf "$scratch"' EXIT
 trap 'exit 130' INT TERM
+cd "$scratch"
 
 # The store and the cache of Git mirrors, which would otherwise be in the user's home.
 export XDG_STATE_HOME="$scratch/state" XDG_CACHE_HOME="$scratch/cache"
@@ -30,36 +31,36 @@ show() {
     fi
 }
 
-say "A Git repository with one stack: a directory, two files, and a configuration made from them."
-cp -R "$example/stack" "$scratch/estate"
-cd "$scratch/estate"
-sed -i "s|/tmp/trueup-quickstart|$scratch/live|" stack.yaml
-git init --quiet --initial-branch main .
-git add .
-show 0 git commit --quiet -m "The quickstart"
-show 0 ls
+cp -R "$example/stack" estate
+sed -i "s|/tmp/trueup-quickstart|$scratch/live|" estate/stack.yaml
+git init --quiet --initial-branch main estate
+
+say "A Git repository with one stack: a directory, two files, and a configuration that is made from them."
+show 0 ls estate
+show 0 git -C estate add .
+show 0 git -C estate commit --quiet -m Quickstart
 
 say "What would it do? (Exit code 2: there is something to do.)"
-show 2 trueup plan . --ref main
+show 2 trueup plan estate --ref main
 
 say "Do it."
-show 0 trueup reconcile . --ref main --yes
-show 0 cat "$scratch/live/server.conf"
+show 0 trueup reconcile estate --ref main --yes
+show 0 cat live/server.conf
 
-say "Somebody edits a file by hand..."
-show 0 sed -i 's/8080/9999/' "$scratch/live/server.conf"
+say "Somebody edits a file by hand ..."
+show 0 sed -i s/Allow/Disallow/ live/robots.txt
 
-say "... which a plan shows, field by field..."
-show 2 trueup plan . --ref main
+say "... which a plan shows ..."
+show 2 trueup plan estate --ref main
 
 say "... and the next run corrects."
-show 0 trueup reconcile . --ref main --yes
-show 0 cat "$scratch/live/server.conf"
+show 0 trueup reconcile estate --ref main --yes
+show 0 cat live/robots.txt
 
 say "Another run has nothing to do. (Exit code 0.)"
-show 0 trueup reconcile . --ref main --yes
-show 0 trueup plan . --ref main
+show 0 trueup reconcile estate --ref main --yes
+show 0 trueup plan estate --ref main
 
-say "Remove all of it, in the right order."
-show 0 trueup destroy . --ref main --yes
-show 2 ls "$scratch/live"
+say "Remove all of it, what depends on something before that."
+show 0 trueup destroy estate --ref main --yes
+show 2 ls live
