@@ -6,6 +6,7 @@ what the plan knows and again right before the node is acted on.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,23 +19,39 @@ from trueup.model.address import Address
 from trueup.model.resource import Reference
 from trueup.model.values import UNKNOWN, Document, Sensitive, Unknown, Value, map_leaves, reveal
 
+_MISSING_KEY = re.compile(r'Key not found in map : ["\'](.*)["\']', re.DOTALL)
+
 Lookup = Callable[[Address], Document | Unknown]
 
 
 @dataclass(frozen=True)
+class TextPlace:
+    """Where the text of an expression stands; `indent` is what a block of YAML strips."""
+
+    text: str
+    place: Place
+    indent: int = 0
+
+    def problem(self, error: ExpressionError) -> Problem:
+        """An error in the text as a problem in the file."""
+        before = self.text[: error.offset]
+        lines = before.count("\n")
+        column = self.place.column + len(before)
+        if lines:
+            column = self.indent + len(before) - before.rfind("\n")
+        return Problem(error.message, Place(self.place.file, self.place.line + lines, column), error.hint)
+
+
+@dataclass(frozen=True)
 class ProgramPart:
-    """One `${{ ... }}` of a string: its program, and where its text begins."""
+    """One `${{ ... }}` of a string: its program, and where its text stands."""
 
     program: Program
-    place: Place
+    at: TextPlace
 
     def problem(self, error: ExpressionError) -> Problem:
         """An error of the program as a problem in the file."""
-        before = self.program.text[: error.offset]
-        lines = before.count("\n")
-        column = self.place.column + len(before) if not lines else len(before) - before.rfind("\n")
-        place = Place(self.place.file, self.place.line + lines, column)
-        return Problem(error.message, place, error.hint)
+        return self.at.problem(error)
 
 
 Part = str | ProgramPart
@@ -68,7 +85,7 @@ class Expression:
 
     @property
     def place(self) -> Place:
-        return self.programs[0].place
+        return self.programs[0].at.place
 
     def bind(self, addresses: Mapping[str, Address]) -> None:
         """Says which nodes the arguments of `ref()` mean; called once, when all nodes are known."""
@@ -121,7 +138,7 @@ class Expression:
                 value = part.program.evaluate(self._data, functions, tuple(objects.values()))
                 values.append(value if len(self._parts) == 1 else text_of(value))
             except ExpressionError as error:
-                found = explain_missing(part.program, self._data, objects)
+                found = explain_missing(error, part.program, self._data, objects)
                 if found is None and is_sensitive:
                     # CEL's message may quote a value.
                     found = ExpressionError("the expression fails on a sensitive value")
@@ -175,9 +192,12 @@ def text_of(value: Value) -> str:
 
 
 def explain_missing(
-    program: Program, data: Mapping[str, Value], objects: Mapping[str, Value]
+    error: ExpressionError, program: Program, data: Mapping[str, Value], objects: Mapping[str, Value]
 ) -> ExpressionError | None:
-    """The first field that the expression names literally and that does not exist."""
+    """For an error about a missing field: which of the fields that are named literally it is."""
+    missing = _MISSING_KEY.search(error.message)
+    if missing is None and "SELECT to non-message" not in error.message:
+        return None
     reads = [
         (f'ref("{call.argument}")', objects.get(call.argument or ""), call.path, call.offset - len("ref"))
         for call in program.references
@@ -191,9 +211,11 @@ def explain_missing(
             container = follow(value, path[:position])
             where = ".".join((name, *path[:position]))
             if not isinstance(container, Mapping):
+                if missing is not None:
+                    break
                 message = f'{where} is {kind_of_value(container)}, which has no field "{key}"'
                 return ExpressionError(message, offset, "look at what it holds")
-            if key not in container:
+            if key not in container and missing is not None and missing[1] == key:
                 return _missing(where, key, list(container), offset)
     return None
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from trueup.errors import Place, Problem
+from trueup.errors import Problem
 from trueup.manifests.document import Path, SourceDocument
-from trueup.manifests.expressions import Expression, Part, ProgramPart, explain_missing, text_of
+from trueup.manifests.expressions import Expression, Part, ProgramPart, TextPlace, explain_missing, text_of
 from trueup.manifests.interpolation import has_expression, split_expressions
 from trueup.manifests.program import ExpressionError, compile_expression
 from trueup.model.values import UNKNOWN, Value
@@ -106,15 +106,23 @@ class Template:
             found = self._find(part.text, offset)
             place = self._document.source.place(offset if found is None else found)
             offset = offset if found is None else found + len(part.text)
+            at = TextPlace(part.text, place, self._indent(part.text, place.line))
             try:
-                parts.append(ProgramPart(compile_expression(part.text), place))
+                parts.append(ProgramPart(compile_expression(part.text), at))
             except ExpressionError as error:
-                self._problems.append(_problem_at(part.text, place, error))
+                self._problems.append(at.problem(error))
                 return _Static(UNKNOWN)
         if all(isinstance(part, str) for part in parts):
             return _Static("".join(part for part in parts if isinstance(part, str)))
         programs = [part.program for part in parts if isinstance(part, ProgramPart)]
         return _TextTemplate(tuple(parts), any(program.references for program in programs))
+
+    def _indent(self, text: str, line: int) -> int:
+        """How far the second line of a text stands to the right in its file."""
+        if "\n" not in text:
+            return 0
+        second = text.split("\n")[1]
+        return max(0, self._document.source.line(line + 1).find(second))
 
     def _find(self, part: str, start: int) -> int | None:
         """Where the part of a string stands in the file, unless escapes or folding changed its look."""
@@ -177,7 +185,7 @@ def _fill_text(tree: _TextTemplate, scope: Scope, filled: Filled, problems: list
             value = part.program.evaluate(scope.data, {"file": scope.read_file})
             values.append(value if len(tree.parts) == 1 else text_of(value))
         except ExpressionError as error:
-            found = explain_missing(part.program, scope.data, {})
+            found = explain_missing(error, part.program, scope.data, {})
             problems.append(part.problem(found or error))
             return UNKNOWN
     if not tree.has_reference:
@@ -204,10 +212,3 @@ def _read_files(part: ProgramPart, scope: Scope) -> dict[str, str]:
             )
         files[call.argument] = scope.read_file(call.argument)
     return files
-
-
-def _problem_at(text: str, place: Place, error: ExpressionError) -> Problem:
-    before = text[: error.offset]
-    lines = before.count("\n")
-    column = place.column + len(before) if not lines else len(before) - before.rfind("\n")
-    return Problem(error.message, Place(place.file, place.line + lines, column), error.hint)

@@ -1,0 +1,177 @@
+"""Deferred expressions: what they refer to, and what comes out for known, unknown and sensitive values."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+from trueup.errors import ManifestError
+from trueup.manifests.expressions import Expression, expressions_in, resolve
+from trueup.model.address import Address
+from trueup.model.values import UNKNOWN, Sensitive, reveal
+
+QUEUE = "apiVersion: sqs.example/v1\nkind: Queue\nmetadata: {name: q}\nspec: {size: 5}\n---\n"
+ADDRESS = Address("shop", "Queue", "q", "prod")
+
+
+@pytest.fixture
+def value_of(load):
+    """What one string becomes once `ref("Queue/q")` is the given document."""
+
+    def _value_of(text, document):
+        expression = body_of(load, text)["data"]["v"]
+        assert isinstance(expression, Expression)
+        return expression.evaluate(lambda address: {ADDRESS: document}[address])
+
+    return _value_of
+
+
+def body_of(load, text):
+    quoted = text.replace("'", "''")
+    stack = load(f"{QUEUE}apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: c}}\ndata: {{v: '{quoted}'}}\n")
+    return stack.nodes[1].body
+
+
+LIVE = {
+    "spec": {"size": 5, "list": [1, 2, {"a": None}], "text": "${{ 1 + 1 }}", "ratio": 1.5},
+    "status": {"url": "https://q", "ready": True},
+    "metadata": {"name": "q"},
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('${{ ref("Queue/q").spec.size }}', 5),
+        ('${{ ref("Queue/q").spec.size + 1 }}', 6),
+        ('${{ ref("Queue/q").status.ready }}', True),
+        ('${{ ref("Queue/q").spec.list }}', [1, 2, {"a": None}]),
+        ('${{ ref("Queue/q").spec }}', LIVE["spec"]),
+        ('${{ ref("Queue/q") }}', LIVE),
+        ('a ${{ ref("Queue/q").spec.size }} b ${{ ref("Queue/q").status.ready }}', "a 5 b true"),
+        ('${{ ref("Queue/q").spec.ratio }}x${{ vars.domain }}', "1.5xexample.com"),
+        ('${{ has(ref("Queue/q").status.no) ? ref("Queue/q").status.no : "none" }}', "none"),
+        ('${{ ref("Queue/q").spec.list.filter(v, type(v) == int) }}', [1, 2]),
+        ('${{ ref("Queue/q").status["url"] }}', "https://q"),
+        ('${{ ref("Queue/q").spec.size }}$${{ x }}', "5${{ x }}"),
+        ('${{ target.name + ref("Queue/q").status.url + git.branch }}', "prodhttps://qmain"),
+    ],
+)
+def test_known_documents_give_values(value_of, text, value):
+    found = value_of(text, LIVE)
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_text_from_a_live_system_is_never_evaluated(value_of):
+    assert value_of('x ${{ ref("Queue/q").spec.text }}', LIVE) == "x ${{ 1 + 1 }}"
+
+
+@pytest.mark.parametrize(
+    ("text", "document"),
+    [
+        ('${{ ref("Queue/q").spec.size }}', UNKNOWN),
+        ('${{ ref("Queue/q").status.url }}', {"spec": {}, "status": UNKNOWN}),
+        ('${{ ref("Queue/q").status }}', {"status": {"a": [1, UNKNOWN]}}),
+        ('a${{ ref("Queue/q").spec.a }}${{ ref("Queue/q").spec.b }}', {"spec": {"a": 1, "b": UNKNOWN}}),
+        ('${{ true || ref("Queue/q").spec.a }}', {"spec": {"a": UNKNOWN}}),
+        ('${{ has(ref("Queue/q").status.x) }}', {"status": UNKNOWN}),
+        ('${{ ref("Queue/q").spec.a.b }}', {"spec": {"a": UNKNOWN}}),
+        ('${{ ref("Queue/q").spec.a }}', {"spec": {"a": Sensitive([UNKNOWN])}}),
+    ],
+)
+def test_whatever_reads_something_unknown_is_unknown(value_of, text, document):
+    assert value_of(text, document) is UNKNOWN
+
+
+def test_what_is_unknown_elsewhere_does_not_matter(value_of):
+    document = {"spec": {"size": 5, "other": UNKNOWN}, "status": UNKNOWN}
+    assert value_of('${{ ref("Queue/q").spec.size }}', document) == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "document", "value"),
+    [
+        ('${{ ref("Queue/q").spec.key }}', {"spec": {"key": Sensitive("k")}}, "k"),
+        ('user:${{ ref("Queue/q").spec.key }}@x', {"spec": {"key": Sensitive("k")}}, "user:k@x"),
+        ('${{ ref("Queue/q").spec }}', {"spec": {"a": 1, "keys": [Sensitive("k")]}}, {"a": 1, "keys": ["k"]}),
+        ('${{ ref("Queue/q").spec.key.inner }}', {"spec": {"key": Sensitive({"inner": 1})}}, 1),
+        ('${{ ref("Queue/q").spec.key == "k" }}', {"spec": {"key": Sensitive("k")}}, True),
+    ],
+)
+def test_whatever_touches_something_sensitive_is_sensitive(value_of, text, document, value):
+    found = value_of(text, document)
+    assert isinstance(found, Sensitive)
+    assert reveal(found) == value
+
+
+def test_what_is_sensitive_elsewhere_does_not_spread(value_of):
+    assert value_of('${{ ref("Queue/q").spec.size }}', {"spec": {"size": 5, "key": Sensitive("k")}}) == 5
+
+
+def test_an_error_about_a_sensitive_value_does_not_show_it(value_of):
+    for text in ('${{ int(ref("Queue/q").spec.key) }}', '${{ {"a": 1}[ref("Queue/q").spec.key] }}'):
+        with pytest.raises(ManifestError) as error:
+            value_of(text, {"spec": {"key": Sensitive("canary")}})
+        assert "canary" not in str(error.value)
+        assert "sensitive" in str(error.value)
+
+
+def test_a_missing_field_is_named_with_its_place_and_with_what_is_there(value_of):
+    with pytest.raises(ManifestError) as error:
+        value_of('abc ${{ ref("Queue/q").status.uri }}', LIVE)
+    assert str(error.value) == (
+        'site.yaml:9:20: ref("Queue/q").status has no field "uri"\n  did you mean "url"?'
+    )
+    with pytest.raises(ManifestError, match="what is there: ready, url"):
+        value_of('${{ ref("Queue/q").status.zzzzzz }}', LIVE)
+
+
+def test_a_field_of_something_that_has_none_is_an_error(value_of):
+    with pytest.raises(
+        ManifestError, match=r'ref\("Queue/q"\)\.spec\.size is an integer, which has no field "x"'
+    ):
+        value_of('${{ ref("Queue/q").spec.size.x }}', LIVE)
+
+
+def test_a_guarded_missing_field_is_not_blamed_for_another_error(value_of):
+    with pytest.raises(ManifestError, match="divide by zero"):
+        value_of('${{ has(ref("Queue/q").spec.no) ? ref("Queue/q").spec.no : 1 / 0 }}', LIVE)
+
+
+def test_the_references_are_addresses_with_literal_paths(load):
+    expression = body_of(load, '${{ ref("Queue/q").spec.size }} ${{ ref("Queue/q").status.url }}')["data"][
+        "v"
+    ]
+    assert [(reference.address, reference.path) for reference in expression.references] == [
+        (ADDRESS, ("spec", "size")),
+        (ADDRESS, ("status", "url")),
+    ]
+
+
+def test_resolve_gives_a_copy_and_reports_every_problem(load):
+    body = body_of(load, '${{ ref("Queue/q").spec.size }}')
+    assert resolve(body, lambda _: LIVE)["data"] == {"v": 5}
+    assert isinstance(body["data"]["v"], Expression)
+    assert resolve(copy.deepcopy(body), lambda _: LIVE)["data"] == {"v": 5}
+    assert len(expressions_in(body)) == 1
+    stack = load(
+        f"{QUEUE}apiVersion: v1\nkind: A\nmetadata: {{name: c}}\ndata: [\"${{{{ ref('Queue/q').x }}}}\", "
+        "\"${{ ref('Queue/q').y }}\"]\n"
+    )
+    with pytest.raises(ManifestError) as error:
+        resolve(stack.nodes[1].body, lambda _: LIVE)
+    assert len(error.value.problems) == 2
+
+
+def test_files_are_read_when_the_stack_is_loaded(load):
+    stack = load(
+        {
+            "a/site.yaml": QUEUE
+            + "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n"
+            + 'data: {v: \'${{ file("../x.txt") + ref("Queue/q").status.url }}\'}\n',
+            "x.txt": "at ",
+        }
+    )
+    assert resolve(stack.nodes[1].body, lambda _: LIVE)["data"] == {"v": "at https://q"}
