@@ -134,8 +134,8 @@ class Connection(Session):
 def _keep_bodies_out_of_logs() -> None:
     # botocore writes every request with its body, and every answer, at the level DEBUG.
     logger = logging.getLogger("botocore")
-    if logger.getEffectiveLevel() < logging.INFO:
-        logger.setLevel(logging.INFO)
+    if logger.getEffectiveLevel() < logging.WARNING:
+        logger.setLevel(logging.WARNING)
 
 
 def _settings_of(config: Mapping[str, Any], concurrency: int) -> botocore.config.Config:

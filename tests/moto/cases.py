@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from trueup.sdk import Node
+from trueup.sdk.testing.case import Case
+from trueup.sdk.testing.rig import Rig
 
 API_VERSION = "aws.trueup.dev/v1"
 DEAD_LETTERS = "arn:aws:sqs:eu-west-1:123456789012:dead"
@@ -28,6 +33,10 @@ class PropertyCase:
         return f"{self.kind.rpartition('::')[2]}-{self.property}"
 
 
+def make_node(rig: Rig, kind: str, spec: Mapping[str, Any], name: str = "orders", **more: Any) -> Node:
+    return rig.node(Case(API_VERSION, kind, name, {"spec": spec}), **more)
+
+
 def encryption(algorithm: str, key: str | None, is_shared: bool) -> dict[str, Any]:
     chosen = {"SSEAlgorithm": algorithm, **({"KMSMasterKeyID": key} if key else {})}
     rule = {"ServerSideEncryptionByDefault": chosen, "BucketKeyEnabled": is_shared}
@@ -44,6 +53,26 @@ TEXT: dict[str, Any] = {"Type": "String", "Value": "plain"}
 BLOCKED = dict.fromkeys(
     ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"), True
 )
+RULES: list[dict[str, Any]] = [
+    {
+        "Id": "z-old-things",
+        "Status": "Enabled",
+        "Prefix": "logs/",
+        "ExpirationInDays": 365,
+        "Transitions": [{"StorageClass": "GLACIER", "TransitionInDays": 30}],
+        "NoncurrentVersionExpiration": {"NoncurrentDays": 7},
+        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 3},
+    },
+    {
+        "Id": "a-tagged",
+        "Status": "Disabled",
+        "Prefix": "tmp/",
+        "TagFilters": [{"Key": "b", "Value": "1"}, {"Key": "a", "Value": "2"}],
+        "ExpirationInDays": 1,
+        "NoncurrentVersionTransitions": [{"StorageClass": "STANDARD_IA", "TransitionInDays": 30}],
+    },
+    {"Id": "m-markers", "Status": "Enabled", "ExpiredObjectDeleteMarker": True},
+]
 
 CASES = [
     PropertyCase("AWS::SQS::Queue", name, before, after, rest)
@@ -110,6 +139,7 @@ CASES += [
             {"Rules": [{"ObjectOwnership": "ObjectWriter"}]},
             {},
         ),
+        ("LifecycleConfiguration", {"Rules": RULES}, {"Rules": [RULES[1]]}, {}),
         ("Tags", tag(b="1", a="2"), tag(a="3"), {}),
     ]
 ]

@@ -21,6 +21,7 @@ SERVICE = re.compile(r"Credential=[^/]+/\d+/[^/]+/([^/]+)/")
 ACTION = re.compile(rb"(?:^|&)Action=([A-Za-z0-9]+)")
 SUBRESOURCES = {
     "encryption": "BucketEncryption",
+    "lifecycle": "BucketLifecycleConfiguration",
     "ownershipControls": "BucketOwnershipControls",
     "publicAccessBlock": "PublicAccessBlock",
     "tagging": "BucketTagging",

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
 
 import pytest
-from tests.moto.cases import API_VERSION, BY_KIND, CASES, TEXT, PropertyCase, tag
+from tests.moto.cases import BY_KIND, CASES, PropertyCase, make_node, tag
 from tests.moto.fixtures import Moto
 
 from trueup.model.values import to_record
 from trueup.sdk import (
     Absent,
     Action,
-    Blocked,
     Conflict,
     Failed,
-    Node,
     Observed,
-    Owner,
-    Sensitive,
-    Throttled,
     Transient,
 )
-from trueup.sdk.testing.case import Case
-from trueup.sdk.testing.rig import INSTALLATION, STACK, Rig
-from trueup_aws.provider import AwsProvider
+from trueup.sdk.testing.rig import Rig
 
 pytestmark = pytest.mark.moto
 
@@ -42,18 +33,6 @@ LISTS = {
     "AWS::SNS::Topic": "sns:ListTopics",
     "AWS::S3::Bucket": "s3:ListBuckets",
 }
-
-
-@pytest.fixture
-def rig(moto: Moto) -> Iterator[Rig]:
-    moto.reset()
-    rig = Rig(AwsProvider(), moto.target(), patience=2.0)
-    yield rig
-    rig.close()
-
-
-def make_node(rig: Rig, kind: str, spec: Mapping[str, Any], name: str = "orders", **more: Any) -> Node:
-    return rig.node(Case(API_VERSION, kind, name, {"spec": spec}), **more)
 
 
 def make_dead_letters(moto: Moto) -> None:
@@ -74,7 +53,7 @@ def test_each_property_is_set_changed_and_taken_back(moto: Moto, rig: Rig, case:
     assert change.action is Action.UPDATE
     rig.apply(second, to_record(first.body))
     rest = make_node(rig, case.kind, case.rest)
-    if "x-reset-to" in AwsProvider().kind(API_VERSION, case.kind).schema["properties"][case.property]:
+    if "x-reset-to" in rig.kind(first).schema["properties"][case.property]:
         rig.apply(first, to_record(second.body))
         dropped = rig.diff(rest, rig.observed(rest), to_record(first.body))
         assert {field.path.split("/")[2] for field in dropped.fields} == {case.property}
@@ -237,7 +216,7 @@ def test_many_nodes_are_observed_in_bulk_and_each_is_right(moto: Moto, rig: Rig,
     assert all(isinstance(seen[node.address], Observed) for node in made)
     assert all(isinstance(seen[node.address], Absent) for node in absent)
     assert moto.writes() == []
-    per_object = {"AWS::SQS::Queue": 2, "AWS::SNS::Topic": 2, "AWS::S3::Bucket": 5, "AWS::SSM::Parameter": 1}
+    per_object = {"AWS::SQS::Queue": 2, "AWS::SNS::Topic": 2, "AWS::S3::Bucket": 6, "AWS::SSM::Parameter": 1}
     assert len(moto.requests()) <= per_object[kind] * 12 + 5
     assert {owned.owner for owned in rig.owned(made[0])} == {rig.owner(node) for node in made}
 
@@ -275,122 +254,6 @@ def test_a_changed_name_is_a_replacement_of_the_object_that_was_recorded(rig: Ri
     change = rig.diff(second, observed, to_record(first.body))
     assert change.action is Action.REPLACE
     assert [field.path for field in change.fields if field.immutable] == [f"/spec/{key}"]
-
-
-def test_a_queue_made_anew_is_told_from_the_one_that_was_recorded(rig: Rig) -> None:
-    node = make_node(rig, "AWS::SQS::Queue", {})
-    seen = rig.apply(node)
-    older = replace(seen, external_id=seen.external_id.partition("#")[0] + "#1")
-    with pytest.raises(Conflict, match="made anew"):
-        rig.delete(rig.recorded(node, older.external_id))
-    change = replace(rig.diff(node, seen), observed=older)
-    with pytest.raises(Conflict, match="replaced by another"):
-        rig.update(node, change)
-
-
-def test_a_queue_deleted_a_moment_ago_is_tried_again_after_a_minute(moto: Moto, rig: Rig) -> None:
-    node = make_node(rig, "AWS::SQS::Queue", {})
-    moto.fail("sqs:CreateQueue", "AWS.SimpleQueueService.QueueDeletedRecently")
-    with pytest.raises(Throttled) as caught:
-        rig.create(node)
-    assert caught.value.retry_after == 60
-
-
-def test_dropping_the_key_of_a_queue_leaves_it_encrypted(rig: Rig) -> None:
-    first = make_node(rig, "AWS::SQS::Queue", {"KmsMasterKeyId": "alias/trueup"})
-    rig.apply(first)
-    last = rig.apply(make_node(rig, "AWS::SQS::Queue", {}), to_record(first.body))
-    assert last.body["spec"]["KmsMasterKeyId"] == ""
-    assert last.body["spec"]["SqsManagedSseEnabled"] is True
-
-
-def test_a_queue_whose_dead_letter_queue_is_missing_is_blocked(rig: Rig) -> None:
-    policy = {"deadLetterTargetArn": "arn:aws:sqs:eu-west-1:123456789012:nowhere", "maxReceiveCount": 3}
-    with pytest.raises(Blocked, match="DLQ"):
-        rig.create(make_node(rig, "AWS::SQS::Queue", {"RedrivePolicy": policy}))
-
-
-def test_a_bucket_with_objects_is_not_deleted_and_not_emptied(moto: Moto, rig: Rig) -> None:
-    node = make_node(rig, "AWS::S3::Bucket", {"BucketName": "full-of-trueup"})
-    seen = rig.apply(node)
-    moto.client("s3").put_object(Bucket="full-of-trueup", Key="a", Body=b"x")
-    moto.mark()
-    with pytest.raises(Blocked) as caught:
-        rig.delete(rig.recorded(node, seen.external_id))
-    assert caught.value.by == "objects in the bucket"
-    assert moto.writes() == ["s3:DeleteBucket"]
-    assert moto.client("s3").get_object(Bucket="full-of-trueup", Key="a")["Body"].read() == b"x"
-
-
-def test_a_bucket_keeps_the_blocks_that_the_manifest_does_not_set(rig: Rig) -> None:
-    first = make_node(rig, "AWS::S3::Bucket", {"PublicAccessBlockConfiguration": {"BlockPublicAcls": True}})
-    rig.apply(first)
-    second = make_node(
-        rig, "AWS::S3::Bucket", {"PublicAccessBlockConfiguration": {"BlockPublicPolicy": True}}
-    )
-    seen = rig.apply(second, to_record(second.body))
-    block = seen.body["spec"]["PublicAccessBlockConfiguration"]
-    assert block["BlockPublicAcls"] and block["BlockPublicPolicy"] and not block["IgnorePublicAcls"]
-
-
-def test_a_bucket_of_another_region_is_not_taken_for_one_of_the_target(moto: Moto, rig: Rig) -> None:
-    place = {"LocationConstraint": "us-west-2"}
-    far = moto.client("s3", "us-west-2")
-    far.create_bucket(Bucket="far-away-of-trueup", CreateBucketConfiguration=place)
-    node = make_node(rig, "AWS::S3::Bucket", {"BucketName": "far-away-of-trueup"}, adopt=True)
-    seen = rig.observe(node)
-    assert isinstance(seen, Failed)
-    assert isinstance(seen.error, Conflict)
-    with pytest.raises(Conflict, match="us-west-2"):
-        rig.create(node)
-
-
-def test_one_denied_parameter_does_not_hide_the_others(moto: Moto, rig: Rig) -> None:
-    nodes = [make_node(rig, "AWS::SSM::Parameter", TEXT, name=f"n-{index}") for index in range(6)]
-    for node in nodes:
-        rig.create(node)
-    # The bulk read is refused, then the first of the single reads that follow.
-    moto.fail("ssm:GetParameters", "AccessDeniedException", times=2)
-    seen = rig.observe_all(nodes)
-    assert sorted(type(found).__name__ for found in seen.values()) == ["Failed", *["Observed"] * 5]
-
-
-def test_a_secure_value_shows_up_nowhere(moto: Moto, rig: Rig) -> None:
-    canary, other = "canary-4711", "canary-0815"
-    first = make_node(rig, "AWS::SSM::Parameter", {"Type": "SecureString", "Value": canary})
-    rig.apply(first)
-    assert (
-        moto.client("ssm").get_parameters(
-            Names=[rig.observed(first).body["status"]["Name"]], WithDecryption=True
-        )["Parameters"][0]["Value"]
-        == canary
-    )
-    second = make_node(rig, "AWS::SSM::Parameter", {"Type": "SecureString", "Value": other})
-    seen = rig.observed(second)
-    change = rig.diff(second, seen, to_record(first.body))
-    assert change.action is Action.UPDATE
-    shown = f"{first!r} {seen!r} {change!r} {to_record(first.body)!r} {rig.owned(first)!r}"
-    moto.fail("ssm:PutParameter", "ValidationException", message=f"Value {other} at value is wrong")
-    with pytest.raises(Exception) as caught:
-        rig.update(second, change)
-    error: BaseException | None = caught.value
-    while error is not None:
-        shown += f" {error!r} {error.__dict__}"
-        error = error.__cause__ or error.__context__
-    assert canary not in shown
-    assert other not in shown
-
-
-def test_a_secret_in_a_property_that_aws_shows_is_refused(rig: Rig) -> None:
-    node = make_node(rig, "AWS::SSM::Parameter", {"Type": "String", "Value": Sensitive("canary")})
-    assert [problem.message for problem in rig.kind(node).validate(node)] == ["Value may not hold a secret"]
-    with pytest.raises(Exception, match="may not hold a secret"):
-        rig.create(node)
-
-
-def test_owners_with_letters_that_tags_refuse_are_found_again(rig: Rig) -> None:
-    node = make_node(rig, "AWS::SQS::Queue", {"QueueName": "odd"}, name="ä b=c")
-    assert rig.apply(node).owner == Owner(INSTALLATION, STACK, node.address.text)
 
 
 def put_tag(moto: Moto, kind: str, seen: Observed, key: str, value: str) -> None:

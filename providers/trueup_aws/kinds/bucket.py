@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from trueup.sdk import Conflict, Document, Node, Problem, Traits
 from trueup_aws.errors import NotFound
+from trueup_aws.kinds.lifecycle import LIFECYCLE, has_equal_ids, lifecycle_of, normal_lifecycle, rules_of
 from trueup_aws.kinds.live import Live, join_tags, split_tags
 from trueup_aws.kinds.properties import block, flag, listing, spec_schema, text
 from trueup_aws.kinds.tagged import TaggedKind
@@ -101,6 +102,7 @@ SCHEMA = spec_schema(
             required=("Rules",),
             reset={"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]},
         ),
+        "LifecycleConfiguration": LIFECYCLE,
     }
 )
 DEFAULTS: Mapping[str, Any] = {
@@ -127,6 +129,13 @@ class Bucket(TaggedKind):
         name = node.spec.get("BucketName")
         if isinstance(name, str) and (".." in name or name.startswith("xn--") or name.endswith("-s3alias")):
             yield Problem(f"{name!r} is no name for a bucket", node.place, "choose another BucketName")
+        if has_equal_ids(node.spec.get("LifecycleConfiguration")):
+            yield Problem("two rules of LifecycleConfiguration have one Id", node.place, "rename one of them")
+
+    def normal_spec(self, spec: Document, live: Document | None) -> Document:
+        if live is None or "LifecycleConfiguration" not in spec:
+            return spec
+        return {**spec, "LifecycleConfiguration": normal_lifecycle(spec["LifecycleConfiguration"])}
 
     def arn(self, connection: Connection, name: str) -> str:
         return f"arn:{connection.partition}:s3:::{name}"
@@ -200,8 +209,8 @@ class Bucket(TaggedKind):
     def change(self, connection: Connection, live: Live, spec: Document, names: Collection[str]) -> None:
         for key in DEFAULTS:
             if key in names:
-                value = spec.get(key) or DEFAULTS[key]
-                WRITERS[key](connection, live.name, _merged(value, live.spec.get(key)))
+                value = spec.get(key) or DEFAULTS[key] or {}
+                WRITERS[key](connection, live.name, _merged(key, value, live))
 
     def write_tags(
         self, connection: Connection, live: Live, tags: Mapping[str, str], removed: Collection[str]
@@ -281,6 +290,11 @@ def _read_ownership(connection: Connection, name: str) -> Document:
     return {"Rules": answer.get("Rules") or [{"ObjectOwnership": "ObjectWriter"}]}
 
 
+def _read_lifecycle(connection: Connection, name: str) -> Document | None:
+    answer = _get(connection, "get_bucket_lifecycle_configuration", name)
+    return lifecycle_of(list(answer.get("Rules") or ()))
+
+
 def _write_versioning(connection: Connection, name: str, value: Document) -> None:
     _put(connection, "put_bucket_versioning", name, VersioningConfiguration=dict(value))
 
@@ -306,13 +320,21 @@ def _write_ownership(connection: Connection, name: str, value: Document) -> None
     _put(connection, "put_bucket_ownership_controls", name, OwnershipControls={"Rules": list(value["Rules"])})
 
 
+def _write_lifecycle(connection: Connection, name: str, value: Document) -> None:
+    if not value.get("Rules"):
+        _put(connection, "delete_bucket_lifecycle", name)
+        return
+    rules = {"Rules": rules_of(value)}
+    _put(connection, "put_bucket_lifecycle_configuration", name, LifecycleConfiguration=rules)
+
+
 def _put(connection: Connection, operation: str, name: str, **parameters: Any) -> None:
     connection.call("s3", operation, Bucket=name, ExpectedBucketOwner=connection.account, **parameters)
 
 
-def _merged(value: Document, live: Document | None) -> Document:
+def _merged(key: str, value: Document, live: Live) -> Document:
     """The value over the live one, so that a sub-property which the manifest does not set stays as it is."""
-    return {**(live or {}), **value}
+    return value if key == "LifecycleConfiguration" else {**(live.spec.get(key) or {}), **value}
 
 
 def _dns_suffix(partition: str) -> str:
@@ -324,10 +346,12 @@ READERS = {
     "PublicAccessBlockConfiguration": _read_access_block,
     "BucketEncryption": _read_encryption,
     "OwnershipControls": _read_ownership,
+    "LifecycleConfiguration": _read_lifecycle,
 }
 WRITERS = {
     "VersioningConfiguration": _write_versioning,
     "PublicAccessBlockConfiguration": _write_access_block,
     "BucketEncryption": _write_encryption,
     "OwnershipControls": _write_ownership,
+    "LifecycleConfiguration": _write_lifecycle,
 }

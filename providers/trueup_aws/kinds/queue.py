@@ -34,7 +34,9 @@ SCHEMA = spec_schema(
             immutable=True,
             pattern="^([A-Za-z0-9_-]{1,80}|[A-Za-z0-9_-]{1,75}[.]fifo)$",
         ),
-        "FifoQueue": flag("Whether the queue keeps the order of messages. Default: false.", immutable=True),
+        "FifoQueue": flag(
+            "Whether the queue keeps the order of messages. Default: false.", reset=False, immutable=True
+        ),
         "ContentBasedDeduplication": flag(
             "FIFO queues: derive the deduplication id from the body. Default: false.", reset=False
         ),

@@ -25,7 +25,9 @@ SCHEMA = spec_schema(
         "DisplayName": text(
             "The name that e-mails and text messages show. Default: none.", reset="", maxLength=100
         ),
-        "FifoTopic": flag("Whether the topic keeps the order of messages. Default: false.", immutable=True),
+        "FifoTopic": flag(
+            "Whether the topic keeps the order of messages. Default: false.", reset=False, immutable=True
+        ),
         "ContentBasedDeduplication": flag(
             "FIFO topics: derive the deduplication id from the body. Default: false.", reset=False
         ),
