@@ -1,0 +1,48 @@
+"""`trueup destroy`: deletes everything that a stack manages."""
+
+from __future__ import annotations
+
+import rich_click as click
+
+from trueup.cli.options import Call, takes_output, takes_stack
+from trueup.cli.progress import Progress
+from trueup.cli.running import Running
+from trueup.reconcile.report import RunReport
+
+
+@click.command()
+@takes_stack
+@takes_output("text", "json")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask for the name of the stack.")
+@click.pass_context
+def destroy(ctx: click.Context, call: Call, output: str, yes: bool) -> None:
+    """Deletes everything that the stack manages, dependents first.
+
+    What is protected (`lifecycle.protect`) refuses it, and what was there before trueup is left in place.
+
+    Exit code 0: all is gone. 1: something is not. 130: interrupted.
+
+    \b
+    Example:
+      trueup destroy ./shop --only File/site
+    """
+    running = Running(
+        output=output,
+        is_verbose=call.verbose > 0,
+        is_agreed=yes,
+        question=lambda plan: f"This cannot be undone. Type the name of the stack ({plan.stack}) to go on:",
+        answers=lambda plan: (plan.stack,),
+        approval=lambda _plan: call.command_line("destroy"),
+    )
+
+    def start(running: Running, progress: Progress) -> RunReport:
+        with call.open_app() as app:
+            return app.destroy(
+                call.source,
+                call.selection,
+                confirm=running.confirm,
+                listener=progress,
+                stop=running.interruption.stop,
+            )
+
+    ctx.exit(running.run(start))

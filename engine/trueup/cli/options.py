@@ -1,0 +1,198 @@
+"""The options that commands share, packed into one `Call`. Used by every command that reads a stack."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+from click.core import ParameterSource
+
+from trueup.cli import problems
+from trueup.errors import TrueupError
+
+if TYPE_CHECKING:
+    from trueup.app import App, SourceSpec
+    from trueup.config import Config
+    from trueup.reconcile.report import Selection
+
+# Makes the App from the store's URL and the parallelism.
+EngineFactory = Callable[[str, int], "App"]
+Function = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One command as it was called: the stack it is about and the settings it runs with.
+
+    `typed` holds what stood on the command line itself, by option: what came from elsewhere need not be
+    repeated there.
+    """
+
+    engine: EngineFactory | None
+    source_text: str
+    ref: str = ""
+    path: str = ""
+    store: str = ""
+    targets: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    parallelism: int | None = None
+    config: str = ""
+    verbose: int = 0
+    typed: frozenset[str] = field(default_factory=frozenset)
+
+    @property
+    def source(self) -> SourceSpec:
+        from trueup.app import SourceSpec
+
+        return SourceSpec(self.source_text, self.ref, self.path)
+
+    @property
+    def selection(self) -> Selection:
+        from trueup.reconcile.report import Selection
+
+        return Selection(self.targets, self.only)
+
+    def open_app(self) -> App:
+        """The engine with its settings: the command line, then the environment, then trueup.toml."""
+        config = self._read_config()
+        store = self.store or config.store or default_store()
+        parallelism = self.parallelism or config.parallelism
+        if self.engine is not None:
+            return self.engine(store, parallelism)
+        from trueup.app import App
+
+        return App(store, parallelism=parallelism)
+
+    def _read_config(self) -> Config:
+        from trueup.config import FILE_NAME, Config, load_config
+
+        if self.config:
+            return load_config(self.config)
+        return load_config(FILE_NAME) if Path(FILE_NAME).is_file() else Config()
+
+    def command_line(self, verb: str, *more: str) -> str:
+        """The command to type for the same stack, ready for a shell. Passwords in URLs are masked."""
+        from trueup.sources.location import mask_credentials
+
+        words = ["trueup", verb, mask_credentials(self.source_text)]
+        for option, value in (("ref", self.ref), ("path", self.path)):
+            words += [f"--{option}", value] if value else []
+        for option, values in (("target", self.targets), ("only", self.only)):
+            for value in values:
+                words += [f"--{option}", value]
+        for option, value in (("store", mask_credentials(self.store)), ("config", self.config)):
+            words += [f"--{option}", value] if option in self.typed else []
+        return shlex.join([*words, *more])
+
+
+def default_store() -> str:
+    """The store of someone who configured none: a file in the user's state directory."""
+    home = os.environ.get("XDG_STATE_HOME") or str(Path("~/.local/state").expanduser())
+    return f"sqlite:///{Path(home).absolute() / 'trueup' / 'state.db'}"
+
+
+def takes_source(function: Function) -> Function:
+    """Adds SOURCE, --ref, --path and -v; the function gets a `Call` and its own options.
+
+    A TrueupError of the function is shown in the form that its option `output` asks for; exit code 1.
+    """
+
+    @click.pass_context
+    @functools.wraps(function)
+    def run(ctx: click.Context, /, **options: Any) -> Any:
+        call = _pack(ctx, options)
+        _configure_logs(call.verbose)
+        try:
+            return function(call, **options)
+        except TrueupError as error:
+            problems.show(error, str(options.get("output", "text")))
+            ctx.exit(1)
+
+    for decorate in reversed(_SOURCE):
+        run = decorate(run)
+    return run
+
+
+def takes_stack(function: Function) -> Function:
+    """Adds what `takes_source` adds and what a command needs that looks at live systems."""
+    function = takes_source(function)
+    for decorate in reversed(_STACK):
+        function = decorate(function)
+    return function
+
+
+def takes_output(*formats: str) -> Callable[[Function], Function]:
+    """Adds --output; the first format is the default."""
+    return click.option(
+        "--output",
+        "-o",
+        type=click.Choice(formats),
+        default=formats[0],
+        show_default=True,
+        help="How to print the result.",
+    )
+
+
+_SOURCE = (
+    click.argument("source"),
+    click.option("--ref", default="", metavar="REF", help="Branch, tag or commit of SOURCE."),
+    click.option("--path", default="", metavar="PATH", help="The stack's directory inside SOURCE."),
+    click.option("--verbose", "-v", count=True, help="Log to standard error; twice for details."),
+)
+_STACK = (
+    click.option(
+        "--store",
+        envvar="TRUEUP_STORE",
+        default="",
+        metavar="URL",
+        help="The state store: a path, sqlite:////path or postgresql://user@host/database.",
+    ),
+    click.option("--target", "targets", multiple=True, metavar="NAME", help="Only this target. Repeatable."),
+    click.option(
+        "--only",
+        multiple=True,
+        metavar="ADDRESS",
+        help="Only this resource and what it depends on, such as File/site or "
+        "shop/File/site@web-1. Repeatable.",
+    ),
+    click.option(
+        "--parallelism",
+        type=click.IntRange(1, 1000),
+        metavar="N",
+        help="How many calls at once at most. [default: 16]",
+    ),
+    click.option(
+        "--config",
+        envvar="TRUEUP_CONFIG",
+        default="",
+        metavar="FILE",
+        help="Settings. [default: ./trueup.toml if it exists]",
+    ),
+)
+
+
+def _pack(ctx: click.Context, options: dict[str, Any]) -> Call:
+    """Takes the shared options out of `options`."""
+    source = options.pop("source")
+    shared = {
+        name: options.pop(name)
+        for name in ("ref", "path", "store", "targets", "only", "parallelism", "config", "verbose")
+        if name in options
+    }
+    typed = {name for name in shared if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE}
+    return Call(ctx.obj, source, **shared, typed=frozenset(typed))
+
+
+def _configure_logs(verbose: int) -> None:
+    from trueup.daemon.logs import configure_logs
+
+    level = {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
+    configure_logs(sys.stderr, level)

@@ -1,0 +1,54 @@
+"""`trueup plan`: what a run would do now. Changes nothing anywhere."""
+
+from __future__ import annotations
+
+import sys
+
+import rich_click as click
+
+from trueup.cli.exit_codes import CHANGES, ERROR, OK
+from trueup.cli.options import Call, takes_output, takes_stack
+from trueup.cli.output import make_console, print_json
+from trueup.cli.plan_json import plan_document
+from trueup.cli.plan_markdown import render_markdown
+from trueup.cli.plan_text import render_holds, render_plan
+from trueup.model.plan import Plan
+
+
+@click.command()
+@takes_stack
+@takes_output("text", "json", "markdown")
+@click.option(
+    "--save", default="", metavar="FILE", help="Write the plan to FILE, for `trueup reconcile FILE`."
+)
+@click.pass_context
+def plan(ctx: click.Context, call: Call, output: str, save: str) -> None:
+    """Shows what a run would do now. Changes nothing anywhere.
+
+    Exit code 0: nothing to do. 2: there is something to do. 1: an error, or a resource could not be judged.
+
+    \b
+    Example:
+      trueup plan https://git.example.com/estate.git --path shop --save shop.plan
+    """
+    with call.open_app() as app:
+        made = app.plan(call.source, call.selection)
+        if save:
+            app.save_plan(made, call.source, call.selection, save)
+    command = call.command_line("reconcile", "--approve", made.digest)
+    if output == "json":
+        print_json(plan_document(made))
+    elif output == "markdown":
+        sys.stdout.write(render_markdown(made, command))
+    else:
+        console = make_console()
+        for line in (*render_plan(made), *render_holds(made, command)):
+            console.print(line)
+    ctx.exit(exit_code(made))
+
+
+def exit_code(made: Plan) -> int:
+    """What could not be judged counts more than what could: the plan is not the whole truth."""
+    if made.failures:
+        return ERROR
+    return CHANGES if made.has_changes else OK

@@ -1,0 +1,66 @@
+"""A plan as JSON for programs: docs/plan-format.md, docs/schemas/plan-v1.json. Called by commands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trueup.cli.fields import has_masked
+from trueup.cli.plan_text import is_shown
+from trueup.model.change import MISSING, Change, FieldChange
+from trueup.model.plan import Plan
+from trueup.model.values import UNKNOWN, Sensitive, Value, has_unknown, map_leaves
+
+FORMAT_VERSION = "1.0"
+
+
+def plan_document(plan: Plan) -> dict[str, Any]:
+    """The whole plan; unchanged nodes are counted in the summary and not listed."""
+    return {
+        "formatVersion": FORMAT_VERSION,
+        "stack": plan.stack,
+        "commit": plan.revision.commit,
+        "revision": {
+            "url": plan.revision.url,
+            "path": plan.revision.path,
+            "ref": plan.revision.ref,
+            "branch": plan.revision.branch,
+        },
+        "digest": plan.digest,
+        "summary": {action.value: number for action, number in plan.summary.items()},
+        "changes": [change_document(change) for change in plan.changes if is_shown(change)],
+        "holds": [{"guard": hold.guard, "message": hold.message} for hold in plan.holds],
+    }
+
+
+def change_document(change: Change) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "address": change.address.text,
+        "action": change.action.value,
+        "reasons": list(change.reasons),
+        "drift": change.is_drift,
+        "fields": [field_document(field) for field in change.fields],
+    }
+    if change.problem:
+        document["problem"] = change.problem
+    if change.hint:
+        document["hint"] = change.hint
+    return document
+
+
+def field_document(field: FieldChange) -> dict[str, Any]:
+    """One field: a side that does not exist has no key, and a mark says what is masked or not known yet."""
+    document: dict[str, Any] = {"path": field.path}
+    if field.before is not MISSING:
+        document["from"] = None if field.sensitive else _plain(field.before)
+    if field.after is not MISSING and field.after is not UNKNOWN:
+        document["to"] = None if field.sensitive else _plain(field.after)
+    document["sensitive"] = field.sensitive or has_masked(field.before) or has_masked(field.after)
+    if field.immutable:
+        document["immutable"] = True
+    if has_unknown(field.after):
+        document["toUnknown"] = True
+    return document
+
+
+def _plain(value: Value) -> Value:
+    return map_leaves(value, lambda leaf: None if leaf is UNKNOWN or isinstance(leaf, Sensitive) else leaf)

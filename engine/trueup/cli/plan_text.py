@@ -1,0 +1,141 @@
+"""A plan as text for a terminal or a pipe. Called by the plan, reconcile and destroy commands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.text import Text
+
+from trueup.cli.fields import FieldText, describe_field
+from trueup.cli.output import (
+    SIGNS,
+    STYLES,
+    count,
+    escape,
+    escape_lines,
+    one_line,
+    pad,
+    plain,
+    short_commit,
+)
+from trueup.model.change import Action, Change
+from trueup.model.plan import Plan
+from trueup.model.resource import Revision
+
+_MAX_PATH_COLUMN = 44
+_SIGN_STYLES = {"+": "green", "-": "red", "~": "yellow", "@": "cyan", " ": "dim"}
+
+_WORDS = {
+    Action.CREATE: "to create",
+    Action.UPDATE: "to update",
+    Action.REPLACE: "to replace",
+    Action.DELETE: "to delete",
+    Action.ADOPT: "to adopt",
+    Action.FORGET: "to forget",
+    Action.UNKNOWN: "not possible to judge",
+}
+
+
+def is_shown(change: Change) -> bool:
+    """Whether a plan lists the change: also the drift that is only reported, and what is refused."""
+    return change.action is not Action.NONE or bool(change.fields or change.problem)
+
+
+def render_plan(plan: Plan) -> Iterator[Text]:
+    """The plan line by line: where from, each change with its fields, the summary."""
+    shown = [change for change in plan.changes if is_shown(change)]
+    if not shown:
+        yield plain(
+            (f"{escape(plan.stack)} is converged", "bold green"),
+            (f": {describe_size(plan)}, nothing to do.", ""),
+        )
+        return
+    yield plain((escape(plan.stack), "bold"), (f" at {describe_revision(plan.revision)}", ""))
+    yield plain(("", ""))
+    for change in shown:
+        yield from render_change(change)
+    yield plain(("", ""))
+    yield summary_line(plan)
+    yield plain((f"Digest: {plan.digest}", "dim"))
+
+
+def render_change(change: Change) -> Iterator[Text]:
+    """One node: its address, what is done and why, then its fields."""
+    is_reported = change.action is Action.NONE
+    sign = "!" if is_reported else SIGNS[change.action]
+    style = STYLES[change.action]
+    yield plain(
+        (f"{sign:>3} ", style),
+        (escape(change.address.text), "bold" if not change.problem else style),
+        (f"  {_describe_action(change)}", style),
+    )
+    if change.problem:
+        for line in escape_lines(change.problem):
+            yield plain((f"      {line}", "red"))
+        for line in escape_lines(change.hint) if change.hint else ():
+            yield plain((f"      {line}", "cyan"))
+    fields = [describe_field(field) for field in change.fields]
+    width = min(_MAX_PATH_COLUMN, max((len(field.path) for field in fields), default=0))
+    for field in fields:
+        yield from _render_field(field, width)
+
+
+def _describe_action(change: Change) -> str:
+    if change.problem:
+        return "refused" if change.observed else "cannot be judged"
+    word = "drift" if change.action is Action.NONE else change.action.value
+    drift = " (drift)" if change.is_drift and change.action is not Action.NONE else ""
+    reasons = one_line("; ".join(change.reasons))
+    return f"{word}{drift}: {reasons}" if reasons else f"{word}{drift}"
+
+
+def _render_field(field: FieldText, width: int) -> Iterator[Text]:
+    style = _SIGN_STYLES[field.sign]
+    notes = "  # forces a replacement" if field.is_immutable else ""
+    path = pad(field.path, width) if field.text else field.path
+    yield plain(
+        (f"      {field.sign} ", style),
+        (path, ""),
+        (f"  {field.text}" if field.text else "", style if field.sign != "~" else ""),
+        (notes, "magenta"),
+    )
+    for line in field.lines:
+        yield plain((f"          {line}", _SIGN_STYLES[line[0]]))
+
+
+def summary_line(plan: Plan) -> Text:
+    """`Plan: 3 to create, 1 to delete, 12 unchanged.`"""
+    parts: list[tuple[str, str]] = [("Plan: ", "bold")]
+    for action, word in _WORDS.items():
+        number = plan.summary[action]
+        if number:
+            parts += [(f"{number} {word}", STYLES[action]), (", ", "")]
+    drifted = sum(change.action is Action.NONE and is_shown(change) for change in plan.changes)
+    if drifted:
+        parts += [(f"{drifted} with drift that is only reported", STYLES[Action.NONE]), (", ", "")]
+    parts.append((f"{plan.summary[Action.NONE] - drifted} unchanged.", ""))
+    return plain(*parts)
+
+
+def render_holds(plan: Plan, command: str) -> Iterator[Text]:
+    """What holds the plan, and the command that lets exactly this plan pass."""
+    if not plan.holds:
+        return
+    yield plain(("", ""))
+    yield plain(("Held back. ", "bold red"), ("Nothing is done until somebody approves this very plan:", ""))
+    for hold in plan.holds:
+        yield plain((f"  {escape(hold.guard)}: ", "bold"), (one_line(hold.message), ""))
+    yield plain(("To let it pass, if that is what you want:", ""))
+    yield plain((f"  {escape(command)}", "cyan"))
+
+
+def describe_revision(revision: Revision) -> str:
+    """`3f2a1bc09d1e (main) of https://git.example.com/shop.git, path prod`."""
+    ref = revision.branch or revision.ref
+    named = f" ({ref})" if ref and ref != revision.commit else ""
+    path = f", path {revision.path}" if revision.path else ""
+    return escape(f"{short_commit(revision.commit)}{named} of {revision.url}{path}")
+
+
+def describe_size(plan: Plan) -> str:
+    return count(len(plan.changes), "resource")

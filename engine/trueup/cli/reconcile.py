@@ -1,0 +1,78 @@
+"""`trueup reconcile`: one run of the loop, or a saved plan carried out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import rich_click as click
+
+from trueup.cli.options import Call, takes_output, takes_stack
+from trueup.cli.progress import Progress
+from trueup.cli.running import Running
+from trueup.errors import UsageError
+from trueup.reconcile.report import RunReport
+
+_FIXED_BY_PLAN = ("ref", "path", "targets", "only")
+
+
+@click.command()
+@takes_stack
+@takes_output("text", "json")
+@click.option("--yes", "-y", is_flag=True, help="Carry out the plan without asking.")
+@click.option(
+    "--approve", default="", metavar="DIGEST", help="Let the held plan of exactly this digest pass."
+)
+@click.pass_context
+def reconcile(ctx: click.Context, call: Call, output: str, yes: bool, approve: str) -> None:
+    """Makes the live systems as Git says: shows the plan, asks, carries it out.
+
+    SOURCE may also be a file that `trueup plan --save` wrote: then exactly that plan is carried out, or
+    refused as stale.
+
+    Exit code 0: converged. 1: something failed or is blocked. 3: a guard holds the plan. 130: interrupted.
+
+    \b
+    Example:
+      trueup reconcile ./shop --target web-1 --yes
+    """
+    is_saved = Path(call.source_text).is_file()
+    if is_saved and call.typed.intersection(_FIXED_BY_PLAN):
+        raise UsageError(
+            f"{call.source_text} is a saved plan: its ref, path and selection are fixed",
+            hint="leave out --ref, --path, --target and --only, or name the source instead of the plan",
+        )
+    running = Running(
+        output=output,
+        is_verbose=call.verbose > 0,
+        is_agreed=yes,
+        question=lambda _plan: "Carry out this plan? [y/N]",
+        answers=lambda _plan: ("y", "Y", "yes", "Yes", "YES"),
+        approval=lambda plan: _approval(call, plan.digest, yes=yes),
+        approved=approve,
+    )
+
+    def start(running: Running, progress: Progress) -> RunReport:
+        with call.open_app() as app:
+            if is_saved:
+                return app.reconcile_saved(
+                    call.source_text,
+                    confirm=running.confirm,
+                    approved=approve,
+                    listener=progress,
+                    stop=running.interruption.stop,
+                )
+            return app.reconcile(
+                call.source,
+                call.selection,
+                confirm=running.confirm,
+                approved=approve,
+                listener=progress,
+                stop=running.interruption.stop,
+            )
+
+    ctx.exit(running.run(start))
+
+
+def _approval(call: Call, digest: str, *, yes: bool) -> str:
+    """The command that lets the held plan pass."""
+    return call.command_line("reconcile", "--approve", digest, *(["--yes"] if yes else []))

@@ -1,0 +1,65 @@
+"""How a run ended, as text. Called by the reconcile and destroy commands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.text import Text
+
+from trueup.cli.output import RESULT_STYLES, count, escape, escape_lines, plain
+from trueup.model.outcome import Outcome, Result, RunStatus
+from trueup.reconcile.report import RunReport
+
+_MAX_LEFT = 50
+
+
+def render_report(report: RunReport) -> Iterator[Text]:
+    """What failed and why, what is blocked by what, what is left, and the counts."""
+    failed = [outcome for outcome in report.outcomes if outcome.result is Result.FAILED]
+    blocked = [outcome for outcome in report.outcomes if outcome.result is Result.BLOCKED]
+    for outcome in (*failed, *blocked):
+        yield from _render_trouble(outcome)
+    if report.left:
+        yield plain(("Not begun, since the run was interrupted:", "bold"))
+        yield from (plain((f"  {escape(address.text)}", "")) for address in report.left[:_MAX_LEFT])
+        if len(report.left) > _MAX_LEFT:
+            yield plain((f"  and {len(report.left) - _MAX_LEFT} more", "dim"))
+    if failed or blocked or report.left:
+        yield plain(("", ""))
+    yield _sum_up(report)
+
+
+def _render_trouble(outcome: Outcome) -> Iterator[Text]:
+    yield plain(
+        (f"{outcome.result.value} ", RESULT_STYLES[outcome.result]), (escape(outcome.address.text), "bold")
+    )
+    for line in escape_lines(outcome.message) if outcome.message else ():
+        yield plain((f"  {line}", ""))
+    for line in escape_lines(outcome.hint) if outcome.hint else ():
+        yield plain((f"  {line}", "cyan"))
+
+
+def _sum_up(report: RunReport) -> Text:
+    """`shop converged: 1 created, 30 unchanged in 3.2 s.`"""
+    counts = report.counts
+    took = f" in {report.seconds:.1f} s."
+    stack = escape(report.plan.stack)
+    if report.status is RunStatus.CONVERGED and counts[Result.UNCHANGED] == len(report.outcomes):
+        size = count(len(report.outcomes), "resource")
+        return plain((f"{stack} is converged", "bold green"), (f": {size}, nothing to do{took}", ""))
+    style = "bold green" if report.status is RunStatus.CONVERGED else "bold red"
+    parts: list[tuple[str, str]] = [(f"{stack} {_WORDS[report.status]}", style), (": ", "")]
+    for result, number in counts.items():
+        if number:
+            parts += [(f"{number} {result.value}", RESULT_STYLES[result]), (", ", "")]
+    if report.left:
+        parts += [(f"{len(report.left)} not begun", "bold"), (", ", "")]
+    return plain(*parts[:-1], (took, ""))
+
+
+_WORDS = {
+    RunStatus.CONVERGED: "is converged",
+    RunStatus.FAILED: "is not converged",
+    RunStatus.HELD: "is held back",
+    RunStatus.INTERRUPTED: "was interrupted",
+}
