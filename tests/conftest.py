@@ -9,6 +9,7 @@ pytest_plugins = [
     "tests.cluster.fixtures",
     "tests.moto.fixtures",
     "tests.git.fixtures",
+    "tests.postgres.fixtures",
 ]
 
 

@@ -72,6 +72,10 @@ class Mirror:
         self._git = open_git(cache_dir)
         self._environment = _build_environment(remote, self._directory)
         self._create()
+        if not remote.is_local and "GIT_SSH" not in os.environ:
+            # The user's own command counts; git would prefer ours to the one that is configured.
+            configured = os.environ.get("GIT_SSH_COMMAND") or self.try_local("config", "core.sshCommand")
+            self._environment["GIT_SSH_COMMAND"] = f"{configured or 'ssh'} {_SSH_OPTIONS}"
 
     def list_remote(self, *patterns: str) -> Listing:
         """The remote's refs of these names, which may be patterns like `refs/heads/*`.
@@ -232,22 +236,20 @@ def _build_environment(remote: Remote, directory: Path) -> dict[str, str]:
         for part, text in zip(("KEY", "VALUE"), pair, strict=True)
     }
     # The variables about a repository are set because a hook that runs trueup has them set to its own.
-    environment = {
+    return {
         "GIT_DIR": str(directory),
         "GIT_OBJECT_DIRECTORY": str(directory / "objects"),
         "GIT_ALTERNATE_OBJECT_DIRECTORIES": "",
         "GIT_NAMESPACE": "",
         "GIT_TERMINAL_PROMPT": "0",
         "SSH_ASKPASS_REQUIRE": "never",
-        "GIT_ALLOW_PROTOCOL": remote.protocol,
+        # SSH and HTTPS together, because `url.<base>.insteadOf` often turns one into the other.
+        "GIT_ALLOW_PROTOCOL": "file" if remote.is_local else f"{remote.protocol}:https:ssh",
         "GIT_PROTOCOL_FROM_USER": "0",
         "GIT_NO_LAZY_FETCH": "1",
         "GIT_CONFIG_COUNT": str(given + len(config)),
         **entries,
     }
-    if remote.protocol == "ssh" and "GIT_SSH" not in os.environ:
-        environment["GIT_SSH_COMMAND"] = f"{os.environ.get('GIT_SSH_COMMAND') or 'ssh'} {_SSH_OPTIONS}"
-    return environment
 
 
 def _telling_line(errors: str) -> str:

@@ -15,6 +15,7 @@ from sqlalchemy.pool import QueuePool
 
 from trueup.errors import StoreError
 from trueup.state.failures import store_errors
+from trueup.state.schema import VERSION_TABLE
 
 BUSY_TIMEOUT = 5.0
 # A transaction whose process was stopped in the middle must not lock out its successor for ever.
@@ -92,8 +93,12 @@ def open_postgresql(url: URL) -> Database:
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     # Transactions begin in `_begin_sqlite`; the module's own implicit ones begin too late.
     connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-        connection.execute(f"PRAGMA {pragma}")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    # The mode is kept in the file: that of another program, named by mistake, is left as it is.
+    if not tables or VERSION_TABLE in tables:
+        connection.execute("PRAGMA journal_mode=WAL")
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, bindparam, func, select
 from sqlalchemy.exc import IntegrityError
 
 from trueup.errors import LeaseLost
@@ -24,6 +24,14 @@ _FREE = {
     "pid": 0,
     "pid_started": 0,
 }
+
+
+# Built once, because every write runs it.
+_fence = (
+    select(leases.c.epoch)
+    .where(*(leases.c[name] == bindparam(name) for name in ("stack", "epoch", "holder")))
+    .with_for_update(read=True)
+)
 
 
 @dataclass(frozen=True)
@@ -87,10 +95,8 @@ class LeaseTable:
 
         An expired lease that nobody took over is good: there is no other writer.
         """
-        row = connection.execute(
-            select(leases.c.epoch).where(*_is_lease(lease)).with_for_update(read=True)
-        ).first()
-        if row is None:
+        values = {"stack": lease.stack, "epoch": lease.epoch, "holder": lease.holder}
+        if connection.execute(_fence, values).first() is None:
             raise _lost(lease)
 
     def _time(self, connection: Connection) -> _Time:

@@ -26,6 +26,12 @@ KEPT_RUNS = 1000
 RUNS_WITH_UNCHANGED = 10
 _GONE = frozenset({Result.DELETED, Result.FORGOTTEN})
 
+# Built once, because every step of a run needs them.
+_PLACE = ("stack", "address", "action", "fingerprint")
+_find_intent = select(intents.c.token).where(*(intents.c[name] == bindparam(name) for name in _PLACE))
+_delete_intent = intents.delete().where(
+    intents.c.token == bindparam("of_token"), intents.c.stack == bindparam("of_stack")
+)
 _delete_record = inventory.delete().where(
     inventory.c.stack == bindparam("of_stack"), inventory.c.address == bindparam("of_address")
 )
@@ -103,19 +109,13 @@ class SqlStore:
     ) -> str:
         _require_stack(lease, [address])
         new_token = uuid.uuid4().hex
-        place = {
-            "stack": address.stack,
-            "address": address.text,
-            "action": action,
-            "fingerprint": fingerprint,
-        }
+        place = dict(zip(_PLACE, (address.stack, address.text, action, fingerprint), strict=True))
 
         def write(connection: Connection) -> str:
-            is_same = [intents.c[name] == value for name, value in place.items()]
-            open_intent = connection.execute(select(intents.c.token).where(*is_same)).first()
-            if open_intent is not None:
-                connection.execute(intents.update().where(*is_same).values(run=run))
-                return str(open_intent.token)
+            open_token = connection.execute(_find_intent, place).scalar()
+            if open_token is not None:
+                connection.execute(intents.update().where(intents.c.token == open_token).values(run=run))
+                return str(open_token)
             written_at = self._leases.now(connection)
             connection.execute(
                 intents.insert(),
@@ -236,7 +236,7 @@ def _require_stack(lease: Lease, addresses: Iterable[Address]) -> None:
 
 
 def _close_intent(connection: Connection, lease: Lease, token: str) -> None:
-    connection.execute(intents.delete().where(intents.c.token == token, intents.c.stack == lease.stack))
+    connection.execute(_delete_intent, {"of_token": token, "of_stack": lease.stack})
 
 
 def _write_records(connection: Connection, records: Sequence[Mapping[str, Any]]) -> None:

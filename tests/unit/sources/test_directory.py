@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -183,9 +186,26 @@ def test_a_pointer_of_git_lfs_is_refused_when_it_is_read(stack: Path):
         tree.read("data.bin")
 
 
-def test_an_unreadable_file_is_an_error_and_not_a_missing_file(stack: Path):
-    if os.geteuid() == 0:
-        pytest.skip("root reads every file")
-    (stack / "stack.yaml").chmod(0)
-    with pytest.raises(SourceError, match="cannot be read"):
-        open_tree(str(stack))
+@pytest.fixture
+def ordinary_user() -> Iterator[Path]:
+    """A directory for everyone, and for the time of the test a user whom permissions bind."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    user = os.geteuid()
+    if user == 0:
+        os.chown(folder, 65534, -1)
+        os.seteuid(65534)
+    yield folder
+    os.seteuid(user)
+    for path in folder.iterdir():
+        path.chmod(0o700)
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("name", ["stack.yaml", "apps"])
+def test_what_may_not_be_read_is_an_error_and_not_missing(ordinary_user: Path, name: str):
+    (ordinary_user / "apps").mkdir()
+    (ordinary_user / "stack.yaml").write_text("kind: Stack")
+    (ordinary_user / name).chmod(0)
+    with pytest.raises(SourceError, match=rf"{name} cannot be read: Permission denied"):
+        open_tree(str(ordinary_user))

@@ -202,6 +202,39 @@ def test_an_unknown_host_key_is_refused_without_a_question(
     assert "known_hosts" in caught.value.hint
 
 
+def test_the_users_own_ssh_command_and_url_rewriting_count(
+    git_server: GitServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    repository = git_server.create()
+    commit = repository.commit({"stack.yaml": "one"})
+    url = repository.url("ssh")
+    monkeypatch.delenv("GIT_SSH_COMMAND")
+    with pytest.raises(SourceError):
+        open_tree(url, "main", cache_dir=tmp_path / "cache")
+    base, _slash, rest = url.partition(str(repository.path))
+    config = tmp_path / "gitconfig"
+    config.write_text(
+        f'[core]\n\tsshCommand = {git_server.ssh_command}\n[url "{base}"]\n\tinsteadOf = https://git.example.com\n'
+    )
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
+    for same in (url, f"https://git.example.com{repository.path}{rest}"):
+        tree = open_tree(same, "main", cache_dir=tmp_path / "cache")
+        tree.close()
+        assert tree.revision.commit == commit
+
+
+def test_a_url_that_the_configuration_turns_into_a_helper_runs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    sentinel = tmp_path / "ran"
+    config = tmp_path / "gitconfig"
+    config.write_text(f'[url "ext::touch {sentinel} "]\n\tinsteadOf = https://git.example.com/\n')
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
+    with pytest.raises(SourceError, match="transport 'ext' not allowed"):
+        open_tree("https://git.example.com/x", "main", cache_dir=tmp_path / "cache")
+    assert not sentinel.exists()
+
+
 def test_a_password_in_the_url_works_and_appears_nowhere(
     git_server: GitServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -241,3 +241,17 @@ def test_a_postgresql_that_went_away_in_between_is_used_again(postgresql: Callab
         )
     assert store.inventory("shop") == {}
     store.close()
+
+
+def test_a_store_is_flushed_at_each_commit_and_its_readers_do_not_wait(tmp_path: Path):
+    from trueup.state.database import open_sqlite
+
+    open_store(str(tmp_path / "state.db")).close()
+    database = open_sqlite(tmp_path / "state.db")
+    with database.reading() as connection:
+        settings = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        }
+    database.engine.dispose()
+    assert settings == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 5000}
