@@ -42,8 +42,8 @@ def shop(
     targets = [
         cluster.target("prod"),
         moto.target("eu"),
-        first.target("web-1", labels={"role": "web"}, connectTimeout="5s"),
-        second.target("web-2", labels={"role": "web"}, connectTimeout="5s"),
+        first.target("web-1", labels={"role": "web"}, connectTimeout=5),
+        second.target("web-2", labels={"role": "web"}, connectTimeout=5),
     ]
     repository = git_server.create(f"shop-{os.urandom(4).hex()}")
     repository.commit(start_files(targets), "The shop")
