@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.moto.cases import TEXT, make_node
+from tests.moto.cases import TEXT, encryption, make_node
 from tests.moto.fixtures import Moto
 
 from trueup.model.values import to_record
@@ -79,6 +79,28 @@ def test_a_bucket_keeps_the_blocks_that_the_manifest_does_not_set(rig: Rig) -> N
     seen = rig.apply(second, to_record(second.body))
     block = seen.body["spec"]["PublicAccessBlockConfiguration"]
     assert block["BlockPublicAcls"] and block["BlockPublicPolicy"] and not block["IgnorePublicAcls"]
+
+
+def test_a_block_that_the_manifest_drops_is_turned_on_again(rig: Rig) -> None:
+    both = {"BlockPublicAcls": False, "BlockPublicPolicy": False}
+    first = make_node(rig, "AWS::S3::Bucket", {"PublicAccessBlockConfiguration": both})
+    rig.apply(first)
+    block = {"BlockPublicPolicy": False}
+    second = make_node(rig, "AWS::S3::Bucket", {"PublicAccessBlockConfiguration": block})
+    seen = rig.apply(second, to_record(first.body))
+    assert seen.body["spec"]["PublicAccessBlockConfiguration"]["BlockPublicAcls"] is True
+    assert seen.body["spec"]["PublicAccessBlockConfiguration"]["BlockPublicPolicy"] is False
+
+
+def test_a_key_that_the_manifest_drops_leaves_the_encryption(rig: Rig) -> None:
+    first = make_node(
+        rig, "AWS::S3::Bucket", {"BucketEncryption": encryption("aws:kms", "alias/trueup", True)}
+    )
+    rig.apply(first)
+    second = make_node(rig, "AWS::S3::Bucket", {"BucketEncryption": encryption("aws:kms", None, True)})
+    assert rig.diff(second, rig.observed(second), to_record(first.body)).action is Action.UPDATE
+    rig.apply(second, to_record(first.body))
+    assert rig.diff(second, rig.observed(second), to_record(first.body)).action is Action.NONE
 
 
 def test_a_part_that_somebody_adds_to_a_lifecycle_rule_is_drift(moto: Moto, rig: Rig) -> None:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from trueup.sdk import MISSING, Document, Node, Problem, ProviderError, Sensitive
+from trueup.sdk import MISSING, Document, FieldChange, Node, Problem, ProviderError, Sensitive
 from trueup_aws.markers import OWNER, is_marker, owner_of
 
 
@@ -95,6 +95,19 @@ def holds_secret(value: object) -> bool:
 def property_of(path: str) -> str:
     """The property of the spec that a field's pointer leads into."""
     return path.split("/")[2]
+
+
+def with_resets(spec: Document, fields: Iterable[FieldChange]) -> Document:
+    """The spec with the defaults that parts of its blocks fall back to, where the manifest dropped them."""
+    filled = dict(spec)
+    for item in fields:
+        tokens = item.path.split("/")
+        if len(tokens) != 4 or item.after is MISSING:
+            continue
+        block = filled.get(tokens[2])
+        if isinstance(block, Mapping) and tokens[3] not in block:
+            filled[tokens[2]] = {**block, tokens[3]: item.after}
+    return filled
 
 
 def is_dropped_tag(path: str, after: object) -> bool:

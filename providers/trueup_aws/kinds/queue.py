@@ -89,7 +89,6 @@ SCHEMA = spec_schema(
                     "For byQueue: the ARNs of those queues.",
                     {"type": "string", "pattern": "^arn:"},
                     maxItems=10,
-                    reset=[],
                     **{"x-unordered": True},
                 ),
             },

@@ -45,6 +45,7 @@ from trueup_aws.kinds.live import (
     tags_of_spec,
     version_of,
     whose,
+    with_resets,
 )
 from trueup_aws.markers import is_marker, owner_of, tags_of
 from trueup_aws.names import generated_name
@@ -390,7 +391,7 @@ class TaggedKind(Kind):
                 self.write_tags(connection, live, marker, stale)
                 live = replace(live, tags={**live.tags, **marker})
             if names - {"Tags"}:
-                self.change(connection, live, node.spec, names - {"Tags"})
+                self.change(connection, live, with_resets(node.spec, change.fields), names - {"Tags"})
             if tags or removed:
                 self.write_tags(connection, live, tags, removed)
         except NotFound as error:
