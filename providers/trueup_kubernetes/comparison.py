@@ -220,7 +220,7 @@ def _compare_lists(
         keys = keys_of(*trees)
         if not keys and spot.is_builtin and all(tree is None for tree in trees):
             keys = _USUAL_KEYS.get(spot.path[-1], ())
-        if keys and all(isinstance(item, Mapping) and keys[0] in item for item in live):
+        if keys and all(isinstance(item, Mapping) for item in (*live, *desired)):
             yield from _compare_keyed(desired, live, recorded, spot, keys)
             return
         if any(set_values(tree) for tree in trees) or spot.path[-1] in _USUAL_SETS:
