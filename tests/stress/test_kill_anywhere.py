@@ -66,7 +66,7 @@ def expect_rest(folder: Path, world: FileWorld, keys: list[str]) -> None:
         assert report.status is RunStatus.CONVERGED
         assert not report.plan.has_changes
         assert world.count_writes() == writes
-        assert world.keys() == keys
+        assert world.list_keys() == keys
         records = app.store.inventory("shop")
         assert sorted(f"{address.kind}/{address.name}" for address in records) == keys
         for address, record in records.items():
@@ -90,7 +90,7 @@ def test_a_run_killed_in_a_create_makes_no_second_object(tmp_path: Path, moment:
     kill_at(tmp_path, world, Fault("create", KILL, moment, skip=skip))  # type: ignore[arg-type]
     expect_rest(tmp_path, world, ["Thing/a", "Thing/b"])
     creates = [call.key for call in world.calls() if call.verb == "create"]
-    assert len(world.keys()) <= len(creates) <= len(world.keys()) + 1
+    assert len(world.list_keys()) <= len(creates) <= len(world.list_keys()) + 1
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])

@@ -44,11 +44,17 @@ def _sum_up(report: RunReport) -> Text:
     counts = report.counts
     took = f" in {report.seconds:.1f} s."
     stack = escape(report.plan.stack)
-    if report.status is RunStatus.CONVERGED and counts[Result.UNCHANGED] == len(report.outcomes):
+    is_converged = report.status is RunStatus.CONVERGED
+    if is_converged and not report.outcomes and report.plan.is_destroy:
+        return plain((f"{stack} is destroyed", "bold green"), (f": there was nothing left of it{took}", ""))
+    if is_converged and counts[Result.UNCHANGED] == len(report.outcomes):
         size = count(len(report.outcomes), "resource")
         return plain((f"{stack} is converged", "bold green"), (f": {size}, nothing to do{took}", ""))
-    style = "bold green" if report.status is RunStatus.CONVERGED else "bold red"
-    parts: list[tuple[str, str]] = [(f"{stack} {_WORDS[report.status]}", style), (": ", "")]
+    style = "bold green" if is_converged else "bold red"
+    word = _WORDS[report.status]
+    if report.plan.is_destroy:
+        word = _DESTROY_WORDS.get(report.status, word)
+    parts: list[tuple[str, str]] = [(f"{stack} {word}", style), (": ", "")]
     for result, number in counts.items():
         if number:
             parts += [(f"{number} {result.value}", RESULT_STYLES[result]), (", ", "")]
@@ -63,3 +69,4 @@ _WORDS = {
     RunStatus.HELD: "is held back",
     RunStatus.INTERRUPTED: "was interrupted",
 }
+_DESTROY_WORDS = {RunStatus.CONVERGED: "is destroyed", RunStatus.FAILED: "is not wholly destroyed"}

@@ -30,6 +30,7 @@ class Plan:
     changes: tuple[Change, ...]
     holds: tuple[Hold, ...] = ()
     dependencies: Mapping[Address, tuple[Address, ...]] = field(default_factory=dict)
+    is_destroy: bool = False
 
     @property
     def summary(self) -> Mapping[Action, int]:

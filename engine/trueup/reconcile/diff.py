@@ -111,8 +111,8 @@ def _judge_fields(node: Node, change: Change, standing: Standing, reasons: tuple
     return replace(change, reasons=reasons, is_drift=is_drift)
 
 
-def diff_undeclared(node: Node, observation: Observation, standing: Standing) -> Change:
-    """What happens to an object of the inventory whose resource is no longer in Git.
+def diff_undeclared(node: Node, observation: Observation, standing: Standing, why: str) -> Change:
+    """What happens to an object of the inventory that is to go, `why`: its resource left Git, for one.
 
     `node` is made from the record. Deleted only if it is the very object that was recorded and carries our
     marker for that very address.
@@ -129,7 +129,7 @@ def diff_undeclared(node: Node, observation: Observation, standing: Standing) ->
             node.address,
             Action.NONE,
             observed=observation,
-            reasons=("it is no longer in Git, but protected",),
+            reasons=(why, "it is protected"),
         )
     if observation.owner != standing.owner:
         whose = (
@@ -143,9 +143,9 @@ def diff_undeclared(node: Node, observation: Observation, standing: Standing) ->
             "declare it again, or delete it by hand",
         )
     if record.on_delete == "orphan":
-        reasons = ("it is no longer in Git", "lifecycle.onDelete is orphan")
+        reasons = (why, "lifecycle.onDelete is orphan")
         return Change(node.address, Action.FORGET, observed=observation, reasons=reasons)
     if standing.kind.traits.shared and not record.created:
-        reasons = ("it is no longer in Git", "it was there before trueup")
+        reasons = (why, "it was there before trueup")
         return Change(node.address, Action.FORGET, observed=observation, reasons=reasons)
-    return Change(node.address, Action.DELETE, observed=observation, reasons=("it is no longer in Git",))
+    return Change(node.address, Action.DELETE, observed=observation, reasons=(why,))

@@ -33,6 +33,7 @@ def make_plan(situation: Situation, knowledge: Knowledge) -> Plan:
         tuple(changes),
         find_holds(changes, situation),
         {address: situation.graph.dependencies(address) for address in situation.graph.nodes},
+        situation.is_destroy,
     )
 
 
@@ -103,7 +104,8 @@ def _judge_undeclared(node: Node, situation: Situation, knowledge: Knowledge) ->
         return refuse(node, error.message, error.hint)
     record = situation.records[node.address]
     standing = Standing(kind, situation.owner(node.address), situation.stack.drift, node.body, record)
-    change = diff_undeclared(node, knowledge.observations[node.address], standing)
+    why = "the stack is destroyed" if situation.is_destroy else "it is no longer in Git"
+    change = diff_undeclared(node, knowledge.observations[node.address], standing, why)
     if situation.is_destroy and record.protect and change.action is Action.NONE:
         return refuse(node, "it is protected (lifecycle.protect)", "take the protection away in Git first")
     return change

@@ -149,7 +149,7 @@ def test_nothing_is_deleted_where_prune_is_off(loop: Loop) -> None:
     loop.write_stack(prune=False)
     loop.undeclare("a")
     assert results(loop.run()) == {"a": "skipped"}
-    assert loop.world.keys() == ["Thing/a"]
+    assert loop.world.list_keys() == ["Thing/a"]
     assert set(loop.records()) == {"a"}
 
 
@@ -162,7 +162,7 @@ def test_a_dependency_is_not_deleted_while_its_user_is_kept(loop: Loop) -> None:
     report = loop.run()
     assert results(report) == {"a": "blocked", "b": "skipped"}
     assert "still used by shop/Thing/b@here" in messages(report)["a"]
-    assert loop.world.keys() == ["Thing/a", "Thing/b"]
+    assert loop.world.list_keys() == ["Thing/a", "Thing/b"]
 
 
 def test_a_delete_that_fails_keeps_its_row_and_is_tried_again(loop: Loop) -> None:
@@ -306,7 +306,7 @@ def test_a_lost_answer_of_a_create_makes_no_second_object(loop: Loop) -> None:
     loop.world.inject(Fault("create", "Transient", moment="after"))
     assert results(loop.run()) == {"a": "created"}
     assert [call.verb for call in loop.world.calls() if call.is_write] == ["create", "create"]
-    assert loop.world.keys() == ["Thing/a"]
+    assert loop.world.list_keys() == ["Thing/a"]
     expect_rest(loop)
 
 
@@ -325,7 +325,7 @@ def test_a_create_that_was_cut_and_then_left_git_is_cleaned_up(loop: Loop) -> No
     loop.run()
     loop.undeclare("a")
     assert results(loop.run()) == {"a": "deleted"}
-    assert loop.world.keys() == []
+    assert loop.world.list_keys() == []
     expect_rest(loop)
 
 
@@ -371,10 +371,10 @@ def test_deletes_over_the_budget_are_held_until_that_digest_is_approved(loop: Lo
     report = loop.run()
     assert report.status is RunStatus.HELD
     assert [hold.guard for hold in report.plan.holds] == ["deletion-budget"]
-    assert len(loop.world.keys()) == 6
+    assert len(loop.world.list_keys()) == 6
     assert loop.run(approved="sha256:other").status is RunStatus.HELD
     assert loop.run(approved=report.plan.digest).status is RunStatus.CONVERGED
-    assert loop.world.keys() == []
+    assert loop.world.list_keys() == []
 
 
 def test_five_deletes_need_no_approval(loop: Loop) -> None:
@@ -459,7 +459,7 @@ def test_destroy_deletes_dependents_first_and_leaves_nothing(loop: Loop) -> None
     report = loop.destroy()
     assert [outcome.address.name for outcome in report.outcomes] == ["v", "b", "a"]
     assert report.status is RunStatus.CONVERGED
-    assert loop.world.keys() == []
+    assert loop.world.list_keys() == []
     assert loop.records() == {}
 
 
@@ -469,7 +469,7 @@ def test_destroy_of_a_part_takes_what_depends_on_it_along(loop: Loop) -> None:
     loop.declare("c")
     loop.run()
     assert results(loop.destroy(Selection(only=("Thing/a",)))) == {"b": "deleted", "a": "deleted"}
-    assert loop.world.keys() == ["Thing/c"]
+    assert loop.world.list_keys() == ["Thing/c"]
 
 
 def test_destroy_refuses_what_is_protected_and_what_it_rests_on(loop: Loop) -> None:
@@ -480,7 +480,7 @@ def test_destroy_refuses_what_is_protected_and_what_it_rests_on(loop: Loop) -> N
     report = loop.destroy()
     assert report.status is RunStatus.FAILED
     assert results(report) == {"a": "blocked", "b": "failed", "c": "deleted"}
-    assert loop.world.keys() == ["Thing/a", "Thing/b"]
+    assert loop.world.list_keys() == ["Thing/a", "Thing/b"]
 
 
 def test_protection_outlives_the_block_that_declared_it(loop: Loop) -> None:
@@ -488,7 +488,7 @@ def test_protection_outlives_the_block_that_declared_it(loop: Loop) -> None:
     loop.run()
     loop.undeclare("a")
     assert results(loop.run()) == {"a": "skipped"}
-    assert loop.world.keys() == ["Thing/a"]
+    assert loop.world.list_keys() == ["Thing/a"]
 
 
 def test_a_protection_that_git_takes_away_is_gone(loop: Loop) -> None:
@@ -572,7 +572,7 @@ def test_an_interrupted_run_finishes_what_is_in_flight_and_says_what_is_left(loo
     assert report.status is RunStatus.INTERRUPTED
     assert results(report) == {"a": "created"}
     assert [address.name for address in report.left] == ["z0", "z1", "z2"]
-    assert set(loop.world.keys()) == {"Thing/a"}
+    assert set(loop.world.list_keys()) == {"Thing/a"}
     loop.stop.clear()
     loop.world.change = original  # type: ignore[method-assign]
     assert loop.run().status is RunStatus.CONVERGED

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from trueup.sdk.testing.memory import MemoryProvider, MemoryWorld
 
 from trueup.errors import Denied
 from trueup.model.address import Address, Owner
@@ -14,6 +13,7 @@ from trueup.model.change import Action, Change
 from trueup.model.observation import Absent, Failed, Observation, Observed
 from trueup.model.resource import DEFAULT_LIFECYCLE, Drift, Lifecycle, Node, OnDelete, Replace, Target
 from trueup.reconcile.diff import Standing, diff_node, diff_undeclared
+from trueup.sdk.testing.memory import MemoryProvider, MemoryWorld
 from trueup.state.store import Record
 
 ADDRESS = Address("shop", "Thing", "a", "here")
@@ -72,8 +72,9 @@ def judge(case: Case, *, is_declared: bool) -> Change:
             on_delete=case.lifecycle.on_delete.value,
         )
     standing = Standing(kind, OURS, case.drift, body, record)
-    diff = diff_node if is_declared else diff_undeclared
-    return diff(replace(node, body=body), observe(case), standing)
+    if is_declared:
+        return diff_node(node, observe(case), standing)
+    return diff_undeclared(node, observe(case), standing, "it is no longer in Git")
 
 
 DECLARED = [
