@@ -13,7 +13,7 @@ import jsonschema_rs
 from trueup.errors import PluginError, Problem
 from trueup.manifests.document import Path, SourceDocument, kind_of_value
 from trueup.manifests.suggestions import did_you_mean, suggest
-from trueup.model.values import Value
+from trueup.model.values import Value, split_pointer
 
 # Stands in for a value that is not known yet. What the schema says about it does not count.
 LATER = "\0later"
@@ -79,12 +79,15 @@ class CompiledSchema:
         elif keyword == "type":
             expected = " or ".join(_TYPES.get(name, name) for name in kind.types)
             message = f"{where} must be {expected}, not {kind_of_value(value)}"
-            yield document.problem(message, path, _type_hint(kind.types, value))
+            hint = _type_hint(kind.types, value, is_shown=not self._is_sensitive(error))
+            yield document.problem(message, path, hint)
         elif keyword == "enum":
             options = [str(option) for option in kind.options]
-            yield document.problem(
-                f"{where} cannot be {_shown(value)}", path, suggest_options(value, options)
-            )
+            if self._is_sensitive(error):
+                yield document.problem(f"{where} has a value that is not allowed", path)
+            else:
+                message = f"{where} cannot be {_shown(value)}"
+                yield document.problem(message, path, _suggest_options(value, options))
         elif keyword in ("anyOf", "oneOf"):
             yield from self._alternatives(error, root, document, base)
         else:
@@ -123,6 +126,31 @@ class CompiledSchema:
             yield document.problem(f"{where} needs one of: {', '.join(needs)}", path)
         else:
             yield document.problem(f"{where} fits none of the allowed forms", path)
+
+    def _is_sensitive(self, error: Any) -> bool:
+        """Whether the value must not be shown; also where the way to its schema cannot be followed."""
+        schema: Any = self._schema
+        for step in error.evaluation_path:
+            if isinstance(schema, Mapping) and schema.get("x-sensitive"):
+                return True
+            if step == "$ref" and isinstance(schema, Mapping):
+                schema = self._resolve(str(schema.get("$ref", "")))
+            else:
+                schema = (
+                    schema[step] if isinstance(schema, Mapping) and step in schema else _item(schema, step)
+                )
+            if schema is None:
+                return True
+        return False
+
+    def _resolve(self, reference: str) -> Any:
+        """The schema that a reference inside this schema means; None for any other reference."""
+        if reference != "#" and not reference.startswith("#/"):
+            return None
+        schema: Any = self._schema
+        for step in split_pointer(reference[1:]):
+            schema = schema.get(step) if isinstance(schema, Mapping) else None
+        return schema
 
     def _known_fields(self, error: Any, value: Value) -> list[str]:
         """The properties that the schema around the error names."""
@@ -165,15 +193,17 @@ def _message(keyword: str, kind: Any, where: str) -> str:
     return messages.get(keyword, f"{where} is not allowed here ({keyword})")
 
 
-def suggest_options(value: Value, options: list[str]) -> str:
+def _suggest_options(value: Value, options: list[str]) -> str:
     """The allowed values, the nearest first where one is near."""
     near = did_you_mean(str(value), options)
     allowed = f"allowed: {', '.join(options[:20])}" + (", ..." if len(options) > 20 else "")
     return f"{near} {allowed}" if near else allowed
 
 
-def _type_hint(expected: list[str], value: Value) -> str:
+def _type_hint(expected: list[str], value: Value, *, is_shown: bool) -> str:
     if expected == ["string"] and isinstance(value, bool | int | float):
+        if not is_shown:
+            return "quote it"
         shown = str(value).lower() if isinstance(value, bool) else str(value)
         return f'quote it: "{shown}"'
     if isinstance(value, str) and "string" not in expected and value:

@@ -60,7 +60,7 @@ def test_when_is_asked_for_each_item_and_target(load):
     stack = load(
         file(
             "a",
-            "forEach: [x, y]\nwhen: ${{ each.key == 'x' || target.labels.role == 'web' && target.name == 'web-2' }}\n",
+            "forEach: [x, y]\nwhen: ${{ each.key == 'x' || target.name == 'web-2' }}\n",
             "path: '/${{ each.key }}'",
         )
     )

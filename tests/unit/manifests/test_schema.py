@@ -102,5 +102,30 @@ def test_a_broken_schema_is_the_fault_of_the_provider(schema):
         CompiledSchema(schema, "Thing")
 
 
+SECRETS = {
+    "type": "object",
+    "properties": {
+        "plain": {"type": "string", "x-sensitive": True},
+        "choice": {"enum": ["a"], "x-sensitive": True},
+        "inner": {"$ref": "#/$defs/Login"},
+        "list": {"type": "array", "items": {"$ref": "#/$defs/Login"}},
+        "one": {"oneOf": [{"$ref": "#/$defs/Login"}, {"type": "boolean"}]},
+    },
+    "$defs": {
+        "Login": {"type": "object", "x-sensitive": True, "properties": {"pin": {"type": "string"}}},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["plain: 4711", "choice: c4711", "inner: {pin: 4711}", "list: [{pin: 4711}]", "one: {pin: 4711}"],
+)
+def test_a_sensitive_value_is_in_no_message(text):
+    problems = check(text, SECRETS)
+    assert len(problems) == 1
+    assert "4711" not in str(problems[0])
+
+
 def test_extension_keywords_are_no_concern_of_the_check():
     assert check("name: a", {"properties": {"name": {"x-sensitive": True, "x-immutable": True}}}) == []

@@ -62,7 +62,8 @@ def test_any_other_delete_guard_is_refused(stack_of, written):
 @pytest.mark.parametrize("name", ["stack.yaml", "stack.yml", "stack.toml", "stack.json"])
 def test_a_stack_file_may_be_of_any_language(load, name):
     texts = {
-        "toml": 'apiVersion = "trueup.dev/v1"\nkind = "Stack"\nmetadata.name = "shop"\nspec.allowEmpty = true\n',
+        "toml": 'apiVersion = "trueup.dev/v1"\nkind = "Stack"\n'
+        'metadata.name = "shop"\nspec.allowEmpty = true\n',
         "json": '{"apiVersion": "trueup.dev/v1", "kind": "Stack", "metadata": {"name": "shop"}, '
         '"spec": {"allowEmpty": true}}',
     }
