@@ -1,14 +1,15 @@
-"""The ssh provider on the machine itself, against the SDK's contract suite: files and directories."""
+"""The ssh provider against the SDK's contract suite: on the machine itself, and on a real Debian host."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from tests.hosts.fixtures import Host
 
 from trueup.sdk import Node, Provider, Target, reveal
 from trueup.sdk.testing.contract import Case, ProviderContract, Rig
@@ -106,3 +107,102 @@ class TestLocal(ProviderContract):
         path.unlink(missing_ok=True)
         for marker in Path(rig.target.config["stateDir"]).rglob("*.json"):
             marker.unlink()
+
+
+HOST_ROOT = "/srv/contract"
+SIBLING_UNIT = "[Service]\nExecStart=/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n"
+
+PACKAGE_CASE = Case(
+    API,
+    "Package",
+    "t-one",
+    {"spec": {"version": "1.0"}},
+    changed={"spec": {"version": "1.1"}},
+    sibling_name="t-two",
+    sibling_body={"spec": {}},
+)
+SERVICE_CASE = Case(
+    API,
+    "Service",
+    "cron",
+    {"spec": {}},
+    changed={"spec": {"running": False}},
+    sibling_name="t-sibling",
+)
+
+
+@pytest.mark.hosts
+@pytest.mark.xdist_group("hosts")
+class TestOverSsh(ProviderContract):
+    """Every promise, for every kind, on a real Debian host: root by key."""
+
+    cases = [*file_cases(HOST_ROOT), directory_case(HOST_ROOT), PACKAGE_CASE, SERVICE_CASE]
+
+    @pytest.fixture
+    def provider(self) -> Provider:
+        return trueup_provider()
+
+    @pytest.fixture
+    def host(self, hosts: Sequence[Host]) -> Host:
+        host = hosts[0]
+        host.run(
+            f"mkdir -p {HOST_ROOT}; cat > /etc/systemd/system/t-sibling.service <<'X'\n{SIBLING_UNIT}X\n"
+            "systemctl daemon-reload; systemctl disable -q --now cron t-sibling"
+        )
+        return host
+
+    @pytest.fixture
+    def target(self, host: Host) -> Target:
+        return host.target()
+
+    @pytest.fixture
+    def unreachable_target(self, host: Host) -> Target:
+        return host.target(port=9, connectTimeout=3)
+
+    @pytest.fixture
+    def denied_target(self, host: Host) -> Target:
+        return host.target(user="op", sudo=True)
+
+    def snapshot(self, rig: Rig, node: Node) -> bytes:
+        return _host_of(rig).run(_SHOW[node.kind].format(_thing(node)), check=False).encode()
+
+    def plant_foreign(self, rig: Rig, node: Node, case: Case) -> str:
+        spec, thing = reveal(node.body["spec"]), _thing(node)
+        text = spec.get("content") or "a c\n"
+        version = f"={spec['version']}" if "version" in spec else ""
+        script = {
+            "File": f"cat > {thing} <<'X'\n{text}X\nchmod 644 {thing}",
+            "Directory": f"mkdir -m {spec.get('mode', '0755')} {thing}",
+            "Package": f"apt-get -qqy install {thing}{version} </dev/null",
+            "Service": f"systemctl enable -q --now {thing}",
+        }[node.kind]
+        _host_of(rig).run(script)
+        return str(rig.kind(node).identity(node))
+
+    def remove(self, rig: Rig, node: Node) -> None:
+        thing = _thing(node)
+        script = {
+            "File": f"rm -f {thing}",
+            "Directory": f"if [ -d {thing} ]; then rmdir {thing}; fi",
+            "Package": f"apt-get -qqy purge {thing} </dev/null",
+            "Service": f"systemctl disable -q --now {thing}",
+        }[node.kind]
+        _host_of(rig).run(f"{script}; rm -f /var/lib/trueup/owners/*")
+
+
+_SHOW = {
+    "File": "stat -c '%i %f %u %g' {0}; cat {0}",
+    "Directory": "stat -c '%i %f %u %g' {0}; ls -A {0}",
+    "Package": "dpkg-query -W {0}; dpkg -L {0} | xargs -d '\\n' stat -c '%n %i'",
+    "Service": "systemctl show -p MainPID,ActiveState,UnitFileState {0}",
+}
+
+
+def _thing(node: Node) -> str:
+    spec = node.body["spec"]
+    return str(spec.get("path") or spec.get("name") or node.name)
+
+
+def _host_of(rig: Rig) -> Host:
+    config = rig.target.config
+    return Host("h1", config["host"], Path(config["identityFile"]).parent)

@@ -12,10 +12,11 @@ include=systemd,systemd-sysv,dbus,libpam-systemd,openssh-server,sudo,cron,iprout
 new=$base.new
 suite=${HOSTS_SUITE:-bookworm}
 
-# The last hook puts nginx and what it needs into the hosts' own repository, while there is still a network.
+# The hooks put nginx and what it needs into the hosts' own repository, while there is still a network.
 mmdebstrap --quiet --mode=root --variant=minbase --include="$include" \
   --aptopt='APT::Install-Recommends "false"' --aptopt='Acquire::Languages "none"' \
   --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
+  --customize-hook='rm -f "$1"/var/cache/apt/archives/*.deb' \
   --customize-hook='APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-get --yes --quiet --download-only install nginx' \
   --customize-hook='mkdir -p "$1/srv/repo" && cp "$1"/var/cache/apt/archives/*.deb "$1/srv/repo/"' \
   --skip=cleanup/apt/lists "$suite" "$new"

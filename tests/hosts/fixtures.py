@@ -101,7 +101,7 @@ class Host:
 
     def login_count(self) -> int:
         """How many logins its sshd has accepted."""
-        return self._log().count("Accepted ")
+        return self._log().count("Accepted publickey for ")
 
     def attempt_count(self) -> int:
         """How many times anyone tried to authenticate."""

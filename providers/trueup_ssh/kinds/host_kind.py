@@ -121,7 +121,7 @@ class HostKind(Kind):
         return identity
 
     def live_node(self, node: Node) -> Node:
-        """The node at the object that lives: where it was recorded, if the manifest names another place now."""
+        """The node at the object that lives: where it was recorded, if the manifest has moved it."""
         if not node.external_id or node.external_id == self.identity(node):
             return node
         spec = {**spec_of(node), **self.identity_spec(node.external_id)}

@@ -77,12 +77,11 @@ class Service(HostKind):
 
     def normal_spec(self, node: Node, observed: Observed | None) -> Document:
         spec = spec_of(node)
-        desired = {
+        return {
             "name": unit_name(node) or spec.get("name", node.name),
             "running": spec.get("running", True),
             "enabled": spec.get("enabled", True),
         }
-        return desired
 
     def health(self, observed: Observed) -> Health:
         status = observed.body["status"]
