@@ -85,11 +85,11 @@ def _lines(change: Change) -> Iterator[str]:
         yield from (f"! {line}" for line in escape_lines(change.problem))
         yield from (f"# {line}" for line in escape_lines(change.hint) if change.hint)
     if change.reasons:
-        drift = "drift: " if change.is_drift else ""
+        drift = "drift: " if change.is_drift and change.action is not Action.NONE else ""
         yield f"# {drift}{one_line('; '.join(change.reasons))}"
     for field in map(describe_field, change.fields):
         sign = "!" if field.sign == "~" else field.sign
         note = "  # forces a replacement" if field.is_immutable else ""
         yield f"{sign} {field.path}  {field.text}{note}".rstrip()
         for line in field.lines:
-            yield f"@@ {line[1:].strip('@ ')} @@" if line[0] == "@" else line
+            yield f"@@ {line[1:].strip('@ ')} @@" if line[0] == "@" else f"{line[0]}    {line[1:]}"

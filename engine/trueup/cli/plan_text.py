@@ -32,7 +32,7 @@ _WORDS = {
     Action.DELETE: "to delete",
     Action.ADOPT: "to adopt",
     Action.FORGET: "to forget",
-    Action.UNKNOWN: "not possible to judge",
+    Action.UNKNOWN: "not possible",
 }
 
 
@@ -83,10 +83,11 @@ def render_change(change: Change) -> Iterator[Text]:
 def _describe_action(change: Change) -> str:
     if change.problem:
         return "refused" if change.observed else "cannot be judged"
-    word = "drift" if change.action is Action.NONE else change.action.value
-    drift = " (drift)" if change.is_drift and change.action is not Action.NONE else ""
     reasons = one_line("; ".join(change.reasons))
-    return f"{word}{drift}: {reasons}" if reasons else f"{word}{drift}"
+    if change.action is Action.NONE:
+        return reasons or "drift"
+    word = f"{change.action} (drift)" if change.is_drift else change.action.value
+    return f"{word}: {reasons}" if reasons else word
 
 
 def _render_field(field: FieldText, width: int) -> Iterator[Text]:
