@@ -13,6 +13,9 @@ from tests.hosts.fixtures import Host
 
 from trueup.sdk import Node, Provider, Target, reveal
 from trueup.sdk.testing.contract import Case, ProviderContract, Rig
+from trueup.sdk.testing.promises_failure import FailurePromises
+from trueup.sdk.testing.promises_lifecycle import LifecyclePromises
+from trueup.sdk.testing.promises_ownership import OwnershipPromises
 from trueup_ssh.plugin import trueup_provider
 
 API = "ssh.trueup.dev/v1"
@@ -131,25 +134,27 @@ SERVICE_CASE = Case(
 )
 
 
+@pytest.fixture(scope="module")
+def host(hosts: Sequence[Host]) -> Host:
+    host = hosts[0]
+    host.fresh()
+    host.run(
+        f"mkdir -p {HOST_ROOT}; cat > /etc/systemd/system/t-sibling.service <<'X'\n{SIBLING_UNIT}X\n"
+        "systemctl daemon-reload; systemctl disable -q --now cron t-sibling"
+    )
+    return host
+
+
 @pytest.mark.hosts
 @pytest.mark.xdist_group("hosts")
-class TestOverSsh(ProviderContract):
-    """Every promise, for every kind, on a real Debian host: root by key."""
+class TestOverSsh(LifecyclePromises, OwnershipPromises, FailurePromises):
+    """What needs a live system, once for each kind, on a real Debian host: root by key."""
 
-    cases = [*file_cases(HOST_ROOT), directory_case(HOST_ROOT), PACKAGE_CASE, SERVICE_CASE]
+    cases = [file_cases(HOST_ROOT)[1], directory_case(HOST_ROOT), PACKAGE_CASE, SERVICE_CASE]
 
     @pytest.fixture
     def provider(self) -> Provider:
         return trueup_provider()
-
-    @pytest.fixture
-    def host(self, hosts: Sequence[Host]) -> Host:
-        host = hosts[0]
-        host.run(
-            f"mkdir -p {HOST_ROOT}; cat > /etc/systemd/system/t-sibling.service <<'X'\n{SIBLING_UNIT}X\n"
-            "systemctl daemon-reload; systemctl disable -q --now cron t-sibling"
-        )
-        return host
 
     @pytest.fixture
     def target(self, host: Host) -> Target:
