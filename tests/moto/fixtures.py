@@ -87,6 +87,11 @@ class Moto:
         """Carries an action out and loses the answer: the connection ends without a byte."""
         self._ask("fault", {"mode": "drop", "action": action, "times": times, "skip": skip})
 
+    def answer(self, action: str, body: object, *, times: int = 1) -> None:
+        """Answers an action of a JSON API with that body, without carrying it out."""
+        fault = {"mode": "answer", "action": action, "body": json.dumps(body), "times": times, "skip": 0}
+        self._ask("fault", fault)
+
     def reset(self) -> None:
         """Empties the server, ends all faults, and sets the mark."""
         self._ask("reset", {})

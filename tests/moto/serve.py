@@ -56,6 +56,8 @@ class Recorder:
             fault = self._take_fault(action)
         if fault is None:
             return self._inner(environ, start)
+        if fault["mode"] == "answer":
+            return _answer(start, "200 OK", "application/x-amz-json-1.0", fault["body"])
         if fault["mode"] == "fail":
             return _answer_error(environ, start, fault)
         for _chunk in self._inner(environ, lambda *_args, **_more: lambda _data: None):
@@ -123,8 +125,12 @@ def _answer_error(environ: Environ, start: Start, fault: dict[str, Any]) -> Iter
         error = f"<Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>"
         is_bucket = _action_of(environ).startswith("s3:")
         kind, body = "application/xml", error if is_bucket else f"<ErrorResponse>{error}</ErrorResponse>"
+    return _answer(start, f"{fault['status']} Fault", kind, body)
+
+
+def _answer(start: Start, status: str, kind: str, body: str) -> Iterable[bytes]:
     data = body.encode()
-    start(f"{fault['status']} Fault", [("Content-Type", kind), ("Content-Length", str(len(data)))])
+    start(status, [("Content-Type", kind), ("Content-Length", str(len(data)))])
     return [data]
 
 

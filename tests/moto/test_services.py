@@ -10,10 +10,12 @@ from tests.moto.fixtures import Moto
 
 from trueup.model.values import to_record
 from trueup.sdk import (
+    Absent,
     Action,
     Blocked,
     Conflict,
     Failed,
+    Observed,
     Owner,
     Sensitive,
     Throttled,
@@ -34,6 +36,17 @@ def test_a_queue_made_anew_is_told_from_the_one_that_was_recorded(rig: Rig) -> N
     change = replace(rig.diff(node, seen), observed=older)
     with pytest.raises(Conflict, match="replaced by another"):
         rig.update(node, change)
+
+
+def test_a_recorded_queue_that_the_list_lags_behind_is_not_taken_for_absent(moto: Moto, rig: Rig) -> None:
+    nodes = [make_node(rig, "AWS::SQS::Queue", {}, name=f"n-{index}") for index in range(6)]
+    recorded = [replace(node, external_id=rig.apply(node).external_id) for node in nodes]
+    moto.answer("sqs:ListQueues", {}, times=2)
+    assert {type(seen) for seen in rig.observe_all(recorded).values()} == {Observed}
+    # One that was never recorded is created, and `create` asks by name before it does anything.
+    assert {type(seen) for seen in rig.observe_all(nodes).values()} == {Absent}
+    rig.create(nodes[0])
+    assert len(rig.owned(nodes[0])) == 6
 
 
 def test_a_queue_deleted_a_moment_ago_is_tried_again_after_a_minute(moto: Moto, rig: Rig) -> None:

@@ -125,9 +125,11 @@ class Parameter(TaggedKind):
         described = self._describe(connection, [name])
         return self._live(connection, name, value, described)
 
-    def read_many(self, connection: Connection, names: Sequence[str]) -> Mapping[str, Reading]:
+    def read_many(
+        self, connection: Connection, names: Sequence[str], recorded: Collection[str]
+    ) -> Mapping[str, Reading]:
         if len(names) <= FEW:
-            return super().read_many(connection, names)
+            return super().read_many(connection, names, recorded)
         values: dict[str, Mapping[str, Any]] = {}
         readings: dict[str, Reading] = {}
         for group in connection.run_all(lambda part: self._values(connection, part), self._groups(names)):

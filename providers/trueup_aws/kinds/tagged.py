@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, cast
 
@@ -172,7 +173,8 @@ class TaggedKind(Kind):
         connection = cast("Connection", session)
         candidates = {node.address: self._candidates(connection, node) for node in nodes}
         names = list(dict.fromkeys(name for found in candidates.values() for name in found))
-        readings = self.read_many(connection, names)
+        recorded = {name for node in nodes if node.external_id for name in candidates[node.address]}
+        readings = self.read_many(connection, names, recorded)
         for node in nodes:
             yield self._observation(node, [readings[name] for name in candidates[node.address]])
 
@@ -244,10 +246,8 @@ class TaggedKind(Kind):
         if live is None:
             return Done()
         self._check_before_removal(live, node, intent)
-        try:
+        with suppress(NotFound):
             self.remove(connection, live)
-        except NotFound:
-            return Done()
         return Done()
 
     def release(self, session: Session, node: Node, intent: Intent) -> Done:
@@ -255,10 +255,8 @@ class TaggedKind(Kind):
         live = self._find_recorded(connection, node, None)
         if live is None or owner_of(live.tags) != intent.owner:
             return Done()
-        try:
+        with suppress(NotFound):
             self.write_tags(connection, live, {}, [key for key in live.tags if is_marker(key)])
-        except NotFound:
-            return Done()
         return Done()
 
     # -- reading
@@ -270,12 +268,15 @@ class TaggedKind(Kind):
         except NotFound:
             return None
 
-    def read_many(self, connection: Connection, names: Sequence[str]) -> Mapping[str, Reading]:
+    def read_many(
+        self, connection: Connection, names: Sequence[str], recorded: Collection[str]
+    ) -> Mapping[str, Reading]:
         """Each name with its object, None for none, or what went wrong when this one was read."""
         handles: Mapping[str, str] = dict.fromkeys(names, "")
         if len(names) > FEW:
             listed = self.list_names(connection)
-            handles = {name: listed[name] for name in names if name in listed}
+            # Lists lag behind: what was there before is asked for by name until it is said to be gone.
+            handles = {name: listed.get(name, "") for name in names if name in listed or name in recorded}
 
         def look(item: tuple[str, str]) -> Reading:
             try:
