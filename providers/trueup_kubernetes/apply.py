@@ -89,7 +89,8 @@ def apply_over(
     """
     answer = send(session, spot, manifest)
     if answer.status == 409 and answer.field_conflicts:
-        shown = [_field_path(field.path) for field in fields]
+        # A field that the plan found free and that is taken now belongs to whoever took it.
+        shown = [_field_path(field.path) for field in fields if field.before is not MISSING]
         unforeseen = [
             (path, said)
             for path, said in answer.field_conflicts

@@ -156,6 +156,8 @@ def _is_elided(desired: Value, spot: _Spot) -> bool:
     """Whether the server leaves the value out because it says nothing: we set it, and nobody removed it."""
     if isinstance(desired, Sensitive):
         desired = reveal(desired)
+    if spot.is_builtin and isinstance(desired, list | tuple) and not desired:
+        return True  # the server writes no empty list, whoever sets it
     if not spot.is_ours or desired is UNKNOWN:
         return False
     if isinstance(desired, Mapping):
@@ -168,6 +170,8 @@ def _is_same(desired: Value, live: Value, spot: _Spot) -> bool:
         return False
     if is_equal(desired, live):
         return True
+    if spot.is_builtin and spot.is_ours and reveal(desired) == "":
+        return True  # unset in other words: what lives is the server's default
     return spot.is_builtin and is_quantity(spot.path) and is_same_quantity(reveal(desired), reveal(live))
 
 
