@@ -33,7 +33,7 @@ format: .venv/.installed-dev ## rewrite the code the way `make check` wants it
 	$(BIN)/ruff check --fix $(SOURCES)
 
 bench: .venv/.installed-dev ## the benchmarks, each against a peer where that peer is installed
-	$(BIN)/python -m pytest -p no:cacheprovider -s tests/bench --override-ini 'python_files=bench_*.py'
+	$(BIN)/python tests/bench/run.py
 
 lock: ## write requirements.lock anew from pyproject.toml, with the newest versions
 	@.ci/lock
