@@ -26,7 +26,8 @@ class SshTransport:
         self._host = str(config["host"])
         self._port = int(config.get("port", 22))
         self._timeout = float(config.get("connectTimeout", 10))
-        self._command = "sudo -n sh -s" if config.get("sudo", False) else "sh -s"
+        # sudo says why it refuses, in words that are only known in one language.
+        self._command = "env LC_ALL=C sudo -n sh -s" if config.get("sudo", False) else "sh -s"
         self.place = self._host if self._port == 22 else f"{self._host}:{self._port}"
         self._client = self._open()
         self.fingerprint = _host_key(self._client)

@@ -16,6 +16,7 @@ from trueup.sdk.testing.contract import Case, ProviderContract, Rig
 from trueup.sdk.testing.promises_failure import FailurePromises
 from trueup.sdk.testing.promises_lifecycle import LifecyclePromises
 from trueup.sdk.testing.promises_ownership import OwnershipPromises
+from trueup.sdk.testing.promises_pure import PurePromises
 from trueup_ssh.plugin import trueup_provider
 
 API = "ssh.trueup.dev/v1"
@@ -211,3 +212,19 @@ def _thing(node: Node) -> str:
 def _host_of(rig: Rig) -> Host:
     config = rig.target.config
     return Host("h1", config["host"], Path(config["identityFile"]).parent)
+
+
+class TestPureHalf(PurePromises):
+    """What needs no host, for the kinds that this machine must not be changed by."""
+
+    cases = [PACKAGE_CASE, SERVICE_CASE]
+    plugin_module = "trueup_ssh.plugin"
+    sdk_modules = ("paramiko", "jinja2")
+
+    @pytest.fixture
+    def provider(self) -> Provider:
+        return trueup_provider()
+
+    @pytest.fixture
+    def target(self) -> Target:
+        return Target("h", "ssh", config={"host": "h.example.com", "user": "root", "sudo": True})

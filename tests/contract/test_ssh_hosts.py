@@ -200,8 +200,13 @@ def test_a_package_that_asks_gets_no_answer_and_no_terminal(stack: Stack) -> Non
 
 
 def test_an_unknown_package_or_version_is_invalid(stack: Stack) -> None:
-    for node in (stack.node("Package", "t-nowhere"), stack.node("Package", "t-one", version="9.9")):
-        with pytest.raises(Invalid, match="there is no package t-"):
+    nodes = [
+        stack.node("Package", "t-nowhere"),
+        stack.node("Package", "t.one"),  # a pattern, to apt
+        stack.node("Package", "t-one", version="9.9"),
+    ]
+    for node in nodes:
+        with pytest.raises(Invalid, match="there is no package t"):
             stack.create(node)
         assert isinstance(stack.observe(node)[0], Absent)
 

@@ -25,7 +25,8 @@ from trueup_ssh.kinds.host_kind import HostKind, host_of, observation, spec_of
 from trueup_ssh.ownership import Marker, owner_text
 from trueup_ssh.script import Answer, call
 
-NAME_PATTERN = "^[a-z0-9][a-z0-9+.-]{1,127}$"
+# To apt-get a minus at the end of a name would mean "remove".
+NAME_PATTERN = "^[a-z0-9][a-z0-9+.-]{0,126}[a-z0-9+.]$"
 VERSION_PATTERN = "^[0-9A-Za-z][0-9A-Za-z.+:~-]{0,127}$"
 _GONE = ("not-installed", "config-files")
 
@@ -61,7 +62,7 @@ class Package(HostKind):
     }
 
     def validate(self, node: Node) -> Iterable[Problem]:
-        if not spec_of(node).get("name") and not re.match(NAME_PATTERN, node.name):
+        if "name" not in spec_of(node) and not re.fullmatch(NAME_PATTERN, node.name):
             yield Problem(f"{node.name!r} is no name of a Debian package: set spec.name", node.place)
 
     def identity(self, node: Node) -> str:
@@ -136,7 +137,7 @@ class Package(HostKind):
 def package_name(node: Node) -> str:
     """The name on the host; empty where it is not known, or could not be one."""
     name = spec_of(node).get("name", node.name)
-    return name if isinstance(name, str) and re.match(NAME_PATTERN, name) else ""
+    return name if isinstance(name, str) and re.fullmatch(NAME_PATTERN, name) else ""
 
 
 def _version(node: Node) -> str:

@@ -60,7 +60,7 @@ class Service(HostKind):
     }
 
     def validate(self, node: Node) -> Iterable[Problem]:
-        if not spec_of(node).get("name") and not re.match(NAME_PATTERN, node.name):
+        if "name" not in spec_of(node) and not re.fullmatch(NAME_PATTERN, node.name):
             yield Problem(f"{node.name!r} is no name of a unit: set spec.name", node.place)
 
     def identity(self, node: Node) -> str:
@@ -149,7 +149,7 @@ class Service(HostKind):
 def unit_name(node: Node) -> str:
     """The unit's full name; empty where it is not known, or could not be one."""
     name = spec_of(node).get("name", node.name)
-    if not isinstance(name, str) or not re.match(NAME_PATTERN, name):
+    if not isinstance(name, str) or not re.fullmatch(NAME_PATTERN, name):
         return ""
     return name if name.endswith(SUFFIXES) else f"{name}.service"
 

@@ -54,8 +54,9 @@ fail_apt() {
 APT='-y -q -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold'
 
 # is_offered NAME VERSION: is there such a package, in that version unless empty, in the lists of apt?
+# To apt a name that it does not know is a pattern: only the exact name counts.
 is_offered() {
-  apt-cache show --no-all-versions "$1${2:+=$2}" >/dev/null 2>&1
+  apt-cache show --no-all-versions "$1${2:+=$2}" 2>/dev/null | grep -qxF "Package: $1"
 }
 
 # refresh_lists NAME VERSION LOCK: apt-get update where the lists are older than a day or do not have the package.

@@ -12,8 +12,12 @@ probe_services() {
     fail transient "cannot ask systemd: $words"
   for unit; do say "unit $unit"; done
   printf '%s\n' "$words" | sed 's/^/property /'
+  # Only systemctl itself knows whether a unit made from an init script is enabled.
+  case $words in
+    *UnitFileState=generated*) ;;
+    *) return ;;
+  esac
   for unit; do
-    # Only systemctl itself knows about a unit made from an init script.
     case $(systemctl show --property=UnitFileState --value -- "$unit") in
       generated) say "generated $unit $(systemctl is-enabled -- "$unit" 2>/dev/null)" ;;
     esac
