@@ -78,7 +78,7 @@ def change_of(node: Node, observed: Observed, fields: Sequence[FieldChange]) -> 
 def compare_documents(
     desired: Document, live: Document, recorded: Document, schema: Schema
 ) -> list[FieldChange]:
-    """Every field in which `live` differs from `desired`, and those that `recorded` set and `desired` drops."""
+    """The fields in which `live` differs from `desired`, and those that `recorded` set and `desired` drops."""
     return list(_compare_maps(desired, live, recorded, _Spot("", schema), top=True))
 
 
