@@ -83,10 +83,6 @@ class Expression:
     def programs(self) -> Sequence[ProgramPart]:
         return [part for part in self._parts if isinstance(part, ProgramPart)]
 
-    @property
-    def place(self) -> Place:
-        return self.programs[0].at.place
-
     def bind(self, addresses: Mapping[str, Address]) -> None:
         """Says which nodes the arguments of `ref()` mean; called once, when all nodes are known."""
         self._addresses = dict(addresses)
@@ -163,15 +159,6 @@ def resolve(body: Document, lookup: Lookup) -> Document:
     if problems:
         raise ManifestError(problems)
     return result
-
-
-def expressions_in(value: Value) -> list[Expression]:
-    """Every expression of a body."""
-    if isinstance(value, Mapping):
-        return [found for item in value.values() for found in expressions_in(item)]
-    if isinstance(value, list | tuple):
-        return [found for item in value for found in expressions_in(item)]
-    return [value] if isinstance(value, Expression) else []
 
 
 def text_of(value: Value) -> str:

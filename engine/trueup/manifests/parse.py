@@ -9,6 +9,9 @@ from trueup.manifests.parse_toml import parse_toml
 from trueup.manifests.parse_yaml import parse_yaml
 
 MAX_FILE_BYTES = 4 * 1024 * 1024
+# Each value of a file costs a line or a comma, and some 500 bytes while it is parsed.
+MAX_SEPARATORS = 200_000
+MAX_PROBLEMS = 100
 SUFFIXES = (".yaml", ".yml", ".toml", ".json")
 _LIST = "List"
 
@@ -18,6 +21,10 @@ def parse_file(file: str, data: bytes, problems: list[Problem]) -> list[SourceDo
     text = decode_text(file, data, problems)
     if text is None:
         return []
+    if text.count("\n") + text.count(",") > MAX_SEPARATORS:
+        message = f"the file has more than {MAX_SEPARATORS} lines and commas"
+        problems.append(Problem(message, Place(file), "split it, or read large data with file()"))
+        return []
     source = SourceText(file, text)
     before = len(problems)
     if file.endswith(".json"):
@@ -26,7 +33,15 @@ def parse_file(file: str, data: bytes, problems: list[Problem]) -> list[SourceDo
         documents = parse_toml(source, problems)
     else:
         documents = parse_yaml(source, problems)
-    if not documents and len(problems) == before:
+    found = len(problems) - before
+    if found > MAX_PROBLEMS:
+        del problems[before + MAX_PROBLEMS :]
+        problems.append(
+            Problem(
+                f"{found - MAX_PROBLEMS} more problems in this file", problems[-1].place, "mend these first"
+            )
+        )
+    if not documents and not found:
         problems.append(Problem("the file holds no document", Place(file), "fill it or remove it"))
     return [item for document in documents for item in _unpack(document, problems)]
 

@@ -92,10 +92,12 @@ class Template:
 
     def _read_text(self, text: str, path: Path) -> Any:
         offset = self._document.offset_of(path)
+        # Escapes and indentation make the text in the file longer than the string, within limits.
+        end = offset + 8 * len(text) + 4096
         try:
             split = split_expressions(text)
         except ExpressionError as error:
-            place = self._document.source.place(self._find(text[error.offset :], offset) or offset)
+            place = self._document.source.place(self._find(text[error.offset :], offset, end) or offset)
             self._problems.append(Problem(error.message, place, error.hint))
             return _Static(UNKNOWN)
         parts: list[Part] = []
@@ -103,7 +105,7 @@ class Template:
             if isinstance(part, str):
                 parts.append(part)
                 continue
-            found = self._find(part.text, offset)
+            found = self._find(part.text, offset, end)
             place = self._document.source.place(offset if found is None else found)
             offset = offset if found is None else found + len(part.text)
             at = TextPlace(part.text, place, self._indent(part.text, place.line))
@@ -124,12 +126,12 @@ class Template:
         second = text.split("\n")[1]
         return max(0, self._document.source.line(line + 1).find(second))
 
-    def _find(self, part: str, start: int) -> int | None:
+    def _find(self, part: str, start: int, end: int) -> int | None:
         """Where the part of a string stands in the file, unless escapes or folding changed its look."""
         source = self._document.source.text
-        found = source.find(part, start, start + 8 * len(part) + 4096)
+        found = source.find(part, start, end)
         if found < 0 and "\n" in part:
-            found = source.find(part.split("\n")[0], start, start + 8 * len(part) + 4096)
+            found = source.find(part.split("\n")[0], start, end)
         return found if found >= 0 else None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -154,3 +155,43 @@ assert parse_file("a.yaml", bomb.encode(), problems) == [] and problems
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+DOCS = Path(__file__).parents[3] / "docs"
+EXAMPLE = re.compile(r"^```(yaml|toml|json)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def test_the_examples_of_the_page_about_resource_files_load(load):
+    examples = EXAMPLE.findall((DOCS / "resource-files.md").read_text())
+    stack_file = next(text for _, text in examples if "kind: Stack" in text)
+    stack_file = stack_file.replace("  variables:\n", "  variables:\n    sites: {default: [blog, draft]}\n")
+    stack_file = stack_file.replace(", user: deploy", "")
+    files = {"stack.yaml": stack_file, "site.conf": "server {}\n"}
+    for number, (language, text) in enumerate(examples):
+        if "kind" in text and "kind: Stack" not in text:
+            files[f"{number}.{language}"] = text
+    assert sorted(node.address.text for node in load(files).nodes) == [
+        "shop/ConfigMap/web@prod",
+        "shop/File/motd@web-1",
+        "shop/File/motd@web-2",
+        "shop/File/site-blog@web-1",
+        "shop/File/site-blog@web-2",
+        "shop/Package/nginx@web-1",
+    ]
+
+
+def test_the_examples_of_the_page_about_expressions_load(load):
+    ((_, text),) = EXAMPLE.findall((DOCS / "expressions.md").read_text())
+    stack_file = (
+        (BAD / "stack.yaml").read_text().replace("replicas:", "ports: {default: {https: 443}}\n    replicas:")
+    )
+    queue = 'apiVersion: v1\nkind: "AWS::SQS::Queue"\nmetadata: {name: orders}\n---\n'
+    nodes = load({"stack.yaml": stack_file, "a.yaml": f"{queue}{A}metadata: {{name: a}}\n{text}"}).nodes
+    data = dict(nodes[1].body["data"])
+    assert str(data.pop("queue")) == '${{ ref("AWS::SQS::Queue/orders").status.QueueUrl }}'
+    assert data == {
+        "replicas": 2,
+        "url": "https://example.com:443/",
+        "size": "small",
+        "literal": "${{ not an expression }}",
+    }

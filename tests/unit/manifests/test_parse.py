@@ -114,6 +114,27 @@ def test_a_file_over_the_limit_is_refused_unread():
     assert [problem.message for problem in problems] == ["the file is larger than 4 MiB"]
 
 
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("a.yaml", "a: [" + "1," * 300_000 + "1]"),
+        ("a.yaml", "---\na: 1\n" * 150_000),
+        ("a.json", '{"a": [' + "1," * 300_000 + "1]}"),
+        ("a.toml", "[[a]]\n" * 300_000),
+    ],
+)
+def test_a_file_with_too_many_values_is_refused_before_it_is_parsed(file, text):
+    documents, problems = parse(file, text)
+    assert documents == []
+    assert [problem.message for problem in problems] == ["the file has more than 200000 lines and commas"]
+
+
+def test_of_very_many_problems_in_one_file_the_first_hundred_are_shown():
+    _, problems = parse("a.yaml", "a: 1\n" * 1000)
+    assert len(problems) == 101
+    assert problems[-1].message == "899 more problems in this file"
+
+
 def test_a_list_gives_its_items_with_their_places():
     documents, problems = parse(
         "a.yaml",

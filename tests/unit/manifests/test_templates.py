@@ -71,6 +71,9 @@ def test_a_document_without_expressions_is_passed_on_as_it_is():
         ("a.json", '{"a": "\\"q\\" ${{ nope }}"}', "1:18"),
         ("a.toml", 'a = """\n${{ nope }}"""\n', "2:5"),
         ("a.yaml", "a: ['${{ vars.a }}', '${{ nope }}']\n", "1:27"),
+        ("a.yaml", "a: |\n" + "  a line of text\n" * 1000 + "  ${{ nope }}\n", "1002:7"),
+        ("a.yaml", "x: '😀'\na: '😀 ${{ nope }}'\n", "2:11"),
+        ("a.yaml", "a: b\r\nc: ${{ nope }}\r\n", "2:8"),
     ],
 )
 def test_a_compile_error_stands_at_its_line_and_column(file, text, place):
