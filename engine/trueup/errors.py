@@ -122,11 +122,11 @@ class Throttled(Transient):
 
 
 class Conflict(ProviderError):
-    """Something in the way belongs to another owner, or changed since it was observed. Never retried blindly."""
+    """Something in the way has another owner, or changed since it was observed. Never retried blindly."""
 
 
 class Denied(ProviderError):
-    """The credentials are missing, wrong, or lack the permission. Says nothing about whether the object exists."""
+    """The credentials are missing, wrong, or lack the permission. Whether the object exists is not known."""
 
 
 class Invalid(ProviderError):
