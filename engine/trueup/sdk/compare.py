@@ -78,7 +78,7 @@ def change_of(node: Node, observed: Observed, fields: Sequence[FieldChange]) -> 
 def compare_documents(
     desired: Document, live: Document, recorded: Document, schema: Schema
 ) -> list[FieldChange]:
-    """Every field of `live` that differs from `desired`, and those that `recorded` set and `desired` drops."""
+    """Every field of `live` that differs from `desired`, and each that `recorded` set and `desired` drops."""
     return list(_compare_maps(desired, live, recorded, _Spot("", schema), top=True))
 
 
