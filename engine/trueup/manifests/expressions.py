@@ -17,7 +17,7 @@ from trueup.manifests.program import ExpressionError, Program, follow
 from trueup.manifests.suggestions import did_you_mean
 from trueup.model.address import Address
 from trueup.model.resource import Reference
-from trueup.model.values import UNKNOWN, Document, Sensitive, Unknown, Value, map_leaves, reveal
+from trueup.model.values import UNKNOWN, Document, PartlyKnown, Sensitive, Unknown, Value, map_leaves, reveal
 
 _MISSING_KEY = re.compile(r'Key not found in map : ["\'](.*)["\']', re.DOTALL)
 
@@ -223,7 +223,8 @@ _Selected = tuple[Any, bool]
 def _select(document: Document | Unknown, paths: set[tuple[str, ...]]) -> _Selected | None:
     """The part of a document under the paths, in plain values, and whether any of it is sensitive.
 
-    None where any of it is not known. What the expression does not select never reaches it.
+    None where any of it is not known, or where the system may still add to it. What the expression does not
+    select never reaches it.
     """
     result: Any = {}
     is_sensitive = False
@@ -242,11 +243,11 @@ def _select(document: Document | Unknown, paths: set[tuple[str, ...]]) -> _Selec
                 is_missing = True
                 break
             value = value[key]
+        if _is_unknown(value) or (isinstance(document, PartlyKnown) and isinstance(value, Mapping)):
+            return None
         if is_missing:
             _keep_siblings(result, document, taken)
             continue
-        if _is_unknown(value):
-            return None
         if _has_sensitive(value):
             value, is_sensitive = reveal(value), True
         result = _put(result, taken, map_leaves(value, lambda leaf: leaf))

@@ -69,6 +69,10 @@ class Sensitive:
         raise TypeError("a sensitive value is not serialised")
 
 
+class PartlyKnown(dict[str, Value]):
+    """A document of a node that is not there yet: the system may still add fields to any map of it."""
+
+
 def map_leaves(value: Value, change: Callable[[Value], Value]) -> Value:
     """A copy of the value with `change` applied to everything that is neither a map nor a list."""
     if isinstance(value, Mapping):

@@ -5,47 +5,21 @@ Called by plan for every node in dependency order, and by act again once the dep
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
-from trueup.manifests.expressions import Expression
-from trueup.model.address import Address
+from trueup.manifests.expressions import Lookup, resolve
 from trueup.model.observation import Observed
 from trueup.model.resource import Node
-from trueup.model.values import UNKNOWN, Document, Unknown, Value, map_leaves, split_pointer
-
-Lookup = Callable[[Address], "Document | Unknown"]
+from trueup.model.values import UNKNOWN, Document, PartlyKnown, Value, split_pointer
 
 
 def resolve_node(node: Node, lookup: Lookup) -> Node:
-    """The node with every expression evaluated; UNKNOWN where it needs what is not known yet."""
+    """The node with every expression evaluated; UNKNOWN where it needs what is not known yet.
 
-    def evaluate(leaf: Value) -> Value:
-        return _evaluate(leaf, lookup) if isinstance(leaf, Expression) else leaf
-
-    return replace(node, body=map_leaves(node.body, evaluate))
-
-
-def _evaluate(expression: Expression, lookup: Lookup) -> Value:
-    for reference in expression.references:
-        document = lookup(reference.address)
-        if isinstance(document, PartlyKnown) and not document.has(reference.path):
-            return UNKNOWN
-    value: Value = expression.evaluate(lookup)
-    return value
-
-
-class PartlyKnown(dict[str, Value]):
-    """A document of a node that is not there yet: the system may still add fields to it."""
-
-    def has(self, path: tuple[str, ...]) -> bool:
-        """Whether that field is known already."""
-        value: Value = self
-        for key in path:
-            if not isinstance(value, Mapping) or key not in value:
-                return False
-            value = value[key]
-        return True
+    Raises ManifestError with all problems of its expressions.
+    """
+    return replace(node, body=resolve(node.body, lookup))
 
 
 def known_document(node: Node, observed: Observed | None, *, is_made_anew: bool) -> Document:
