@@ -37,7 +37,7 @@ def run(arguments: Sequence[str] | None = None, *, engine: object = None) -> int
         _show_usage(error)
         return ERROR
     except (KeyboardInterrupt, click.Abort):
-        print("\ninterrupted: nothing was done", file=sys.stderr)
+        print("interrupted: nothing was done", file=sys.stderr)
         return INTERRUPTED
     except Exception:  # noqa: BLE001 - the last place where a bug of ours can be told as one
         traceback.print_exc()

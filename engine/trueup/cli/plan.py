@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import rich_click as click
 
@@ -12,7 +13,11 @@ from trueup.cli.output import make_console, print_json
 from trueup.cli.plan_json import plan_document
 from trueup.cli.plan_markdown import render_markdown
 from trueup.cli.plan_text import render_holds, render_plan
+from trueup.errors import UsageError
 from trueup.model.plan import Plan
+
+if TYPE_CHECKING:
+    from trueup.app import App
 
 
 @click.command()
@@ -34,7 +39,7 @@ def plan(ctx: click.Context, call: Call, output: str, save: str) -> None:
     with call.open_app() as app:
         made = app.plan(call.source, call.selection)
         if save:
-            app.save_plan(made, call.source, call.selection, save)
+            _save(app, call, made, save)
     command = call.command_line("reconcile", "--approve", made.digest)
     if output == "json":
         print_json(plan_document(made))
@@ -45,6 +50,13 @@ def plan(ctx: click.Context, call: Call, output: str, save: str) -> None:
         for line in (*render_plan(made), *render_holds(made, command)):
             console.print(line)
     ctx.exit(exit_code(made))
+
+
+def _save(app: App, call: Call, made: Plan, file: str) -> None:
+    try:
+        app.save_plan(made, call.source, call.selection, file)
+    except OSError as error:
+        raise UsageError(f"cannot write {file}: {error.strerror or error}") from error
 
 
 def exit_code(made: Plan) -> int:

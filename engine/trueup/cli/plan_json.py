@@ -25,6 +25,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
             "ref": plan.revision.ref,
             "branch": plan.revision.branch,
         },
+        "destroy": plan.is_destroy,
         "digest": plan.digest,
         "summary": {action.value: number for action, number in plan.summary.items()},
         "changes": [change_document(change) for change in plan.changes if is_shown(change)],

@@ -50,7 +50,8 @@ def render_plan(plan: Plan) -> Iterator[Text]:
             (f": {describe_size(plan)}, nothing to do.", ""),
         )
         return
-    yield plain((escape(plan.stack), "bold"), (f" at {describe_revision(plan.revision)}", ""))
+    verb = ("Destroy ", "bold red") if plan.is_destroy else ("", "")
+    yield plain(verb, (escape(plan.stack), "bold"), (f" at {describe_revision(plan.revision)}", ""))
     yield plain(("", ""))
     for change in shown:
         yield from render_change(change)

@@ -17,6 +17,8 @@ def render_report(report: RunReport) -> Iterator[Text]:
     """What failed and why, what is blocked by what, what is left, and the counts."""
     failed = [outcome for outcome in report.outcomes if outcome.result is Result.FAILED]
     blocked = [outcome for outcome in report.outcomes if outcome.result is Result.BLOCKED]
+    if failed or blocked or report.left:
+        yield plain(("", ""))
     for outcome in (*failed, *blocked):
         yield from _render_trouble(outcome)
     if report.left:

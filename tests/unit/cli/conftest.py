@@ -29,9 +29,10 @@ apiVersion: ssh.trueup.dev/v1
 kind: File
 metadata: {{name: index}}
 spec:
-  path: ${{{{ ref("Directory/www").spec.path }}}}/index.html
+  path: {root}/www/index.html
   content: |
     hello
+    from ${{{{ ref("Directory/www").spec.path }}}}
 """
 
 

@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import json
+import sys
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from tests.unit.cli import samples
+from tests.unit.cli.samples import PlayedEngine, outcome
+from tests.unit.cli.test_plan_json import check
+
+from trueup.cli import run
+from trueup.model.outcome import Result
+from trueup.model.plan import Hold
+
+CREATED = outcome(samples.created(), Result.CREATED)
+PLAN = samples.plan_of(samples.created(), samples.updated())
+HELD = samples.plan_of(samples.deleted(), holds=[Hold("stateful", "delete of old loses its data")])
+
+
+class Keyboard(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def types(monkeypatch: pytest.MonkeyPatch):
+    def type_line(text: str) -> None:
+        monkeypatch.setattr(sys, "stdin", Keyboard(text))
+
+    return type_line
+
+
+@pytest.fixture(autouse=True)
+def _no_keyboard(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", StringIO(""))
+
+
+def test_it_shows_the_plan_tells_of_each_step_and_sums_up(capsys: pytest.CaptureFixture[str]) -> None:
+    failed = outcome(samples.updated(), Result.FAILED, "not done after 12 s", "look at the pods")
+    blocked = outcome(samples.deleted(), Result.BLOCKED, "waits for shop/Deployment/prod/web@k3s")
+    unchanged = outcome(samples.unchanged("a"), Result.UNCHANGED)
+    plan = samples.plan_of(samples.created(), samples.updated(), samples.deleted(), samples.unchanged("a"))
+    engine = PlayedEngine(plan, (unchanged, CREATED, failed, blocked))
+    assert run(["reconcile", "shop", "--yes"], engine=engine) == 1
+    samples.check_snapshot("reconcile.txt", capsys.readouterr().out)
+
+
+def test_a_converged_run_has_exit_code_0() -> None:
+    assert run(["reconcile", "shop", "--yes"], engine=PlayedEngine(PLAN, (CREATED,))) == 0
+
+
+def test_without_a_terminal_and_without_yes_nothing_is_even_looked_at(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    engine = PlayedEngine(PLAN, (CREATED,))
+    assert run(["reconcile", "shop"], engine=engine) == 1
+    assert engine.asked == []
+    assert "--yes" in capsys.readouterr().err
+
+
+def test_json_is_refused_where_somebody_would_have_to_be_asked(types, capsys) -> None:
+    types("y\n")
+    engine = PlayedEngine(PLAN, (CREATED,))
+    assert run(["reconcile", "shop", "-o", "json"], engine=engine) == 1
+    assert engine.asked == []
+    assert "--yes" in json.loads(capsys.readouterr().out)["problems"][0]["hint"]
+
+
+@pytest.mark.parametrize("answer", ["y\n", "yes\n", " Y \n"])
+def test_a_yes_carries_the_plan_out(types, answer: str, capsys) -> None:
+    types(answer)
+    assert run(["reconcile", "shop"], engine=PlayedEngine(PLAN, (CREATED,))) == 0
+    shown = capsys.readouterr()
+    assert "Carry out this plan? [y/N]" in shown.err
+    assert "created shop/File/site@web-1" in shown.out
+
+
+@pytest.mark.parametrize("answer", ["n\n", "\n", "", "yess\n", "shop\n"])
+def test_everything_but_a_yes_does_nothing(types, answer: str, capsys) -> None:
+    types(answer)
+    assert run(["reconcile", "shop"], engine=PlayedEngine(PLAN, (CREATED,))) == 1
+    shown = capsys.readouterr().out
+    assert shown.endswith("Nothing was done.\n")
+    assert "created shop" not in shown
+
+
+def test_nobody_is_asked_where_there_is_nothing_to_do(types, capsys) -> None:
+    types("")
+    done = tuple(outcome(samples.unchanged(name), Result.UNCHANGED) for name in "abc")
+    assert run(["reconcile", "shop"], engine=PlayedEngine(samples.converged_plan(), done)) == 0
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    assert shown.out == "shop is converged: 3 resources, nothing to do in 3.2 s.\n"
+
+
+def test_a_held_plan_has_exit_code_3_and_says_how_to_let_it_pass(capsys) -> None:
+    engine = PlayedEngine(HELD, (outcome(samples.deleted(), Result.DELETED),))
+    assert run(["reconcile", "shop", "--yes", "--only", "AWS::S3::Bucket/old"], engine=engine) == 3
+    shown = capsys.readouterr().out
+    assert "stateful: delete of old loses its data" in shown
+    command = f"trueup reconcile shop --only AWS::S3::Bucket/old --approve {HELD.digest} --yes"
+    assert shown.endswith(f"  {command}\n")
+
+
+def test_the_approval_of_that_very_plan_is_a_yes_too(capsys) -> None:
+    engine = PlayedEngine(HELD, (outcome(samples.deleted(), Result.DELETED),))
+    assert run(["reconcile", "shop", "--approve", HELD.digest], engine=engine) == 0
+    assert "1 deleted" in capsys.readouterr().out
+
+
+def test_the_approval_of_another_plan_lets_nothing_pass(capsys) -> None:
+    engine = PlayedEngine(HELD)
+    assert run(["reconcile", "shop", "--approve", "sha256:1"], engine=engine) == 3
+    shown = capsys.readouterr().out
+    assert "The approval is for another plan: sha256:1" in shown
+    assert HELD.digest in shown
+
+
+def test_the_approval_of_another_plan_is_no_yes_to_a_plan_that_nothing_holds(capsys) -> None:
+    engine = PlayedEngine(PLAN, (CREATED,))
+    assert run(["reconcile", "shop", "--approve", "sha256:1"], engine=engine) == 1
+    shown = capsys.readouterr()
+    assert "nobody can be asked" in shown.err
+    assert "created shop" not in shown.out
+
+
+def test_as_json_it_is_one_document_with_plan_and_outcomes(capsys) -> None:
+    failed = outcome(samples.updated(), Result.FAILED, "not done after 12 s")
+    engine = PlayedEngine(PLAN, (CREATED, failed))
+    assert run(["reconcile", "shop", "--yes", "-o", "json"], engine=engine) == 1
+    shown = capsys.readouterr()
+    document = json.loads(shown.out)
+    check(document, "run-v1")
+    assert (document["run"], document["status"]) == (7, "failed")
+    assert [found["result"] for found in document["outcomes"]] == ["created", "failed"]
+    assert shown.err == ""
+
+
+def test_as_json_with_v_the_progress_goes_to_standard_error(capsys) -> None:
+    run(["reconcile", "shop", "--yes", "-o", "json", "-v"], engine=PlayedEngine(PLAN, (CREATED,)))
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["status"] == "converged"
+    assert "created shop/File/site@web-1 (0.3s)\n" in shown.err
+
+
+def test_an_interrupted_run_has_exit_code_130_and_lists_what_is_left(capsys) -> None:
+    engine = PlayedEngine(PLAN, (CREATED,), left=(samples.updated().address,))
+    assert run(["reconcile", "shop", "--yes"], engine=engine) == 130
+    assert "  shop/Deployment/prod/web@k3s\n" in capsys.readouterr().out
+
+
+def test_a_saved_plan_fixes_what_it_is_about(stack: Path, capsys) -> None:
+    assert run(["plan", str(stack), "--save", "shop.plan"]) == 2
+    capsys.readouterr()
+    assert run(["reconcile", "shop.plan", "--only", "File/index", "--yes"]) == 1
+    assert "shop.plan is a saved plan" in capsys.readouterr().err
+
+
+def test_a_saved_plan_is_refused_once_the_world_moved(stack: Path, capsys) -> None:
+    assert run(["plan", str(stack), "--save", "shop.plan"]) == 2
+    assert run(["reconcile", str(stack), "--yes"]) == 0
+    (stack.parent / "live" / "www" / "index.html").write_text("by hand")
+    capsys.readouterr()
+    assert run(["reconcile", "shop.plan", "--yes"]) == 1
+    assert "the saved plan is stale" in capsys.readouterr().err
+    assert (stack.parent / "live" / "www" / "index.html").read_text() == "by hand"
+
+
+def test_a_file_that_is_no_saved_plan_is_named(stack: Path, capsys) -> None:
+    Path("other.json").write_text("{}")
+    assert run(["reconcile", "other.json", "--yes"]) == 1
+    assert "other.json: this is not a saved plan" in capsys.readouterr().err
+
+
+def test_drift_of_a_real_file_is_shown_and_corrected(stack: Path, capsys) -> None:
+    index = stack.parent / "live" / "www" / "index.html"
+    assert run(["reconcile", str(stack), "--yes"]) == 0
+    index.write_text("by hand\n")
+    capsys.readouterr()
+    assert run(["reconcile", str(stack), "--yes"]) == 0
+    shown = capsys.readouterr().out
+    assert "  ~ shop/File/index@here  update (drift): it was changed outside of Git\n" in shown
+    assert "shop is converged: 1 updated, 1 unchanged in" in shown
+    assert index.read_text().startswith("hello\n")

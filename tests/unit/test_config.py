@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from trueup.config import Config, ConfigError, DaemonConfig, StackConfig, load_config
+from trueup.errors import UsageError
+
+FULL = """\
+store = "state/trueup.db"
+parallelism = 32
+
+[daemon]
+listen = "[::1]:9191"
+drain_timeout = "1m30s"
+allow_remote = true
+
+[[stacks]]
+location = "git@git.example.com:team/estate.git"
+path = "prod/shop"
+ref = "main"
+poll = "10s"
+interval = "1d"
+
+[[stacks]]
+name = "edge"
+location = "./edge"
+"""
+
+
+def load(folder: Path, text: str) -> Config:
+    file = folder / "trueup.toml"
+    file.write_text(text)
+    return load_config(file)
+
+
+def problems(folder: Path, text: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load(folder, text)
+    return [str(problem).replace(f"{folder}/", "") for problem in caught.value.problems]
+
+
+def test_everything_that_can_be_said(tmp_path: Path) -> None:
+    assert load(tmp_path, FULL) == Config(
+        store=str(tmp_path / "state/trueup.db"),
+        parallelism=32,
+        daemon=DaemonConfig("::1", 9191, 90.0, True),
+        stacks=(
+            StackConfig("shop", "git@git.example.com:team/estate.git", "main", "prod/shop", 10.0, 86400.0),
+            StackConfig("edge", str(tmp_path / "edge")),
+        ),
+    )
+
+
+def test_an_empty_file_says_nothing(tmp_path: Path) -> None:
+    assert load(tmp_path, "") == Config()
+
+
+@pytest.mark.parametrize(
+    ("store", "expected"),
+    [
+        ("postgresql://u@h/d", "postgresql://u@h/d"),
+        ("sqlite:////var/lib/t.db", "sqlite:////var/lib/t.db"),
+        ("sqlite:///t.db", "sqlite:///{folder}/t.db"),
+        ("t.db", "{folder}/t.db"),
+        ("/var/lib/t.db", "/var/lib/t.db"),
+    ],
+)
+def test_a_relative_store_is_taken_from_the_files_own_folder(
+    tmp_path: Path, store: str, expected: str
+) -> None:
+    assert load(tmp_path, f'store = "{store}"').store == expected.format(folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("location", "name", "is_kept"),
+    [
+        ("https://h/team/shop.git", "shop", True),
+        ("ssh://git@h:2222/shop.git/", "shop", True),
+        ("host:shop.git", "shop", True),
+        ("file:///srv/shop", "shop", True),
+        ("/srv/shop", "shop", True),
+        ("../shop", "shop", False),
+        ("./a:b", "b", False),
+    ],
+)
+def test_a_stack_is_called_by_the_end_of_its_location(
+    tmp_path: Path, location: str, name: str, is_kept: bool
+) -> None:
+    (stack,) = load(tmp_path, f'[[stacks]]\nlocation = "{location}"').stacks
+    assert stack.name == name
+    assert (stack.location == location) == is_kept
+    assert is_kept or stack.location.startswith(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "= 1",
+            [
+                "trueup.toml:1:1: not TOML: Invalid statement\n"
+                "  check quotes, brackets and the = sign around here"
+            ],
+        ),
+        ('stroe = "x"', ['trueup.toml:1:1: unknown field "stroe"\n  did you mean "store"?']),
+        (
+            '[daemon]\nlisen = "x"',
+            ['trueup.toml:2:1: unknown field "lisen" of daemon\n  did you mean "listen"?'],
+        ),
+        (
+            "parallelism = 0",
+            ["trueup.toml:1:15: parallelism cannot be 0\n  a number from 1 to 1000"],
+        ),
+        (
+            'parallelism = "many"',
+            ["trueup.toml:1:15: parallelism must be an integer, not a string\n  a number from 1 to 1000"],
+        ),
+        (
+            '[daemon]\nlisten = "9090"\ndrain_timeout = "soon"',
+            [
+                'trueup.toml:2:10: daemon.listen cannot be "9090"\n'
+                '  write a host and a port, as in "127.0.0.1:9090" or "[::1]:9090"',
+                'trueup.toml:3:17: daemon.drain_timeout: "soon" is not a duration\n'
+                "  write a duration such as 30s, 5m, 1h30m or 1d",
+            ],
+        ),
+        ("[[stacks]]\n", ["trueup.toml:1:1: stacks.location is missing\n  a Git URL, or a directory"]),
+        (
+            'stacks = "x"',
+            [
+                "trueup.toml:1:10: stacks must be tables, not a string\n"
+                "  begin each stack with a line [[stacks]]"
+            ],
+        ),
+        (
+            '[[stacks]]\nlocation = "a/shop"\n[[stacks]]\nlocation = "b/shop"',
+            [
+                'trueup.toml:3:1: two stacks are named "shop" (the other one: trueup.toml:1:1)\n'
+                "  give each a `name` of its own"
+            ],
+        ),
+    ],
+)
+def test_every_mistake_is_told_with_its_place(tmp_path: Path, text: str, expected: list[str]) -> None:
+    assert problems(tmp_path, text) == expected
+
+
+def test_a_port_beyond_the_last_one_is_refused(tmp_path: Path) -> None:
+    assert "daemon.listen" in problems(tmp_path, '[daemon]\nlisten = "127.0.0.1:65536"')[0]
+
+
+def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+    assert len(problems(tmp_path, "a = 1\nb = 2\n[daemon]\nc = 3\n[[stacks]]\nd = 4")) == 5
+
+
+def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="No such file"):
+        load_config(tmp_path / "none.toml")
+
+
+def test_a_file_that_is_not_text_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "trueup.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(UsageError, match="not UTF-8"):
+        load_config(tmp_path / "trueup.toml")
