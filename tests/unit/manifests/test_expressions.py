@@ -9,7 +9,7 @@ import pytest
 from trueup.errors import ManifestError
 from trueup.manifests.expressions import Expression, resolve
 from trueup.model.address import Address
-from trueup.model.values import UNKNOWN, Sensitive, reveal
+from trueup.model.values import UNKNOWN, PartlyKnown, Sensitive, reveal
 
 QUEUE = "apiVersion: sqs.example/v1\nkind: Queue\nmetadata: {name: q}\nspec: {size: 5}\n---\n"
 ADDRESS = Address("shop", "Queue", "q", "prod")
@@ -79,6 +79,9 @@ def test_text_from_a_live_system_is_never_evaluated(value_of):
         ('${{ has(ref("Queue/q").status.x) }}', {"status": UNKNOWN}),
         ('${{ ref("Queue/q").spec.a.b }}', {"spec": {"a": UNKNOWN}}),
         ('${{ ref("Queue/q").spec.a }}', {"spec": {"a": Sensitive([UNKNOWN])}}),
+        ('${{ ref("Queue/q").spec.ip }}', PartlyKnown({"spec": {"a": 1}})),
+        ('${{ has(ref("Queue/q").spec.ip) }}', PartlyKnown({"spec": {"a": 1}})),
+        ('${{ ref("Queue/q").spec }}', PartlyKnown({"spec": {"a": 1}})),
     ],
 )
 def test_whatever_reads_something_unknown_is_unknown(value_of, text, document):
