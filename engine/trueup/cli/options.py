@@ -141,8 +141,10 @@ def takes_output(*formats: str) -> Callable[[Function], Function]:
     )
 
 
+# The type makes a shell complete file names; what is written is neither checked nor changed.
+_FILE = click.Path()
 _SOURCE = (
-    click.argument("source"),
+    click.argument("source", type=_FILE),
     click.option("--ref", default="", metavar="REF", help="Branch, tag or commit of SOURCE."),
     click.option("--path", default="", metavar="PATH", help="The stack's directory inside SOURCE."),
     click.option("--verbose", "-v", count=True, help="Log to standard error; twice for details."),
@@ -172,6 +174,7 @@ _STACK = (
     click.option(
         "--config",
         envvar="TRUEUP_CONFIG",
+        type=_FILE,
         default="",
         metavar="FILE",
         help="Settings. [default: ./trueup.toml if it exists]",

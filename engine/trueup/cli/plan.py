@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 @takes_stack
 @takes_output("text", "json", "markdown")
 @click.option(
-    "--save", default="", metavar="FILE", help="Write the plan to FILE, for `trueup reconcile FILE`."
+    "--save",
+    type=click.Path(),
+    default="",
+    metavar="FILE",
+    help="Write the plan to FILE, for `trueup reconcile FILE`.",
 )
 @click.pass_context
 def plan(ctx: click.Context, call: Call, output: str, save: str) -> None:
