@@ -1,28 +1,44 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
-import networkx as nx
 import pytest
 from tests.unit.cli.samples import address, check_snapshot
 
 from trueup.cli import run
 from trueup.cli.graph import render_dot, render_mermaid, render_tree
-from trueup.graph.build import EdgeReason, Graph
+from trueup.graph.build import EdgeReason, Graph, build_graph
 from trueup.model.address import Address
 from trueup.model.resource import Node, Target
 
 
+class NothingImplied:
+    """A catalog of kinds that imply nothing."""
+
+    def kind_of(self, _node: Node) -> NothingImplied:
+        return self
+
+    def provides(self, _node: Node) -> tuple[str, ...]:
+        return ()
+
+    needs = provides
+
+
 def graph_of(*edges: tuple[Address, Address, EdgeReason], alone: tuple[Address, ...] = ()) -> Graph:
     """Each edge as (what waits, what it waits for, why)."""
-    nodes: dict[Address, Node] = {}
-    for one in (*(end for edge in edges for end in edge[:2]), *alone):
-        nodes.setdefault(one, Node(one, "v1", Target(one.target, "ssh"), {}))
-    digraph: nx.DiGraph[Address] = nx.DiGraph()
-    digraph.add_nodes_from(nodes)
-    digraph.add_edges_from((awaited, waiting) for waiting, awaited, _ in edges)
-    return Graph(nodes, {(awaited, waiting): reason for waiting, awaited, reason in edges}, digraph)
+    waits_for: dict[Address, tuple[Address, ...]] = {}
+    for waiting, awaited, _ in edges:
+        waits_for[waiting] = (*waits_for.get(waiting, ()), awaited)
+        waits_for.setdefault(awaited, ())
+    waits_for.update((one, ()) for one in alone)
+    nodes = [
+        Node(one, "v1", Target(one.target, "ssh"), {}, depends_on=awaited)
+        for one, awaited in waits_for.items()
+    ]
+    graph = build_graph(nodes, NothingImplied())
+    return replace(graph, edges={(awaited, waiting): reason for waiting, awaited, reason in edges})
 
 
 WEB, API = address("web", "Deployment", "k3s", "prod"), address("api", "Deployment", "k3s", "prod")
