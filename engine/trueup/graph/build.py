@@ -30,10 +30,14 @@ class EdgeReason(StrEnum):
 
 @dataclass(frozen=True)
 class Graph:
-    """The nodes of a stack and who waits for whom. Immutable once built; addresses are in file order."""
+    """The nodes of a stack and who waits for whom. Immutable once built; addresses are in file order.
+
+    `deferred` are the nodes whose bodies hold expressions that read other nodes.
+    """
 
     nodes: Mapping[Address, Node]
     edges: Mapping[tuple[Address, Address], EdgeReason]
+    deferred: frozenset[Address]
     _digraph: nx.DiGraph[Address]
 
     def dependencies(self, address: Address) -> tuple[Address, ...]:
@@ -62,6 +66,7 @@ class Graph:
         return Graph(
             {address: node for address, node in self.nodes.items() if address in chosen},
             {edge: reason for edge, reason in self.edges.items() if edge[0] in chosen and edge[1] in chosen},
+            self.deferred & chosen,
             self._digraph.subgraph(chosen).copy(),
         )
 
@@ -70,8 +75,10 @@ def build_graph(nodes: Sequence[Node], catalog: Catalog) -> Graph:
     """The graph of the nodes. An edge leads from what comes first to what waits for it."""
     by_address = {node.address: node for node in nodes}
     edges: dict[tuple[Address, Address], EdgeReason] = {}
+    deferred: set[Address] = set()
     for node in nodes:
         for reference in references_in(node.body):
+            deferred.add(node.address)
             edges.setdefault((reference.address, node.address), EdgeReason.REF)
         for dependency in node.depends_on:
             edges.setdefault((dependency, node.address), EdgeReason.DEPENDS_ON)
@@ -80,7 +87,7 @@ def build_graph(nodes: Sequence[Node], catalog: Catalog) -> Graph:
     digraph: nx.DiGraph[Address] = nx.DiGraph()
     digraph.add_nodes_from(by_address)
     digraph.add_edges_from(edges)
-    graph = Graph(by_address, edges, digraph)
+    graph = Graph(by_address, edges, frozenset(deferred), digraph)
     if not nx.is_directed_acyclic_graph(digraph):
         raise ManifestError(_cycle_problems(graph))
     return graph

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 
-from trueup.errors import ProviderError, Throttled, Transient
+from trueup.errors import ManifestError, ProviderError, Throttled, Transient
 from trueup.model.change import Action, Change
 from trueup.model.observation import Done, Observation, Observed, Pending
 from trueup.model.outcome import Outcome, Result
@@ -20,6 +20,7 @@ from trueup.reconcile.boundary import broken_plugin
 from trueup.reconcile.observe import Connections, observe_batch
 from trueup.reconcile.plan import judge
 from trueup.reconcile.record import Recorder, outcome_of
+from trueup.reconcile.resolve import resolve_node
 from trueup.reconcile.situation import Knowledge, Situation
 from trueup.reconcile.verify import Verdict, Verification, verify_gone, verify_health, verify_present
 from trueup.sdk.contracts import Intent, Kind, Session
@@ -95,6 +96,8 @@ class Act:
             yield from self._carry_out()
         except _Undone as undone:
             return self._fail(undone)
+        except ManifestError as error:
+            return self._fail(_Undone("; ".join(str(problem) for problem in error.problems)))
         except ProviderError as error:
             is_open = isinstance(error, Transient) and not isinstance(error, Throttled)
             return self._fail(_Undone(error.message, error.hint, is_open=is_open))
@@ -135,6 +138,8 @@ class Act:
         """A dependency was acted on: the node is judged anew from what lives now."""
         address, planned = self.change.address, self.change.action
         declared = self._shop.situation.graph.nodes[address]
+        resolved = resolve_node(declared, self._shop.knowledge.look_up)
+        self._node = replace(resolved, external_id=self._node.external_id)
         observation = self._look(session, self._node)
         self._shop.knowledge.learn(self._node, observation)
         self.change = judge(declared, self._shop.situation, self._shop.knowledge)

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trueup.errors import StalePlan, StoreError, UsageError
 from trueup.graph.build import Graph
@@ -23,11 +23,13 @@ from trueup.model.observation import Failed
 from trueup.model.outcome import Outcome, RunStatus
 from trueup.model.plan import Plan
 from trueup.model.resource import Node, Revision, Stack
+from trueup.model.values import UNKNOWN
 from trueup.reconcile.act import Workshop
 from trueup.reconcile.observe import Connections, observe_nodes
 from trueup.reconcile.plan import make_plan
 from trueup.reconcile.record import LEASE_TTL, LeaseKeeper, Recorder
 from trueup.reconcile.report import Listener, RunReport, Selection
+from trueup.reconcile.resolve import resolve_node
 from trueup.reconcile.situation import Knowledge, Situation, undeclared_node
 from trueup.reconcile.walk import UNDONE, Walk
 from trueup.sdk.contracts import Catalog
@@ -138,9 +140,13 @@ def describe(request: Request, store: Store, catalog: Catalog) -> Situation:
 
 def observe(situation: Situation, connections: Connections, pool: Executor) -> Knowledge:
     """Everything that lives, of the graph and of the inventory."""
+    graph = situation.graph
+    declared = [
+        resolve_node(node, lambda _address: UNKNOWN) if address in graph.deferred else node
+        for address, node in graph.nodes.items()
+    ]
     nodes = [
-        _with_recorded_id(node, situation.records)
-        for node in (*situation.graph.nodes.values(), *situation.undeclared.values())
+        _with_recorded_id(node, situation.records) for node in (*declared, *situation.undeclared.values())
     ]
     observations = observe_nodes(nodes, connections, situation.catalog, pool)
     return Knowledge(observations, connections.fingerprints())
@@ -185,7 +191,7 @@ def _with_recorded_id(node: Node, records: Mapping[Address, Record]) -> Node:
     record = records.get(node.address)
     if record is None or not record.external_id or node.external_id:
         return node
-    return Node(**{**node.__dict__, "external_id": record.external_id})
+    return replace(node, external_id=record.external_id)
 
 
 def _with_users(addresses: set[Address], records: Mapping[Address, Record]) -> set[Address]:

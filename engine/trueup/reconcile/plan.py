@@ -51,7 +51,8 @@ def judge(node: Node, situation: Situation, knowledge: Knowledge, *, is_applied:
         return moved
     try:
         kind = situation.catalog.kind_of(node)
-        resolved = resolve_node(node, knowledge.look_up)
+        is_deferred = address in situation.graph.deferred
+        resolved = resolve_node(node, knowledge.look_up) if is_deferred else node
         declared = kind.seal(resolved.body)
         resolved = replace(resolved, body=declared)
         if isinstance(observation, Observed):
