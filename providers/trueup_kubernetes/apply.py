@@ -9,10 +9,10 @@ from typing import Any
 from trueup.sdk import MISSING, Change, Conflict, Document, FieldChange, Node, Owner, Sensitive, Value, reveal
 from trueup_kubernetes.comparison import find_item, token_of
 from trueup_kubernetes.errors import Answer, describe_conflicts, error_of
-from trueup_kubernetes.kinds.secrets import is_secret
 from trueup_kubernetes.marker import annotations_of, labels_of
 from trueup_kubernetes.objects import Spot
 from trueup_kubernetes.ownership import MANAGER, below_field, below_item, keys_of, known_structure
+from trueup_kubernetes.secret_values import is_secret
 from trueup_kubernetes.session import ClusterSession
 
 _APPLY = "application/apply-patch+yaml"

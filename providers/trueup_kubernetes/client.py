@@ -41,7 +41,7 @@ class Client:
         content_type: str = "application/json",
         accept: str = "application/json",
     ) -> Answer:
-        """The server's answer, whatever it is. Raises Transient where there is none."""
+        """The answer, whatever it is. Raises Transient where there is none, Invalid for a wrong server."""
         try:
             serialized = self._api.param_serialize(
                 method,
@@ -53,12 +53,17 @@ class Client:
             )
             response = self._api.call_api(*serialized, _request_timeout=self._timeout)
             data = response.read()  # type: ignore[no-untyped-call]
+        except urllib3.exceptions.NewConnectionError as error:  # which is a TimeoutError, too
+            raise Transient(f"the cluster cannot be reached ({_root_of(error)})") from error
         except urllib3.exceptions.TimeoutError as error:
             raise Transient(f"the cluster gave no answer within {self._timeout[1]:g} s") from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise Transient(f"the cluster cannot be reached ({_root_of(error)})") from error
         except ApiException as error:
-            raise Transient(f"no secure connection to the cluster ({error.reason})") from error
+            why = " ".join(str(error.reason).split())
+            if "CERTIFICATE_VERIFY_FAILED" in why:
+                raise Invalid(f"the cluster's certificate is not to be trusted ({why})") from error
+            raise Transient(f"no secure connection to the cluster ({why})") from error
         return Answer(response.status, _parse(data), dict(response.headers))
 
     def close(self) -> None:

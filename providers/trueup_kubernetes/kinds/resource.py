@@ -42,11 +42,11 @@ from trueup_kubernetes.errors import error_of
 from trueup_kubernetes.kinds.catalog import CLUSTER_SCOPED, STATEFUL, WORKLOADS, is_builtin, is_immutable
 from trueup_kubernetes.kinds.edges import tokens_needed, tokens_provided
 from trueup_kubernetes.kinds.health import describe_deletion, health_of
-from trueup_kubernetes.kinds.secrets import fold_string_data, is_secret, seal_secret
 from trueup_kubernetes.kinds.validation import problems_of
 from trueup_kubernetes.marker import ADDRESS, OWNER, label_of, read_owner
 from trueup_kubernetes.objects import Spot, list_objects, locate, read_object
 from trueup_kubernetes.ownership import MANAGER, owned_by_us, project
+from trueup_kubernetes.secret_values import fold_string_data, is_secret, seal_secret
 from trueup_kubernetes.session import ClusterSession, NotServed
 
 # A kind is served a moment after its CustomResourceDefinition says so.
