@@ -1,4 +1,4 @@
-"""The values of Secrets: one form for all of them, and sealed. Called by `kinds.resource` and `apply`. Pure."""
+"""The values of Secrets: one form for all, and sealed. Called by `kinds.resource` and `apply`. Pure."""
 
 from __future__ import annotations
 
