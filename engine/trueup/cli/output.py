@@ -7,7 +7,8 @@ import os
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -68,6 +69,13 @@ class _Screen(Console):
 def make_console(stream: TextIO | None = None) -> Console:
     """A console that neither wraps nor reads markup. Colours only for a terminal, or by FORCE_COLOR."""
     return _Screen(file=stream or sys.stdout, soft_wrap=True, highlight=False, markup=False, emoji=False)
+
+
+def print_lines(console: Console, lines: Iterable[Text]) -> None:
+    """Prints many lines; together, since rich takes its time for every call."""
+    waiting = iter(lines)
+    while batch := list(islice(waiting, 200)):
+        console.print(Text("\n").join(batch))
 
 
 def plain(*parts: tuple[str, str]) -> Text:

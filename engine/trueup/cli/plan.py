@@ -9,7 +9,7 @@ import rich_click as click
 
 from trueup.cli.exit_codes import CHANGES, ERROR, OK
 from trueup.cli.options import Call, takes_output, takes_stack
-from trueup.cli.output import make_console, print_json
+from trueup.cli.output import make_console, print_json, print_lines
 from trueup.cli.plan_json import plan_document
 from trueup.cli.plan_markdown import render_markdown
 from trueup.cli.plan_text import render_holds, render_plan
@@ -51,8 +51,7 @@ def plan(ctx: click.Context, call: Call, output: str, save: str) -> None:
         sys.stdout.write(render_markdown(made, command))
     else:
         console = make_console()
-        for line in (*render_plan(made), *render_holds(made, command)):
-            console.print(line)
+        print_lines(console, (*render_plan(made), *render_holds(made, command)))
     ctx.exit(exit_code(made))
 
 

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from trueup.cli.exit_codes import ERROR, HELD, INTERRUPTED, OK
 from trueup.cli.interruption import Interruption
-from trueup.cli.output import escape, make_console, plain, print_json
+from trueup.cli.output import escape, make_console, plain, print_json, print_lines
 from trueup.cli.plan_text import is_shown, render_holds, render_plan
 from trueup.cli.progress import Progress
 from trueup.cli.run_json import run_document
@@ -88,8 +88,7 @@ class Running:
         def show(plan: Plan) -> None:
             self.interruption.begin()
             if self.output == "text" and any(is_shown(change) for change in plan.changes):
-                for line in render_plan(plan):
-                    console.print(line)
+                print_lines(console, render_plan(plan))
                 console.print()
 
         return show
@@ -103,13 +102,11 @@ class Running:
                 console.print(
                     plain(("The approval is for another plan: ", "bold red"), (escape(self.approved), ""))
                 )
-            for line in render_holds(report.plan, self.approval(report.plan)):
-                console.print(line)
+            print_lines(console, render_holds(report.plan, self.approval(report.plan)))
         elif self._is_declined:
             console.print(plain(("Nothing was done.", "bold")))
         else:
-            for line in render_report(report):
-                console.print(line)
+            print_lines(console, render_report(report))
         if self._is_declined:
             return ERROR
         return _CODES[report.status]

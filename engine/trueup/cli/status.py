@@ -20,6 +20,7 @@ from trueup.cli.output import (
     one_line,
     plain,
     print_json,
+    print_lines,
     short_commit,
 )
 from trueup.cli.plan_json import FORMAT_VERSION
@@ -64,8 +65,7 @@ def status(call: Call, output: str) -> None:
         print_json(status_document(found))
         return
     console = make_console()
-    for line in render_status(found, time.time()):
-        console.print(line)
+    print_lines(console, render_status(found, time.time()))
 
 
 def render_status(found: StackStatus, now: float) -> Iterator[Text]:

@@ -7,7 +7,17 @@ from io import StringIO
 
 import pytest
 
-from trueup.cli.output import ago, columns, escape, make_console, one_line, plain, print_json, seconds
+from trueup.cli.output import (
+    ago,
+    columns,
+    escape,
+    make_console,
+    one_line,
+    plain,
+    print_json,
+    print_lines,
+    seconds,
+)
 
 
 class Terminal(StringIO):
@@ -16,13 +26,20 @@ class Terminal(StringIO):
 
 
 def printed(stream: StringIO, text: str = "word", style: str = "red") -> str:
-    make_console(stream).print(plain((text, style)))
+    print_lines(make_console(stream), [plain((text, style))])
     return stream.getvalue()
 
 
 def test_a_pipe_gets_neither_colour_nor_wrapping(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     assert printed(StringIO(), "x" * 200 + " y") == "x" * 200 + " y\n"
+
+
+def test_many_lines_are_the_same_lines() -> None:
+    stream = StringIO()
+    lines = [f"{'x' * number} " for number in range(450)]
+    print_lines(make_console(stream), (plain((line, "")) for line in lines))
+    assert stream.getvalue().split("\n") == [*lines, ""]
 
 
 def test_a_terminal_gets_colour(monkeypatch: pytest.MonkeyPatch) -> None:
