@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trueup.sdk import Document, Invalid, Transient
+from trueup.sdk import Conflict, Denied, Document, Invalid, Node, ProviderError, Transient
 from trueup_kubernetes.discovery import Resource, group_of
 from trueup_kubernetes.errors import error_of
+from trueup_kubernetes.marker import OWNER, label_of
 from trueup_kubernetes.session import ClusterSession
 
 PAGE = 500
@@ -85,6 +86,34 @@ def list_objects(
         wanted.extend(item for item in items if is_wanted(item))
         if not token:
             return wanted
+
+
+def find_strays(
+    session: ClusterSession, resource: Resource, missing: Sequence[Node]
+) -> dict[str, ProviderError]:
+    """By uid, those of the missing that live in another namespace: the target's default is no longer theirs.
+
+    Only nodes that name no namespace can be affected. Asked for rarely: when something that was recorded is
+    missing.
+    """
+    uids = {node.external_id for node in missing if node.external_id and not node.namespace}
+    if not uids or not resource.is_namespaced:
+        return {}
+    selector = f"{OWNER}={label_of(session.owner_key)}"
+    try:
+        found = list_objects(
+            session, resource, selector=selector, is_wanted=lambda body: body["metadata"]["uid"] in uids
+        )
+    except Denied:
+        return {}  # a user of some namespaces only: their absence in the target's own has to do
+    return {
+        body["metadata"]["uid"]: Conflict(
+            f"{resource.kind} {body['metadata']['name']} lives in namespace {body['metadata']['namespace']}, "
+            f"but the target's namespace is {session.namespace} now",
+            hint="set the target's namespace back, or write metadata.namespace",
+        )
+        for body in found
+    }
 
 
 def _read_page(body: Mapping[str, Any], resource: Resource, what: str) -> tuple[Sequence[Document], str]:

@@ -73,7 +73,7 @@ class KubernetesProvider(Provider):
         )
         namespace = str(config.get("namespace") or context_namespace or "default")
         try:
-            return ClusterSession(client, namespace)
+            return ClusterSession(client, namespace, owner_key)
         except BaseException:
             client.close()
             raise

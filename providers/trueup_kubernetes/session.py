@@ -18,11 +18,12 @@ class NotServed(Invalid):
 
 
 class ClusterSession(Session):
-    """One cluster, as one user. `namespace` is where objects go that name none."""
+    """One cluster, as one user. `namespace` is where objects go that name none, `owner_key` the stack's."""
 
-    def __init__(self, client: Client, namespace: str) -> None:
+    def __init__(self, client: Client, namespace: str, owner_key: str) -> None:
         self.client = client
         self.namespace = namespace
+        self.owner_key = owner_key
         self._lock = threading.Lock()
         self._fingerprint = self._read_fingerprint()
         self._discovery: Discovery | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -22,8 +22,10 @@ from trueup.sdk import (
     Conflict,
     Denied,
     Done,
+    Failed,
     Invalid,
     Node,
+    Observed,
     Pending,
     Readiness,
     Sensitive,
@@ -247,6 +249,22 @@ def test_an_object_that_was_made_anew_is_not_touched(rig: Rig, cluster: Cluster,
     with pytest.raises(Conflict, match="another object"):
         rig.delete(replace(node, external_id=old_id))
     assert read(cluster, path) == before
+
+
+def test_an_object_is_not_lost_when_the_targets_namespace_changes(
+    rig: Rig, cluster: Cluster, make_namespace: Callable[[], str]
+) -> None:
+    node = node_of(rig, config_map("settings", {"a": "1"}))
+    rig.create(node)
+    node = replace(node, external_id=rig.observed(node).external_id)
+    moved = Rig(rig.provider, cluster.target(namespace=make_namespace()))
+    seen = moved.observe(node)
+    assert isinstance(seen, Failed) and isinstance(seen.error, Conflict)
+    assert str(rig.target.config["namespace"]) in seen.error.message
+    with pytest.raises(Conflict, match="lives in namespace"):
+        moved.delete(node)
+    moved.close()
+    assert isinstance(rig.observed(node), Observed)
 
 
 # -- deletion

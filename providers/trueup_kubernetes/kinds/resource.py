@@ -44,7 +44,7 @@ from trueup_kubernetes.kinds.edges import tokens_needed, tokens_provided
 from trueup_kubernetes.kinds.health import describe_deletion, health_of
 from trueup_kubernetes.kinds.validation import problems_of
 from trueup_kubernetes.marker import ADDRESS, OWNER, label_of, read_owner
-from trueup_kubernetes.objects import Spot, list_objects, locate, read_object
+from trueup_kubernetes.objects import Spot, find_strays, list_objects, locate, read_object
 from trueup_kubernetes.ownership import MANAGER, owned_by_us, project
 from trueup_kubernetes.secret_values import fold_string_data, is_secret, seal_secret
 from trueup_kubernetes.session import ClusterSession, NotServed
@@ -114,8 +114,11 @@ class KubernetesKind(Kind):
                 answers.append(Failed(node.address, error))
             else:
                 spots.setdefault((spot.namespace, spot.name), []).append(node)
-        for key, found in self._read(cluster, resource, list(spots)).items():
-            answers += [_observation(node, found) for node in spots[key]]
+        found = self._read(cluster, resource, list(spots))
+        missing = [node for key, each in spots.items() for node in each if found[key] is None]
+        strays = find_strays(cluster, resource, missing)
+        for key, each in spots.items():
+            answers += [_observation(node, strays.get(node.external_id, found[key])) for node in each]
         return answers
 
     def _read(
@@ -195,6 +198,9 @@ class KubernetesKind(Kind):
             return Done(node.external_id)
         found = read_object(cluster, spot)
         if found is None:
+            strays = find_strays(cluster, spot.resource, [node])
+            if strays:
+                raise strays[node.external_id]
             return Done(node.external_id)
         uid = self._check_ours(spot, node, intent, found)
         if found["metadata"].get("deletionTimestamp"):
