@@ -13,6 +13,7 @@ from functools import lru_cache
 
 from trueup.sdk import (
     Absent,
+    Action,
     Blocked,
     Change,
     Conflict,
@@ -81,7 +82,8 @@ class KubernetesKind(Kind):
     def diff(self, node: Node, observed: Observed | Absent, recorded: Document | None) -> Change:
         desired = self.seal(self.normalize(node, None))
         if isinstance(observed, Absent):
-            return creation(node, comparable(desired), {})
+            declared = comparable(desired)
+            return creation(node, declared, {}) if declared else Change(node.address, Action.CREATE)
         live = self.seal(observed.body)
         builtin = is_builtin(self.api_version)
         is_frozen = live.get("immutable") is True and builtin

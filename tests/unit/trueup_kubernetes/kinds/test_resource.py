@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from trueup.model.values import to_record
-from trueup.sdk import UNKNOWN, Action, Address, Document, Node, Observed, Sensitive, Target
+from trueup.sdk import UNKNOWN, Absent, Action, Address, Document, Node, Observed, Sensitive, Target
 from trueup_kubernetes.kinds.catalog import WELL_KNOWN, is_immutable
 from trueup_kubernetes.kinds.resource import kind_of
 
@@ -252,3 +252,9 @@ def test_the_annotation_that_holds_a_whole_secret_is_sealed() -> None:
     body = document("v1", "Secret", metadata={"annotations": {last: "canary", "a": "b"}})
     sealed = SECRET.seal(body)
     assert "canary" not in repr(sealed) and sealed["metadata"]["annotations"]["a"] == "b"
+
+
+def test_the_create_of_an_object_without_fields_shows_none() -> None:
+    node = node_of(document("v1", "Namespace"))
+    change = kind_of("v1", "Namespace").diff(node, Absent(node.address), None)
+    assert change.action is Action.CREATE and change.fields == ()
