@@ -9,12 +9,14 @@ import time
 from pathlib import Path
 
 import paramiko
+from paramiko.pkey import UnknownKeyType
 
 from trueup.sdk import Denied, Document, Invalid, ProviderError, Transient
 from trueup_ssh.session import Execution
 
 KEEPALIVE_SECONDS = 15
 SILENCE_MILLISECONDS = 30_000
+LOGIN_HINT = "check user and identityFile; a key with a passphrase has to be in an SSH agent"
 MAX_OUTPUT = 256 * 1024 * 1024
 
 
@@ -71,7 +73,7 @@ class SshTransport:
         client = paramiko.SSHClient()
         known = self._load_known_hosts(client)
         client.set_missing_host_key_policy(paramiko.RejectPolicy())
-        identity = self._identity_file()
+        key = self._private_key()
         with _translated(self.place, known):
             sock = socket.create_connection((self._host, self._port), self._timeout)
             try:
@@ -83,17 +85,21 @@ class SshTransport:
                     self._host,
                     port=self._port,
                     username=self._config.get("user"),
-                    key_filename=identity,
-                    look_for_keys=identity is None,
+                    pkey=key,
+                    look_for_keys=not self._config.get("identityFile"),
                     sock=sock,
                     timeout=self._timeout,
                     banner_timeout=self._timeout,
                     auth_timeout=self._timeout,
                     channel_timeout=self._timeout,
                 )
-            except BaseException:
+            except BaseException as error:
+                is_connected = _has_shown_its_key(client)
                 client.close()
                 sock.close()
+                if is_connected and type(error) is paramiko.SSHException and not _is_unknown_host(error):
+                    # The host answers and has shown its key, so what failed is the log-in.
+                    raise Denied(f"{self.place}: cannot log in: {error}", hint=LOGIN_HINT) from error
                 raise
         transport = client.get_transport()
         if transport is not None:
@@ -112,14 +118,21 @@ class SshTransport:
             raise Invalid(f"{self.place}: cannot read {path}: {error}") from error
         return str(path)
 
-    def _identity_file(self) -> str | None:
+    def _private_key(self) -> paramiko.PKey | None:
+        """The key of `identityFile`; None for one with a passphrase, which only an agent can use."""
         given = self._config.get("identityFile")
         if not given:
             return None
         path = Path(given).expanduser()
-        if not path.is_file():
-            raise Invalid(f"{self.place}: there is no private key {path}")
-        return str(path)
+        try:
+            key: paramiko.PKey = paramiko.PKey.from_path(path)
+        except FileNotFoundError:
+            raise Invalid(f"{self.place}: there is no private key {path}") from None
+        except (TypeError, paramiko.PasswordRequiredException):
+            return None
+        except (OSError, ValueError, paramiko.SSHException, UnknownKeyType) as error:
+            raise Invalid(f"{self.place}: cannot read the key {path}: {type(error).__name__}") from None
+        return key
 
 
 def _converse(channel: paramiko.Channel, script: bytes, deadline: float) -> Execution:
@@ -174,6 +187,21 @@ def _host_key(client: paramiko.SSHClient) -> str:
     return str(transport.get_remote_server_key().fingerprint)
 
 
+def _has_shown_its_key(client: paramiko.SSHClient) -> bool:
+    transport = client.get_transport()
+    if transport is None or not transport.is_active():
+        return False
+    try:
+        transport.get_remote_server_key()
+    except paramiko.SSHException:
+        return False
+    return True
+
+
+def _is_unknown_host(error: BaseException) -> bool:
+    return isinstance(error, paramiko.SSHException) and "not found in known_hosts" in str(error)
+
+
 class _translated:
     """Turns what paramiko and sockets raise into errors of the SDK that name the host."""
 
@@ -197,21 +225,17 @@ class _translated:
                 hint=f"if the host was really installed anew, replace its line in {self._known_hosts} "
                 f"(ssh-keyscan {place}) after checking the key",
             )
-        if isinstance(error, paramiko.SSHException) and "not found in known_hosts" in words:
+        if _is_unknown_host(error):
             return Denied(
                 f"{place}: its host key is not in {self._known_hosts}; nothing was sent to it",
                 hint=f"check the key and add it: ssh-keyscan {place} >> {self._known_hosts}",
             )
-        if isinstance(error, paramiko.PasswordRequiredException):
-            return Denied(f"{place}: the private key has a passphrase", hint="add it to an SSH agent")
         if isinstance(error, paramiko.AuthenticationException):
             if "timeout" in words.lower():
                 return Transient(f"{place}: no answer to the authentication")
-            return Denied(
-                f"{place}: the host refused the log-in: {words}", hint="check user and identityFile"
-            )
-        if isinstance(error, paramiko.SSHException) and "No authentication methods" in words:
-            return Denied(f"{place}: no private key was found to log in with", hint="set identityFile")
+            return Denied(f"{place}: the host refused the log-in: {words}", hint=LOGIN_HINT)
+        if isinstance(error, paramiko.SSHException) and words == "No existing session":
+            return Transient(f"{place}: it accepts connections, but does not answer")
         if isinstance(error, OSError | EOFError | paramiko.SSHException):
             return Transient(f"{place}: {words}")
         return Invalid(f"{place}: {type(error).__name__}: {words}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -238,11 +239,13 @@ def test_a_held_package_is_not_changed(host: Host, stack: Stack) -> None:
 
 
 def test_a_held_lock_is_reported_in_bounded_time(host: Host) -> None:
-    holder = (
-        'perl -e \'use Fcntl; open(F, ">>", "/var/lib/dpkg/lock-frontend");'
-        ' fcntl(F, F_SETLK, pack("s s l! l! i", F_WRLCK, 0, 0, 0, 0)) or die; sleep 60\' >/dev/null 2>&1 &'
+    host.run(
+        "cat > /tmp/hold.pl <<'X'\n"
+        'use Fcntl; open(F, ">>", "/var/lib/dpkg/lock-frontend");\n'
+        '$lock = pack("s s x4 q q i x4", F_WRLCK, 0, 0, 0, 0);\n'
+        "fcntl(F, F_SETLK, $lock) or die; sleep 60;\nX\n"
+        "perl /tmp/hold.pl > /dev/null 2>&1 &\necho $! > /tmp/holder; sleep 0.5"
     )
-    host.run(f"{holder} echo $! > /tmp/holder; sleep 0.5")
     stack = Stack(host.target(aptLockTimeout=2))
     started = time.monotonic()
     with pytest.raises(Transient, match="holds the lock"):
@@ -407,6 +410,24 @@ def test_a_wrong_key_is_denied(host: Host, tmp_path: Path) -> None:
     paramiko.ECDSAKey.generate().write_private_key_file(str(key))
     with pytest.raises(Denied, match="refused the log-in"):
         PROVIDER.connect(host.target(identityFile=str(key)), KEY)
+
+
+def test_a_key_with_a_passphrase_is_denied_without_an_agent(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "secret words", "-f", str(key)], check=True)
+    with pytest.raises(Denied) as caught:
+        PROVIDER.connect(host.target(identityFile=str(key)), KEY)
+    assert "agent" in caught.value.hint
+
+
+def test_a_file_that_is_no_key_is_invalid(host: Host, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("no key")
+    for path in (tmp_path / "key", tmp_path / "missing"):
+        with pytest.raises(Invalid, match="key"):
+            PROVIDER.connect(host.target(identityFile=str(path)), KEY)
 
 
 def test_an_administrator_works_through_sudo(host: Host) -> None:

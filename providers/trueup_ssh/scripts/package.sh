@@ -13,11 +13,11 @@ probe_packages() {
 # find_package NAME: sets $version and $status (installed, half-configured, ...; none).
 find_package() {
   version='' status=none
-  words=$(dpkg-query -W -f '${Version} ${db:Status-Status}\n' -- "$1" 2>&1)
+  found=$(dpkg-query -W -f '${Version} ${db:Status-Status}\n' -- "$1" 2>&1)
   case $? in
-    0) version=${words%% *} status=${words#* } ;;
+    0) version=${found%% *} status=${found#* } ;;
     1) ;;
-    *) fail transient "cannot read the package database: $words" ;;
+    *) fail transient "cannot read the package database: $found" ;;
   esac
   case $status in
     not-installed|config-files) status=none ;;
@@ -37,10 +37,10 @@ run_apt() {
 fail_apt() {
   tail=$(printf '%s\n' "$words" | grep -v '^\(Reading\|Building\|Selecting\|(Reading\)' | tail -n 15 | tail -c 2000)
   case $words in
+    *'(13: Permission denied)'*|*'are you root'*|*'requires superuser'*)
+      fail denied "$1: $tail" 'packages are changed by root: set sudo: true on the target' ;;
     *'Could not get lock'*|*'Unable to acquire the dpkg frontend lock'*|*'is locked by another process'*|*'database is locked'*)
       fail transient "$1: another program holds the lock of the package database: $tail" ;;
-    *'Permission denied'*|*'are you root'*|*'requires superuser'*)
-      fail denied "$1: $tail" 'packages are changed by root: set sudo: true on the target' ;;
     *'No space left'*) fail transient "$1: $tail" ;;
     *'Failed to fetch'*|*'Temporary failure resolving'*|*'Could not connect'*|*'Unable to connect'*)
       fail transient "$1: $tail" 'is the package mirror reachable from the host?' ;;

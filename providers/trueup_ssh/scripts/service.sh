@@ -78,17 +78,24 @@ set_service() {
   esac
 }
 
+# is_in_use: does the unit of find_service run, or is it enabled? If not, there is nothing to own, and what trueup
+# makes of it, it undoes again.
+is_in_use() {
+  case $load/$active/$enabled in
+    not-found/*) false ;;
+    */active/*|*/activating/*|*/reloading/*|*/enabled) true ;;
+    *) false ;;
+  esac
+}
+
 # create_service NAME KEY OWNER MARKER TAKE RUNNING ENABLED
 create_service() {
   find_service "$1"
   if [ "$load" = not-found ]; then
     fail blocked "there is no unit $1 on this host" 'add dependsOn with the Package or File that brings it' "$1"
   fi
-  # A unit that neither runs nor is enabled is not in use: what trueup makes of it, it undoes again.
   exists=no
-  case $active/$enabled in
-    active/*|activating/*|reloading/*|*/enabled) exists=yes ;;
-  esac
+  if is_in_use; then exists=yes; fi
   claim "$2" "$3" "$1" "$5" "$exists"
   save_marker "$2" "$created" "$4"
   set_service "$1" "$6" "$7"
@@ -109,8 +116,9 @@ update_service() {
 delete_service() {
   if ! is_ours "$2" "$3" "$1"; then
     find_service "$1"
-    if [ "$load" = not-found ]; then say done; return; fi
-    fail conflict "$1 carries no marker of trueup"
+    if is_in_use; then fail conflict "$1 carries no marker of trueup"; fi
+    say done
+    return
   fi
   find_service "$1"
   if [ "$load" != not-found ] && [ "$created" = true ]; then set_service "$1" no no; fi
