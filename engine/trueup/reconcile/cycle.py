@@ -11,9 +11,9 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from trueup.errors import StalePlan, StoreError, UsageError
 from trueup.graph.build import Graph
@@ -22,14 +22,12 @@ from trueup.model.change import Action
 from trueup.model.observation import Failed
 from trueup.model.outcome import Outcome, RunStatus
 from trueup.model.plan import Plan
-from trueup.model.resource import Node, Revision, Stack
-from trueup.model.values import UNKNOWN
+from trueup.model.resource import Revision, Stack
 from trueup.reconcile.act import Workshop
-from trueup.reconcile.observe import Connections, observe_nodes
+from trueup.reconcile.observe import Connections, observe_stack
 from trueup.reconcile.plan import make_plan
 from trueup.reconcile.record import LEASE_TTL, LeaseKeeper, Recorder
 from trueup.reconcile.report import Listener, RunReport, Selection
-from trueup.reconcile.resolve import resolve_node
 from trueup.reconcile.situation import Knowledge, Situation, undeclared_node
 from trueup.reconcile.walk import UNDONE, Walk
 from trueup.sdk.contracts import Catalog
@@ -69,7 +67,7 @@ def run_cycle(request: Request, store: Store, catalog: Catalog, parallelism: int
         situation = describe(request, store, catalog)
         connections = Connections(catalog, situation.owner_key)
         try:
-            knowledge = observe(situation, connections, pool)
+            knowledge = observe_stack(situation, connections, pool)
             plan = make_plan(situation, knowledge)
             request.listener.planned(plan)
             if request.expected and plan.digest != request.expected:
@@ -101,7 +99,7 @@ def plan_cycle(
     connections = Connections(catalog, situation.owner_key)
     try:
         with ThreadPoolExecutor(parallelism, "observe") as pool:
-            knowledge = observe(situation, connections, pool)
+            knowledge = observe_stack(situation, connections, pool)
     finally:
         connections.close()
     return make_plan(situation, knowledge), situation, knowledge
@@ -138,20 +136,6 @@ def describe(request: Request, store: Store, catalog: Catalog) -> Situation:
     )
 
 
-def observe(situation: Situation, connections: Connections, pool: Executor) -> Knowledge:
-    """Everything that lives, of the graph and of the inventory."""
-    graph = situation.graph
-    declared = [
-        resolve_node(node, lambda _address: UNKNOWN) if address in graph.deferred else node
-        for address, node in graph.nodes.items()
-    ]
-    nodes = [
-        _with_recorded_id(node, situation.records) for node in (*declared, *situation.undeclared.values())
-    ]
-    observations = observe_nodes(nodes, connections, situation.catalog, pool)
-    return Knowledge(observations, connections.fingerprints())
-
-
 @contextmanager
 def hold_lease(store: Store, stack: str, stop: threading.Event) -> Iterator[Lease]:
     """The right to write for the stack, renewed while the block runs. Losing it sets `stop`."""
@@ -185,13 +169,6 @@ def _sum_up(outcomes: tuple[Outcome, ...], left: tuple[Address, ...]) -> RunStat
     if any(outcome.result in UNDONE for outcome in outcomes):
         return RunStatus.FAILED
     return RunStatus.CONVERGED
-
-
-def _with_recorded_id(node: Node, records: Mapping[Address, Record]) -> Node:
-    record = records.get(node.address)
-    if record is None or not record.external_id or node.external_id:
-        return node
-    return replace(node, external_id=record.external_id)
 
 
 def _with_users(addresses: set[Address], records: Mapping[Address, Record]) -> set[Address]:

@@ -13,12 +13,16 @@ from dataclasses import replace
 
 import stamina
 
-from trueup.errors import PluginError, ProviderError, Throttled, Transient
+from trueup.errors import ManifestError, PluginError, ProviderError, Throttled, Transient
 from trueup.model.address import Address
 from trueup.model.observation import Absent, Failed, Observation, Observed
 from trueup.model.resource import Node, Target
+from trueup.model.values import UNKNOWN
 from trueup.reconcile.boundary import broken_plugin
+from trueup.reconcile.resolve import resolve_node
+from trueup.reconcile.situation import Knowledge, Situation
 from trueup.sdk.contracts import Catalog, Provider, Session
+from trueup.state.store import Record
 
 # A provider's calls end in bounded time by contract; this is for one that breaks it.
 BATCH_DEADLINE = 180.0
@@ -78,6 +82,62 @@ class Connections:
         except Exception as error:  # noqa: BLE001 - a hostile plugin must not take the others down
             return broken_plugin(provider.name, "connect", error)
         raise AssertionError("unreachable: the retry either returns or raises")
+
+
+def observe_stack(situation: Situation, connections: Connections, pool: Executor) -> Knowledge:
+    """Everything that lives, of the graph and of the inventory.
+
+    A node whose name on its target comes from another node's status is looked at once that is known; where
+    it is not known yet the node cannot be there.
+    """
+    knowledge = Knowledge({}, {})
+    named: list[Node] = list(situation.undeclared.values())
+    nameless: list[Node] = []
+    for address in situation.graph.order:
+        node = _resolve_early(address, situation, knowledge)
+        knowledge.know(node)
+        (named if _has_name(node, situation) else nameless).append(node)
+    while named:
+        named = [_with_recorded_id(node, situation.records) for node in named]
+        for address, seen in observe_nodes(named, connections, situation.catalog, pool).items():
+            knowledge.learn(knowledge.nodes.get(address) or situation.node(address), seen)
+        waiting, named, nameless = nameless, [], []
+        for node in waiting:
+            node = _resolve_early(node.address, situation, knowledge)
+            (named if _has_name(node, situation) else nameless).append(node)
+    for node in nameless:
+        knowledge.learn(node, Absent(node.address))
+    knowledge.fingerprints = connections.fingerprints()
+    return knowledge
+
+
+def _resolve_early(address: Address, situation: Situation, knowledge: Knowledge) -> Node:
+    """The node, sealed, as far as it is known before the plan. What is wrong with it, the plan says."""
+    node = situation.graph.nodes[address]
+    if address in situation.graph.deferred:
+        try:
+            node = resolve_node(node, knowledge.look_up)
+        except ManifestError:
+            node = resolve_node(node, lambda _address: UNKNOWN)
+    try:
+        body = situation.catalog.kind_of(node).seal(node.body)
+    except Exception:  # noqa: BLE001 - the plan meets the same bug and tells it
+        return node
+    knowledge.declared[address] = body
+    return replace(node, body=body)
+
+
+def _has_name(node: Node, situation: Situation) -> bool:
+    if node.address not in situation.graph.deferred:
+        return True
+    return bool(situation.catalog.kind_of(node).identity(node))
+
+
+def _with_recorded_id(node: Node, records: Mapping[Address, Record]) -> Node:
+    record = records.get(node.address)
+    if record is None or not record.external_id or node.external_id:
+        return node
+    return replace(node, external_id=record.external_id)
 
 
 def observe_nodes(

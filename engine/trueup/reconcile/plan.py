@@ -47,14 +47,14 @@ def judge(node: Node, situation: Situation, knowledge: Knowledge, *, is_applied:
     record = situation.records.get(address)
     moved = find_moved_target(node, situation, knowledge)
     if moved:
-        knowledge.nodes[address] = node
+        knowledge.know(node)
         return moved
     try:
         kind = situation.catalog.kind_of(node)
-        is_deferred = address in situation.graph.deferred
-        resolved = resolve_node(node, knowledge.look_up) if is_deferred else node
-        declared = kind.seal(resolved.body)
-        resolved = replace(resolved, body=declared)
+        if address in situation.graph.deferred:
+            knowledge.declared[address] = kind.seal(resolve_node(node, knowledge.look_up).body)
+        declared = knowledge.declared[address]
+        resolved = replace(node, body=declared)
         if isinstance(observation, Observed):
             resolved = keep_ignored(replace(resolved, external_id=observation.external_id), observation)
         standing = Standing(
@@ -62,17 +62,12 @@ def judge(node: Node, situation: Situation, knowledge: Knowledge, *, is_applied:
         )
         change = diff_node(resolved, observation, standing)
     except TrueupError as error:
-        knowledge.nodes[address] = node
-        knowledge.made_anew.add(address)
+        knowledge.know(node, is_made_anew=True)
         return refuse(node, "; ".join(str(problem) for problem in error.problems))
     except Exception as error:  # noqa: BLE001 - a hostile plugin must not take the others down
-        knowledge.nodes[address] = node
-        knowledge.made_anew.add(address)
+        knowledge.know(node, is_made_anew=True)
         return refuse(node, broken_plugin(node.target.provider, "diff", error).message)
-    knowledge.nodes[address] = resolved
-    knowledge.declared[address] = declared
-    if change.action in (Action.CREATE, Action.REPLACE):
-        knowledge.made_anew.add(address)
+    knowledge.know(resolved, is_made_anew=change.action in (Action.CREATE, Action.REPLACE))
     return change
 
 
@@ -91,7 +86,7 @@ def find_moved_target(node: Node, situation: Situation, knowledge: Knowledge) ->
 
 
 def _judge_undeclared(node: Node, situation: Situation, knowledge: Knowledge) -> Change:
-    knowledge.nodes[node.address] = node
+    knowledge.know(node)
     moved = find_moved_target(node, situation, knowledge)
     if moved:
         return moved

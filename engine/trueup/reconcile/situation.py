@@ -70,12 +70,18 @@ class Knowledge:
             )
         return self._documents[address]
 
+    def know(self, node: Node, *, is_made_anew: bool = False) -> None:
+        """A node was resolved further. `is_made_anew`: it will be created or replaced."""
+        self.nodes[node.address] = node
+        if is_made_anew:
+            self.made_anew.add(node.address)
+        self._documents.pop(node.address, None)
+
     def learn(self, node: Node, observation: Observation) -> None:
         """A node was observed again, after a step or before one."""
-        self.nodes[node.address] = node
         self.observations[node.address] = observation
         self.made_anew.discard(node.address)
-        self._documents.pop(node.address, None)
+        self.know(node)
 
 
 def undeclared_node(record: Record, stack: Stack) -> Node:
