@@ -1,0 +1,71 @@
+"""A file whose path comes from another resource: from its spec at once, from its status once it exists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from trueup.app import App, SourceSpec
+from trueup.model.outcome import RunStatus
+from trueup.reconcile.report import RunReport
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[App]:
+    with App(str(tmp_path / "store.db")) as app:
+        yield app
+
+
+def write(folder: Path) -> SourceSpec:
+    stack = folder / "stack"
+    stack.mkdir()
+    config = {"connection": "local", "stateDir": str(folder / "host")}
+    spec = {"targets": [{"name": "here", "provider": "ssh", "config": config}]}
+    head = {"apiVersion": "trueup.dev/v1", "kind": "Stack", "metadata": {"name": "local"}, "spec": spec}
+    (stack / "stack.yaml").write_text(yaml.safe_dump(head))
+    resources = [
+        ("Directory", "www", {"path": str(folder / "www")}),
+        ("File", "a", {"path": "${{ ref('Directory/www').spec.path }}/a", "content": "a\n"}),
+        (
+            "File",
+            "b",
+            {
+                "path": "${{ ref('Directory/www').spec.path }}/${{ ref('File/a').status.sha256 }}",
+                "content": "b\n",
+            },
+        ),
+    ]
+    documents = [
+        {"apiVersion": "ssh.trueup.dev/v1", "kind": kind, "metadata": {"name": name}, "spec": spec}
+        for kind, name, spec in resources
+    ]
+    (stack / "files.yaml").write_text(yaml.safe_dump_all(documents))
+    return SourceSpec(str(stack))
+
+
+def results(report: RunReport) -> dict[str, str]:
+    return {outcome.address.name: outcome.result.value for outcome in report.outcomes}
+
+
+def test_it_converges_rests_is_corrected_and_destroyed(app: App, tmp_path: Path) -> None:
+    source = write(tmp_path)
+    fields = {field.path: str(field.after) for change in app.plan(source).changes for field in change.fields}
+    assert fields["/spec/path"] == "(known after apply)"
+    report = app.reconcile(source)
+    assert results(report) == {"www": "created", "a": "created", "b": "created"}
+    (named_by_hash,) = [path for path in (tmp_path / "www").iterdir() if path.name != "a"]
+    assert named_by_hash.read_text() == "b\n"
+
+    report = app.reconcile(source)
+    assert report.status is RunStatus.CONVERGED
+    assert set(results(report).values()) == {"unchanged"}
+
+    named_by_hash.write_text("by hand\n")
+    assert results(app.reconcile(source))["b"] == "updated"
+    assert named_by_hash.read_text() == "b\n"
+
+    assert app.destroy(source, confirm=lambda _plan: True).status is RunStatus.CONVERGED
+    assert not (tmp_path / "www").exists()
