@@ -106,12 +106,13 @@ def parse_answer(output: bytes, nonce: str) -> Answer | None:
         if word == "end":
             return answer
         if word == "error":
-            raise _read_error(rest)
+            raise read_error(rest)
         answer.lines.setdefault(word, []).append(rest)
     return None
 
 
-def _read_error(rest: str) -> ProviderError:
+def read_error(rest: str) -> ProviderError:
+    """The error whose code, message, hint and obstacle a script printed."""
     code, *fields = rest.split(" ")
     message, hint, by = (printable(decode(item).decode("utf-8", "replace")) for item in fields)
     return error_of(code, message, hint, by)

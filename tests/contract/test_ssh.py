@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.hosts.fixtures import Host
 
-from trueup.sdk import Node, Provider, Target, reveal
+from trueup.sdk import Absent, Failed, Invalid, Node, Provider, Target, reveal
 from trueup.sdk.testing.contract import Case, ProviderContract, Rig
 from trueup.sdk.testing.promises_failure import FailurePromises
 from trueup.sdk.testing.promises_lifecycle import LifecyclePromises
@@ -212,6 +212,22 @@ def _thing(node: Node) -> str:
 def _host_of(rig: Rig) -> Host:
     config = rig.target.config
     return Host("h1", config["host"], Path(config["identityFile"]).parent)
+
+
+@pytest.mark.skipif(Path("/run/systemd/system").exists(), reason="this machine runs systemd")
+def test_a_machine_without_systemd_fails_its_services_and_nothing_else(tmp_path: Path) -> None:
+    target = Target("here", "ssh", config={"connection": "local", "stateDir": str(tmp_path)})
+    rig = Rig(trueup_provider(), target)
+    service, file = rig.node(SERVICE_CASE), rig.node(file_cases(str(tmp_path))[0])
+    seen = rig.observe_all([service, file])
+    failed = seen[service.address]
+    assert isinstance(failed, Failed)
+    assert isinstance(failed.error, Invalid)
+    assert "systemd" in failed.error.message
+    assert isinstance(seen[file.address], Absent)
+    with pytest.raises(Invalid, match="systemd"):
+        rig.create(service)
+    rig.close()
 
 
 class TestPureHalf(PurePromises):

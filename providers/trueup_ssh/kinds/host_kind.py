@@ -31,7 +31,7 @@ from trueup.sdk import (
     Target,
 )
 from trueup_ssh.ownership import Marker, key_of, marker_rest, owner_text, parse_marker
-from trueup_ssh.script import Answer, Script, call
+from trueup_ssh.script import Answer, Script, call, read_error
 from trueup_ssh.session import HostSession
 
 API_VERSION = "ssh.trueup.dev/v1"
@@ -221,6 +221,12 @@ def observe_nodes(session: Session, pairs: Sequence[tuple[HostKind, Node]]) -> I
 def _read_group(
     kind: HostKind, nodes: Sequence[tuple[int, Node]], answer: Answer, texts: Mapping[int, str]
 ) -> Iterator[Observation]:
+    for line in answer.of("trouble"):
+        functions, _, error = line.partition(" ")
+        if functions == kind.functions:
+            for _, node in nodes:
+                yield Failed(node.address, read_error(error))
+            return
     markers: dict[int, Marker] = {}
     sound: list[tuple[int, Node]] = []
     for index, node in nodes:

@@ -1,18 +1,26 @@
 # Shell functions of the kind Package: dpkg and apt-get, which never prompt here.
 
+NO_DPKG='there is no dpkg on this host' NO_DPKG_HINT='the kind Package manages hosts of the Debian family'
+
 # probe_packages NAME...: one line for each that dpkg knows of.
 probe_packages() {
-  command -v dpkg-query >/dev/null ||
-    fail invalid 'there is no dpkg on this host' 'the kind Package manages hosts of the Debian family'
+  if ! command -v dpkg-query >/dev/null; then
+    fail_kind package invalid "$NO_DPKG" "$NO_DPKG_HINT"
+    return
+  fi
   words=$(dpkg-query -W -f 'package ${Package} ${Version} ${db:Status-Status} ${db:Status-Want}\n' -- "$@" 2>&1)
   # 1: some are not known at all. Anything above: the database could not be read.
-  [ $? -le 1 ] || fail transient "cannot read the package database: $words"
+  if [ $? -gt 1 ]; then
+    fail_kind package transient "cannot read the package database: $words"
+    return
+  fi
   printf '%s\n' "$words" | grep '^package ' || :
 }
 
 # find_package NAME: sets $version and $status (installed, half-configured, ...; none).
 find_package() {
   version='' status=none
+  command -v dpkg-query >/dev/null || fail invalid "$NO_DPKG" "$NO_DPKG_HINT"
   found=$(dpkg-query -W -f '${Version} ${db:Status-Status}\n' -- "$1" 2>&1)
   case $? in
     0) version=${found%% *} status=${found#* } ;;
@@ -105,7 +113,7 @@ create_package() {
   if [ "$exists" = no ]; then refresh_lists "$1" "$6" "$7"; fi
   save_marker "$2" "$created" "$4"
   install_package "$1" "$6" "$7"
-  say done
+  say 'done'
 }
 
 # update_package NAME KEY OWNER MARKER EXPECTED VERSION LOCK
@@ -115,7 +123,7 @@ update_package() {
   expect "$2" "$3" "$5" "package $1"
   save_marker "$2" "$created" "$4"
   install_package "$1" "$6" "$7"
-  say done
+  say 'done'
 }
 
 # delete_package NAME KEY OWNER VERB LOCK: VERB is remove or purge. Only what trueup installed, and nothing with it.
@@ -123,13 +131,13 @@ delete_package() {
   if ! is_ours "$2" "$3" "package $1"; then
     find_package "$1"
     [ "$status" = none ] || fail conflict "package $1 carries no marker of trueup"
-    say done
+    say 'done'
     return
   fi
   find_package "$1"
   if [ "$created" = true ] && { [ "$status" != none ] || [ "$4" = purge ]; }; then remove_package "$1" "$4" "$5"; fi
   drop_marker "$2"
-  say done
+  say 'done'
 }
 
 # remove_package NAME VERB LOCK

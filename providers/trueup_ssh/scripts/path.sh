@@ -96,8 +96,7 @@ put_file() {
   new=$(mktemp "${1%/}/.trueup-$part.XXXXXX" 2>&1) || fail_because "cannot write to $1" "$new"
   trap 'rm -f -- "$new"' EXIT
   # Never visible to others before it is complete and has its owner and mode.
-  words=$({ printf %s "$4" | base64 -d > "$new"; } 2>&1) && words=$(sync "$new" 2>&1) ||
-    fail_because "cannot write $2" "$words"
+  words=$({ printf %s "$4" | base64 -d > "$new" && sync "$new"; } 2>&1) || fail_because "cannot write $2" "$words"
   own "$new" "$6" "$7" "$5"
   try "cannot write $2" mv -fT -- "$new" "$2"
   trap - EXIT
@@ -115,7 +114,7 @@ create_file() {
   esac
   save_marker "$3" "$created" "$5"
   put_file "$1" "$2" "$3" "$7" "$8" "$9" "${10}"
-  say done
+  say 'done'
 }
 
 # update_file PARENT PATH KEY OWNER MARKER EXPECTED HASH NEWHASH CONTENT MODE USER GROUP
@@ -141,7 +140,7 @@ update_file() {
   old=$(stat -c %u:%g -- "$2") || fail transient "cannot look at $2"
   save_marker "$3" "$created" "$5"
   put_file "$1" "$2" "$3" "$9" "${10}" "${user:-${old%:*}}" "${group:-${old#*:}}"
-  say done
+  say 'done'
 }
 
 # delete_file PARENT PATH KEY OWNER
@@ -159,7 +158,7 @@ delete_file() {
     look "$2"
     [ "$seen" = none ] || fail conflict "$2 carries no marker of trueup"
   fi
-  say done
+  say 'done'
 }
 
 # create_directory PARENT PATH KEY OWNER MARKER TAKE MODE USER GROUP
@@ -180,7 +179,7 @@ create_directory() {
   else
     own "$2" "$8" "$9" "$7"
   fi
-  say done
+  say 'done'
 }
 
 # update_directory PATH KEY OWNER MARKER EXPECTED MODE USER GROUP
@@ -195,7 +194,7 @@ update_directory() {
   expect "$2" "$3" "$5" "$1"
   save_marker "$2" "$created" "$4"
   own "$1" "$7" "$8" "$6"
-  say done
+  say 'done'
 }
 
 # delete_directory PARENT PATH KEY OWNER: only an empty directory, and only one that trueup created.
@@ -219,5 +218,5 @@ delete_directory() {
     look "$2"
     [ "$seen" = none ] || fail conflict "$2 carries no marker of trueup"
   fi
-  say done
+  say 'done'
 }

@@ -15,6 +15,11 @@ fail() {
   finish
 }
 
+# fail_kind FUNCTIONS CODE MESSAGE [HINT]: the nodes of one kind cannot be observed; the others can.
+fail_kind() {
+  printf 'trouble %s %s %s %s \n' "$1" "$2" "$(encode "$3")" "$(encode "${4:-}")"
+}
+
 # fail_because WHAT WORDS: the error that a tool's own words amount to.
 fail_because() {
   case $2 in
@@ -37,8 +42,8 @@ try() {
 # look PATH: sets $seen to file, directory, link, special, none or unknown (then $why). Follows no final link.
 look() {
   why=
-  if [ -L "$1" ]; then seen=link
-  elif [ -f "$1" ]; then seen=file
+  if [ -L "$1" ]; then seen='link'
+  elif [ -f "$1" ]; then seen='file'
   elif [ -d "$1" ]; then seen=directory
   elif [ -e "$1" ]; then seen=special
   else
@@ -172,5 +177,5 @@ is_ours() {
 release_marker() {
   load_marker "$1" "$2"
   if [ "$mark" = mine ]; then drop_marker "$1"; fi
-  say done
+  say 'done'
 }

@@ -1,15 +1,19 @@
 # Shell functions of the kind Service: systemctl, which never prompts here.
 
-need_systemd() {
-  [ -d /run/systemd/system ] && command -v systemctl >/dev/null ||
-    fail invalid 'this host does not run systemd' 'the kind Service manages units of systemd'
-}
+NO_SYSTEMD='this host does not run systemd' NO_SYSTEMD_HINT='the kind Service manages units of systemd'
+
+has_systemd() { [ -d /run/systemd/system ] && command -v systemctl >/dev/null; }
 
 # probe_services NAME...: a block of properties for each, in this order, each after a line with its name.
 probe_services() {
-  need_systemd
-  words=$(systemctl show --property=LoadState,ActiveState,SubState,UnitFileState -- "$@" 2>&1) ||
-    fail transient "cannot ask systemd: $words"
+  if ! has_systemd; then
+    fail_kind service invalid "$NO_SYSTEMD" "$NO_SYSTEMD_HINT"
+    return
+  fi
+  if ! words=$(systemctl show --property=LoadState,ActiveState,SubState,UnitFileState -- "$@" 2>&1); then
+    fail_kind service transient "cannot ask systemd: $words"
+    return
+  fi
   for unit; do say "unit $unit"; done
   printf '%s\n' "$words" | sed 's/^/property /'
   # Only systemctl itself knows whether a unit made from an init script is enabled.
@@ -26,7 +30,7 @@ probe_services() {
 
 # find_service NAME: sets $load, $active and $enabled.
 find_service() {
-  need_systemd
+  has_systemd || fail invalid "$NO_SYSTEMD" "$NO_SYSTEMD_HINT"
   words=$(systemctl show --property=LoadState,ActiveState,UnitFileState,NeedDaemonReload -- "$1" 2>&1) ||
     fail transient "cannot ask systemd: $words"
   load=$(printf '%s\n' "$words" | sed -n 's/^LoadState=//p')
@@ -99,7 +103,7 @@ create_service() {
   claim "$2" "$3" "$1" "$5" "$exists"
   save_marker "$2" "$created" "$4"
   set_service "$1" "$6" "$7"
-  say done
+  say 'done'
 }
 
 # update_service NAME KEY OWNER MARKER EXPECTED RUNNING ENABLED
@@ -109,7 +113,7 @@ update_service() {
   expect "$2" "$3" "$5" "$1"
   save_marker "$2" "$created" "$4"
   set_service "$1" "$6" "$7"
-  say done
+  say 'done'
 }
 
 # delete_service NAME KEY OWNER: stops and disables what trueup started and enabled; else it only lets go.
@@ -117,11 +121,11 @@ delete_service() {
   if ! is_ours "$2" "$3" "$1"; then
     find_service "$1"
     if is_in_use; then fail conflict "$1 carries no marker of trueup"; fi
-    say done
+    say 'done'
     return
   fi
   find_service "$1"
   if [ "$load" != not-found ] && [ "$created" = true ]; then set_service "$1" no no; fi
   drop_marker "$2"
-  say done
+  say 'done'
 }
