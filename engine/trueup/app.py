@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from trueup.collector import paused_collector
 from trueup.errors import StalePlan, UsageError
 from trueup.graph.build import Graph, build_graph
 from trueup.manifests.load import load_stack
@@ -121,8 +122,10 @@ class App:
         """Reads and validates a stack. Raises SourceError, ManifestError with all problems, PluginError."""
         tree = open_tree(source.location, source.ref, source.path, offline_ok=source.is_offline_allowed)
         try:
-            loaded = load_stack(tree, self._catalog)
-            return Loaded(loaded.stack, loaded.revision, build_graph(loaded.nodes, self._catalog))
+            with paused_collector():
+                loaded = load_stack(tree, self._catalog)
+                graph = build_graph(loaded.nodes, self._catalog)
+            return Loaded(loaded.stack, loaded.revision, graph)
         finally:
             tree.close()
 

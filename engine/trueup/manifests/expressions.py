@@ -7,7 +7,7 @@ what the plan knows and again right before the node is acted on.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from trueup.errors import ManifestError, Place, Problem
 from trueup.manifests.document import kind_of_value
 from trueup.manifests.program import ExpressionError, Program, follow
 from trueup.manifests.suggestions import did_you_mean
+from trueup.manifests.syntax_tree import Call
 from trueup.model.address import Address
 from trueup.model.resource import Reference
 from trueup.model.values import UNKNOWN, Document, PartlyKnown, Sensitive, Unknown, Value, map_leaves, reveal
@@ -64,13 +65,17 @@ class Expression:
     loaded, `files` the texts of its `file()` calls.
     """
 
-    __slots__ = ("_addresses", "_data", "_files", "_parts")
+    __slots__ = ("_addresses", "_data", "_files", "_parts", "_paths", "_references")
 
     def __init__(self, parts: Sequence[Part], data: Mapping[str, Value], files: Mapping[str, str]) -> None:
         self._parts = tuple(parts)
         self._data = data
         self._files = files
         self._addresses: dict[str, Address] = {}
+        self._paths: dict[str, set[tuple[str, ...]]] = {}
+        for call in self._calls():
+            self._paths.setdefault(call.argument or "", set()).add(call.path)
+        self._references: tuple[Reference, ...] | None = None
 
     def __repr__(self) -> str:
         texts = (part if isinstance(part, str) else f"${{{{ {part.program.text} }}}}" for part in self._parts)
@@ -86,17 +91,20 @@ class Expression:
     def bind(self, addresses: Mapping[str, Address]) -> None:
         """Says which nodes the arguments of `ref()` mean; called once, when all nodes are known."""
         self._addresses = dict(addresses)
+        self._references = None
 
     @property
     def references(self) -> tuple[Reference, ...]:
         """The nodes that the expression reads, each with the fields that are selected literally."""
-        found = [
-            Reference(self._addresses[call.argument], call.path)
-            for part in self.programs
-            for call in part.program.references
-            if call.argument is not None
-        ]
-        return tuple(dict.fromkeys(found))
+        if self._references is None:
+            found = (Reference(self._addresses[call.argument or ""], call.path) for call in self._calls())
+            self._references = tuple(dict.fromkeys(found))
+        return self._references
+
+    def _calls(self) -> Iterator[Call]:
+        for part in self._parts:
+            if isinstance(part, ProgramPart):
+                yield from (call for call in part.program.references if call.argument is not None)
 
     def evaluate(self, lookup: Lookup) -> Value:
         """The value, UNKNOWN where any part that it reads is not known, Sensitive where any part is.
@@ -105,7 +113,7 @@ class Expression:
         """
         objects: dict[str, Any] = {}
         is_sensitive = False
-        for argument, paths in self._paths_by_argument().items():
+        for argument, paths in self._paths.items():
             document = lookup(self._addresses[argument])
             selected = _select(document, paths)
             if selected is None:
@@ -114,14 +122,6 @@ class Expression:
             is_sensitive = is_sensitive or touches_sensitive
         value = self._join(objects, is_sensitive)
         return Sensitive(value) if is_sensitive else value
-
-    def _paths_by_argument(self) -> dict[str, set[tuple[str, ...]]]:
-        paths: dict[str, set[tuple[str, ...]]] = {}
-        for part in self.programs:
-            for call in part.program.references:
-                if call.argument is not None:
-                    paths.setdefault(call.argument, set()).add(call.path)
-        return paths
 
     def _join(self, objects: Mapping[str, Any], is_sensitive: bool) -> Value:
         functions = {"ref": objects.__getitem__, "file": self._files.__getitem__}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from trueup.collector import paused_collector
 from trueup.errors import ManifestError, Place, Problem
 from trueup.manifests.document import SourceDocument
 from trueup.manifests.expand import Expanded, Expander
@@ -40,25 +39,9 @@ def load_stack(tree: Tree, catalog: Catalog) -> LoadedStack:
     Raises ManifestError with all problems, PluginError for a provider that cannot be loaded, and what the
     tree raises. An input that is not complete and valid never gives a smaller stack.
     """
-    with _paused_collector():
+    with paused_collector():
         stack_file, nodes = _Loader(tree, catalog).load()
     return LoadedStack(stack_file.stack, tree.revision, nodes)
-
-
-@contextmanager
-def _paused_collector() -> Iterator[None]:
-    """Spares the cyclic garbage collector, which would go over all documents again and again as they grow.
-
-    It is a third of the time, and parsing makes no cycles. Two threads may overlap here: whoever found the
-    collector running turns it on again.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 class _Loader:

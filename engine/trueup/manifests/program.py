@@ -11,7 +11,7 @@ import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import Any
 
 from trueup.manifests.syntax_tree import Call, Selection, Tree, read_tree
@@ -52,7 +52,7 @@ class Program:
     tree: Tree
     _compiled: Any
 
-    @property
+    @cached_property
     def references(self) -> list[Call]:
         return [call for call in self.tree.calls if call.function == "ref"]
 

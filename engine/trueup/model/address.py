@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 
@@ -15,6 +15,7 @@ class Address:
     name: str
     target: str
     namespace: str = ""
+    _hash: int = field(init=False, repr=False, compare=False, default=0)
 
     @cached_property
     def text(self) -> str:
@@ -26,9 +27,9 @@ class Address:
         namespace = f"{self.namespace}/" if self.namespace else ""
         return f"{self.kind}/{namespace}{self.name}"
 
-    @cached_property
-    def _hash(self) -> int:
-        return hash(self.text)
+    def __post_init__(self) -> None:
+        # Addresses are keys everywhere: their hash is asked for a hundred times a node.
+        object.__setattr__(self, "_hash", hash((self.kind, self.namespace, self.name, self.target)))
 
     def __hash__(self) -> int:
         return self._hash

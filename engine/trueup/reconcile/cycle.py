@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from trueup.collector import paused_collector
 from trueup.errors import StalePlan, StoreError, UsageError
 from trueup.graph.build import Graph
 from trueup.model.address import Address
@@ -64,11 +65,13 @@ def run_cycle(request: Request, store: Store, catalog: Catalog, parallelism: int
         hold_lease(store, request.stack.name, request.stop) as lease,
         ThreadPoolExecutor(parallelism, "step") as pool,
     ):
-        situation = describe(request, store, catalog)
+        with paused_collector():
+            situation = describe(request, store, catalog)
         connections = Connections(catalog, situation.owner_key)
         try:
-            knowledge = observe_stack(situation, connections, pool)
-            plan = make_plan(situation, knowledge)
+            with paused_collector():
+                knowledge = observe_stack(situation, connections, pool)
+                plan = make_plan(situation, knowledge)
             request.listener.planned(plan)
             if request.expected and plan.digest != request.expected:
                 raise StalePlan(
@@ -95,14 +98,15 @@ def plan_cycle(
     request: Request, store: Store, catalog: Catalog, parallelism: int
 ) -> tuple[Plan, Situation, Knowledge]:
     """The first half of the loop alone: what a run would do now. Writes nothing, takes no lease."""
-    situation = describe(request, store, catalog)
-    connections = Connections(catalog, situation.owner_key)
-    try:
-        with ThreadPoolExecutor(parallelism, "observe") as pool:
-            knowledge = observe_stack(situation, connections, pool)
-    finally:
-        connections.close()
-    return make_plan(situation, knowledge), situation, knowledge
+    with paused_collector():
+        situation = describe(request, store, catalog)
+        connections = Connections(catalog, situation.owner_key)
+        try:
+            with ThreadPoolExecutor(parallelism, "observe") as pool:
+                knowledge = observe_stack(situation, connections, pool)
+        finally:
+            connections.close()
+        return make_plan(situation, knowledge), situation, knowledge
 
 
 def describe(request: Request, store: Store, catalog: Catalog) -> Situation:

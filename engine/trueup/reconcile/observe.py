@@ -124,7 +124,7 @@ def _resolve_early(address: Address, situation: Situation, knowledge: Knowledge)
     except Exception:  # noqa: BLE001 - the plan meets the same bug and tells it
         return node
     knowledge.declared[address] = body
-    return replace(node, body=body)
+    return node.with_body(body)
 
 
 def _has_name(node: Node, situation: Situation) -> bool:
@@ -137,7 +137,7 @@ def _with_recorded_id(node: Node, records: Mapping[Address, Record]) -> Node:
     record = records.get(node.address)
     if record is None or not record.external_id or node.external_id:
         return node
-    return replace(node, external_id=record.external_id)
+    return node.with_body(node.body, record.external_id)
 
 
 def observe_nodes(

@@ -6,7 +6,6 @@ Called by cycle with everything that was observed; `judge` is called again by ac
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from trueup.errors import PluginError, TrueupError
 from trueup.model.address import Address
@@ -54,9 +53,10 @@ def judge(node: Node, situation: Situation, knowledge: Knowledge, *, is_applied:
         if address in situation.graph.deferred:
             knowledge.declared[address] = kind.seal(resolve_node(node, knowledge.look_up).body)
         declared = knowledge.declared[address]
-        resolved = replace(node, body=declared)
+        external_id = observation.external_id if isinstance(observation, Observed) else node.external_id
+        resolved = node.with_body(declared, external_id)
         if isinstance(observation, Observed):
-            resolved = keep_ignored(replace(resolved, external_id=observation.external_id), observation)
+            resolved = keep_ignored(resolved, observation)
         standing = Standing(
             kind, situation.owner(address), situation.stack.drift, declared, record, is_applied
         )

@@ -19,7 +19,7 @@ def resolve_node(node: Node, lookup: Lookup) -> Node:
 
     Raises ManifestError with all problems of its expressions.
     """
-    return replace(node, body=resolve(node.body, lookup))
+    return node.with_body(resolve(node.body, lookup))
 
 
 def known_document(node: Node, observed: Observed | None, *, is_made_anew: bool) -> Document:
