@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from trueup.manifests.program import ExpressionError
 
 OPEN, CLOSE, ESCAPED = "${{", "}}", "$${{"
+# The characters at which something may begin or end; all others are passed over at once.
+_TELLING = re.compile(r"""["'{}/]|(?:[rR][bB]?|[bB][rR])["']""")
 _QUOTE = re.compile(r"""(?P<raw>(?:[rR][bB]?|[bB][rR])?)(?P<quote>\"{3}|'{3}|"|')""")
 
 
@@ -59,7 +61,11 @@ def split_expressions(text: str) -> list[Part]:
 def _find_close(text: str, start: int) -> int:
     """The offset of the `}}` that ends an expression: outside of CEL's strings, comments and braces."""
     position, depth = start, 0
-    while position < len(text):
+    while True:
+        found = _TELLING.search(text, position)
+        if found is None:
+            break
+        position = found.start()
         character = text[position]
         if character in "\"'rRbB":
             quoted = _QUOTE.match(text, position)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 
 
 @dataclass(frozen=True, order=True)
@@ -15,21 +14,20 @@ class Address:
     name: str
     target: str
     namespace: str = ""
-    _hash: int = field(init=False, repr=False, compare=False, default=0)
-
-    @cached_property
-    def text(self) -> str:
-        return f"{self.stack}/{self.reference}@{self.target}"
-
-    @cached_property
-    def reference(self) -> str:
-        """How another resource of the stack names this one, without a target: `Kind/[namespace/]name`."""
-        namespace = f"{self.namespace}/" if self.namespace else ""
-        return f"{self.kind}/{namespace}{self.name}"
+    text: str = field(init=False, repr=False, compare=False)
+    _hash: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # Addresses are keys everywhere: their hash is asked for a hundred times a node.
-        object.__setattr__(self, "_hash", hash((self.kind, self.namespace, self.name, self.target)))
+        # Addresses are keys everywhere: these are asked for a hundred times a node.
+        object.__setattr__(self, "text", f"{self.stack}/{self.reference}@{self.target}")
+        object.__setattr__(self, "_hash", hash(self.text))
+
+    @property
+    def reference(self) -> str:
+        """How another resource of the stack names this one, without a target: `Kind/[namespace/]name`."""
+        if self.namespace:
+            return f"{self.kind}/{self.namespace}/{self.name}"
+        return f"{self.kind}/{self.name}"
 
     def __hash__(self) -> int:
         return self._hash

@@ -197,8 +197,9 @@ def _checked(
             raise TypeError("an answer that was not asked for")
         if isinstance(answer, Observed):
             kind = provider.kind(node.api_version, node.kind)
-            if kind is not None:
-                answer = replace(answer, body=kind.seal(answer.body))
+            sealed = kind.seal(answer.body) if kind is not None else answer.body
+            if sealed is not answer.body:
+                answer = replace(answer, body=sealed)
         checked[answer.address] = answer
     return checked
 

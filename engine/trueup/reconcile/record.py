@@ -122,24 +122,29 @@ class Recorder:
     ) -> Record | None:
         """A new row where the recorded one no longer says what is, None where it does."""
         old = self._situation.records.get(node.address)
+        if old is not None and self._is_current(old, node, observed, fingerprint, declared):
+            return None
         is_created = old.created if old else False
-        new = self.make_record(node, fingerprint, observed.external_id, declared, is_created=is_created)
-        if old is None or _without_time(old) != _without_time(new):
-            return new
-        return None
+        return self.make_record(node, fingerprint, observed.external_id, declared, is_created=is_created)
 
-
-def _without_time(record: Record) -> tuple[object, ...]:
-    return (
-        record.api_version,
-        record.target,
-        record.fingerprint,
-        record.external_id,
-        record.body,
-        record.protect,
-        record.on_delete,
-        set(record.depends_on),
-    )
+    def _is_current(
+        self, record: Record, node: Node, observed: Observed, fingerprint: str, declared: Document
+    ) -> bool:
+        """Whether the record says all that a new one would, but for its time and commit."""
+        lifecycle, target = node.lifecycle, node.target
+        return (
+            record.external_id == observed.external_id
+            and record.fingerprint == fingerprint
+            and record.protect == lifecycle.protect
+            and record.on_delete == lifecycle.on_delete.value
+            and record.api_version == node.api_version
+            and record.target["config"] == target.config
+            and record.target["labels"] == target.labels
+            and record.target["provider"] == target.provider
+            and set(record.depends_on) == set(self._situation.graph.dependencies(node.address))
+            # Equal as they stand, which is nearly always so, or equal once secrets are hashed.
+            and (record.body == declared or record.body == to_record(declared))
+        )
 
 
 def to_step(outcome: Outcome) -> Step:

@@ -93,6 +93,13 @@ def seal(value: Value, schema: Schema) -> Value:
     return value
 
 
+def has_keyword(schema: Value, keyword: str) -> bool:
+    """Whether the keyword stands anywhere in a schema."""
+    if isinstance(schema, Mapping):
+        return any(key == keyword or has_keyword(item, keyword) for key, item in schema.items())
+    return isinstance(schema, list | tuple) and any(has_keyword(item, keyword) for item in schema)
+
+
 @dataclass(frozen=True)
 class _Spot:
     """Where a comparison stands: the pointer, the schema there, and what it inherits from above."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar, Literal
 
 from trueup.errors import PluginError, Problem
@@ -16,7 +17,7 @@ from trueup.model.change import Change
 from trueup.model.observation import READY, Absent, Done, Health, Observation, Observed, Owned, Pending
 from trueup.model.resource import Node, Target
 from trueup.model.values import Document
-from trueup.sdk.compare import compare, document_schema, seal
+from trueup.sdk.compare import compare, document_schema, has_keyword, seal
 
 Identity = Literal["named", "token", "tagged", "none"]
 
@@ -137,8 +138,14 @@ class Kind(ABC):
         The engine calls it before anything else sees the body. The default goes by the schema's
         `x-sensitive`; a kind whose sensitivity depends on other fields overrides it.
         """
+        if not self._has_secrets:
+            return body
         sealed: Document = seal(body, document_schema(self.schema, self.schema_of_document))
         return sealed
+
+    @cached_property
+    def _has_secrets(self) -> bool:
+        return has_keyword(self.schema, "x-sensitive")
 
     def diff(self, node: Node, observed: Observed | Absent, recorded: Document | None) -> Change:
         """What the node needs. `recorded` is the body that was last applied, sensitive values hashed.
