@@ -95,6 +95,8 @@ def build_graph(nodes: Sequence[Node], catalog: Catalog) -> Graph:
 
 def references_in(value: Value) -> Iterator[Reference]:
     """Every reference of the expressions inside a body."""
+    if isinstance(value, str | int | None):
+        return
     if isinstance(value, Mapping):
         for item in value.values():
             yield from references_in(item)

@@ -277,6 +277,8 @@ def _keep_siblings(result: dict[str, Any], document: Any, path: list[str]) -> No
 
 
 def _is_unknown(value: Any) -> bool:
+    if type(value) is str:
+        return False
     if isinstance(value, Mapping):
         return any(_is_unknown(item) for item in value.values())
     if isinstance(value, list | tuple):
@@ -287,6 +289,8 @@ def _is_unknown(value: Any) -> bool:
 
 
 def _has_sensitive(value: Any) -> bool:
+    if type(value) is str:
+        return False
     if isinstance(value, Mapping):
         return any(_has_sensitive(item) for item in value.values())
     if isinstance(value, list | tuple):

@@ -135,7 +135,7 @@ class _Calls(threading.local):
 _calls = _Calls()
 
 
-@lru_cache(maxsize=10_000)
+@lru_cache(maxsize=50_000)
 def compile_expression(text: str) -> Program:
     """The program of an expression's text. Raises ExpressionError."""
     if len(text) > MAX_EXPRESSION:

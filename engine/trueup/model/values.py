@@ -75,8 +75,10 @@ class PartlyKnown(dict[str, Value]):
 
 def map_leaves(value: Value, change: Callable[[Value], Value]) -> Value:
     """A copy of the value with `change` applied to everything that is neither a map nor a list."""
-    # A plain dict or list, which nearly every value is, is told apart far quicker than a Mapping.
+    # What nearly every value is, is told apart far quicker by its type than as a Mapping.
     kind = type(value)
+    if kind is str:
+        return change(value)
     if kind is dict or isinstance(value, Mapping):
         return {key: map_leaves(item, change) for key, item in value.items()}
     if kind is list or kind is tuple:

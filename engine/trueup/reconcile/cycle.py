@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from trueup.collector import paused_collector
+from trueup.collector import paused_collector, thaw_collector
 from trueup.errors import StalePlan, StoreError, UsageError
 from trueup.graph.build import Graph
 from trueup.model.address import Address
@@ -92,6 +92,7 @@ def run_cycle(request: Request, store: Store, catalog: Catalog, parallelism: int
             return RunReport(plan, status, outcomes, time.monotonic() - started, recorder.run, left)
         finally:
             connections.close()
+            thaw_collector()
 
 
 def plan_cycle(

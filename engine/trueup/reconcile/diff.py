@@ -54,11 +54,14 @@ def diff_node(node: Node, observation: Observation, standing: Standing) -> Chang
     if isinstance(observation, Absent):
         reason = "it was there, and is gone" if standing.seen else "it does not exist yet"
         return replace(change, reasons=(reason,), is_drift=standing.seen is not None)
-    change = replace(change, observed=observation)
+    if change.observed is not observation:
+        change = replace(change, observed=observation)
     ownership = _judge_ownership(node, observation, standing)
     if ownership.problem:
         return replace(ownership, fields=change.fields, observed=observation)
     if change.action is Action.NONE:
+        if ownership.action is Action.NONE:
+            return change
         return replace(change, action=ownership.action, reasons=ownership.reasons)
     return _judge_fields(node, change, standing, ownership.reasons)
 

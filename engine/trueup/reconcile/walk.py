@@ -53,6 +53,8 @@ class _Floor:
     running: dict[str, int] = field(default_factory=dict)
     sleeping: list[tuple[float, int, Address]] = field(default_factory=list)
     outcomes: dict[Address, Outcome] = field(default_factory=dict)
+    undone: set[Address] = field(default_factory=set)
+    acted: set[Address] = field(default_factory=set)
 
 
 class Walk:
@@ -202,6 +204,10 @@ class Walk:
     def _finish(self, outcome: Outcome) -> None:
         address = outcome.address
         self._floor.outcomes[address] = outcome
+        if outcome.result in UNDONE:
+            self._floor.undone.add(address)
+        elif outcome.result not in (Result.UNCHANGED, Result.SKIPPED):
+            self._floor.acted.add(address)
         self._listener.finished(outcome)
         for follower in self._floor.followers.get(address, ()):
             step = self._floor.steps[follower]
@@ -249,16 +255,9 @@ class Walk:
         service).
         """
         graph = self._shop.situation.graph
-        if address not in graph.nodes:
+        if not self._floor.acted or address not in graph.nodes:
             return False
-        acted = [
-            dependency
-            for dependency in graph.dependencies(address)
-            if dependency in self._floor.outcomes
-            and self._floor.outcomes[dependency].result not in (Result.UNCHANGED, Result.SKIPPED)
-        ]
-        if not acted:
-            return False
+        acted = self._floor.acted.intersection(graph.dependencies(address))
         if any(graph.edges[(dependency, address)] is EdgeReason.REF for dependency in acted):
             return True
         is_create = self._floor.steps[address].change.action is Action.CREATE
@@ -267,12 +266,11 @@ class Walk:
 
     def _find_blocker(self, address: Address) -> str:
         """Which node blocks this one, and why; empty if none does."""
-        situation, outcomes = self._shop.situation, self._floor.outcomes
+        situation, outcomes, undone = self._shop.situation, self._floor.outcomes, self._floor.undone
         if address not in situation.undeclared:
-            for dependency in situation.graph.dependencies(address):
-                outcome = outcomes.get(dependency)
-                if outcome is not None and outcome.result in UNDONE:
-                    return f"waits for {dependency}, which {_say_why(outcome)}"
+            for dependency in situation.graph.dependencies(address) if undone else ():
+                if dependency in undone:
+                    return f"waits for {dependency}, which {_say_why(outcomes[dependency])}"
             return ""
         if self._floor.steps[address].change.action is not Action.DELETE:
             return ""

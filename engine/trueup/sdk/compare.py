@@ -140,6 +140,9 @@ def _compare(desired: Value, live: Value, recorded: Value, spot: _Spot) -> Itera
     elif spot.is_write_only:
         if to_record(Sensitive(desired)) != recorded and to_record(desired) != recorded:
             yield spot.change(live, desired)
+    elif type(desired) is str:
+        if not is_equal(desired, live):
+            yield spot.change(live, desired)
     elif isinstance(desired, Mapping):
         if isinstance(live, Mapping) or (live in (MISSING, None) and not desired):
             live = live if isinstance(live, Mapping) else {}
@@ -223,6 +226,8 @@ def _compare_keyed(
 
 def is_equal(desired: Value, live: Value) -> bool:
     """Whether two plain values are the same JSON: 1 and 1.0 are, 1 and true are not."""
+    if type(desired) is str and type(live) is str:
+        return desired == live
     if isinstance(desired, Sensitive) or isinstance(live, Sensitive):
         return is_equal(reveal(desired), reveal(live))
     if isinstance(desired, bool) or isinstance(live, bool):
