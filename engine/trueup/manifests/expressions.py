@@ -45,14 +45,18 @@ class TextPlace:
 
 @dataclass(frozen=True)
 class ProgramPart:
-    """One `${{ ... }}` of a string: its program, and where its text stands."""
+    """One `${{ ... }}` of a string: its program, and how to find where the string's texts stand.
+
+    Finding them takes longer than reading the string, so it waits for a problem.
+    """
 
     program: Program
-    at: TextPlace
+    find_places: Callable[[], Sequence[TextPlace]]
+    index: int
 
     def problem(self, error: ExpressionError) -> Problem:
         """An error of the program as a problem in the file."""
-        return self.at.problem(error)
+        return self.find_places()[self.index].problem(error)
 
 
 Part = str | ProgramPart

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from trueup.errors import Problem
@@ -91,33 +92,55 @@ class Template:
         return _Static(value)
 
     def _read_text(self, text: str, path: Path) -> Any:
-        offset = self._document.offset_of(path)
-        # Escapes and indentation make the text in the file longer than the string, within limits.
-        end = offset + 8 * len(text) + 4096
         try:
             split = split_expressions(text)
         except ExpressionError as error:
-            place = self._document.source.place(self._find(text[error.offset :], offset, end) or offset)
+            offset = self._document.offset_of(path)
+            found = self._find(text[error.offset :], offset, self._end(text, offset))
+            place = self._document.source.place(found or offset)
             self._problems.append(Problem(error.message, place, error.hint))
             return _Static(UNKNOWN)
+        texts = [part.text for part in split if not isinstance(part, str)]
+
+        @cache
+        def find_places() -> Sequence[TextPlace]:
+            return self._find_places(texts, text, path)
+
         parts: list[Part] = []
+        has_reference = False
+        index = 0
         for part in split:
             if isinstance(part, str):
                 parts.append(part)
                 continue
-            found = self._find(part.text, offset, end)
-            place = self._document.source.place(offset if found is None else found)
-            offset = offset if found is None else found + len(part.text)
-            at = TextPlace(part.text, place, self._indent(part.text, place.line))
             try:
-                parts.append(ProgramPart(compile_expression(part.text), at))
+                program = compile_expression(part.text)
             except ExpressionError as error:
-                self._problems.append(at.problem(error))
+                self._problems.append(find_places()[index].problem(error))
                 return _Static(UNKNOWN)
-        if all(isinstance(part, str) for part in parts):
+            parts.append(ProgramPart(program, find_places, index))
+            has_reference = has_reference or bool(program.references)
+            index += 1
+        if not index:
             return _Static("".join(part for part in parts if isinstance(part, str)))
-        programs = [part.program for part in parts if isinstance(part, ProgramPart)]
-        return _TextTemplate(tuple(parts), any(program.references for program in programs))
+        return _TextTemplate(tuple(parts), has_reference)
+
+    def _find_places(self, texts: Sequence[str], whole: str, path: Path) -> Sequence[TextPlace]:
+        """Where the expressions of a string stand, one after the other."""
+        offset = self._document.offset_of(path)
+        end = self._end(whole, offset)
+        places = []
+        for text in texts:
+            found = self._find(text, offset, end)
+            place = self._document.source.place(offset if found is None else found)
+            offset = offset if found is None else found + len(text)
+            places.append(TextPlace(text, place, self._indent(text, place.line)))
+        return places
+
+    @staticmethod
+    def _end(text: str, offset: int) -> int:
+        # Escapes and indentation make the text in the file longer than the string, within limits.
+        return offset + 8 * len(text) + 4096
 
     def _indent(self, text: str, line: int) -> int:
         """How far the second line of a text stands to the right in its file."""
