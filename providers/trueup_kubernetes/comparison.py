@@ -23,11 +23,14 @@ from trueup.sdk import (
 )
 from trueup_kubernetes.marker import ADDRESS, OWNER
 from trueup_kubernetes.ownership import (
+    NOTHING,
     Tree,
     below_field,
     below_item,
     is_leaf,
+    item_keys,
     keys_of,
+    known_structure,
     owned_by_others,
     owned_by_us,
     set_values,
@@ -297,6 +300,20 @@ def _names(wanted: Mapping[str, Value], item: Mapping[str, Value], keys: tuple[s
         given = {**{key: _KEY_DEFAULTS[key] for key in keys if key in _KEY_DEFAULTS}, **given}
     found = {key: item.get(key, _KEY_DEFAULTS.get(key)) for key in given}
     return bool(given) and all(is_equal(given[key], found[key]) for key in given)
+
+
+def keys_at(body: Document, path: Sequence[str]) -> tuple[str, ...]:
+    """The properties that identify the items of the list at one of our paths; empty where there are none."""
+    tree: Tree | None = known_structure(body)
+    for token in path:
+        below = below_field(tree, token)
+        if below is None:
+            items = item_keys(tree or NOTHING)
+            named = (key for key, item in items if token_of(item, tuple(sorted(item))) == token)
+            key = next(named, None)
+            below = None if key is None or tree is None else tree[key]
+        tree = below
+    return keys_of(tree)
 
 
 def token_of(item: Mapping[str, Value], keys: tuple[str, ...]) -> str:

@@ -56,7 +56,7 @@ def judge(node: Node, situation: Situation, knowledge: Knowledge, *, is_applied:
         external_id = observation.external_id if isinstance(observation, Observed) else node.external_id
         resolved = node.with_body(declared, external_id)
         if isinstance(observation, Observed):
-            resolved = keep_ignored(resolved, observation)
+            resolved = keep_ignored(resolved, observation, kind)
         standing = Standing(
             kind, situation.owner(address), situation.stack.drift, declared, record, is_applied
         )

@@ -6,12 +6,12 @@ Called by plan for every node in dependency order, and by act again once the dep
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from trueup.manifests.expressions import Lookup, resolve
 from trueup.model.observation import Observed
 from trueup.model.resource import Node
 from trueup.model.values import UNKNOWN, Document, PartlyKnown, Value, split_pointer
+from trueup.sdk.contracts import Kind
 
 
 def resolve_node(node: Node, lookup: Lookup) -> Node:
@@ -43,35 +43,44 @@ def overlay(below: Value, above: Value) -> Value:
     return above
 
 
-def keep_ignored(node: Node, observed: Observed) -> Node:
+def keep_ignored(node: Node, observed: Observed, kind: Kind) -> Node:
     """The node with the live value in every field of `lifecycle.ignore`, so that it is left as it is."""
     if not node.lifecycle.ignore:
         return node
     body: Value = node.body
     for pointer in node.lifecycle.ignore:
-        body = _with_live(body, observed.body, split_pointer(pointer))
-    return replace(node, body=body)
+        body = _with_live(body, observed.body, (), tuple(split_pointer(pointer)), observed, kind)
+    return node.with_body(body)
 
 
-def _with_live(desired: Value, live: Value, path: list[str]) -> Value:
-    if isinstance(desired, list) and path[0].isdigit():
-        index = int(path[0])
-        if index >= len(desired) or not isinstance(live, list) or index >= len(live):
+def _with_live(
+    desired: Value,
+    live: Value,
+    above: tuple[str, ...],
+    below: tuple[str, ...],
+    observed: Observed,
+    kind: Kind,
+) -> Value:
+    """`desired` with the live value at the path `below`; `above` is the path to here."""
+    token, rest = below[0], below[1:]
+    if isinstance(desired, list) and isinstance(live, list):
+        index = kind.find_item(observed, above, desired, token)
+        other = kind.find_item(observed, above, live, token)
+        if index is None or other is None:
             return desired
-        item = live[index] if len(path) == 1 else _with_live(desired[index], live[index], path[1:])
+        item = live[other]
+        if rest:
+            item = _with_live(desired[index], item, (*above, token), rest, observed, kind)
         return [*desired[:index], item, *desired[index + 1 :]]
-    if not isinstance(desired, Mapping):
+    if not isinstance(desired, Mapping) or token not in desired:
         return desired
-    key, rest = path[0], path[1:]
-    if key not in desired:
-        return desired
-    has_live = isinstance(live, Mapping) and key in live
+    has_live = isinstance(live, Mapping) and token in live
     changed = dict(desired)
     if rest:
         if has_live:
-            changed[key] = _with_live(desired[key], live[key], rest)
+            changed[token] = _with_live(desired[token], live[token], (*above, token), rest, observed, kind)
     elif has_live:
-        changed[key] = live[key]
+        changed[token] = live[token]
     else:
-        del changed[key]
+        del changed[token]
     return changed

@@ -93,6 +93,14 @@ def seal(value: Value, schema: Schema) -> Value:
     return value
 
 
+def list_key_at(schema: Schema, path: Sequence[str]) -> str:
+    """The `x-list-key` of the list that lies at a path of a document, empty where it has none."""
+    for token in path:
+        is_list = "items" in schema and "properties" not in schema
+        schema = (schema.get("items") or NO_SCHEMA) if is_list else _property(schema, token)
+    return str(schema.get("x-list-key") or "")
+
+
 def has_keyword(schema: Value, keyword: str) -> bool:
     """Whether the keyword stands anywhere in a schema."""
     if isinstance(schema, Mapping):

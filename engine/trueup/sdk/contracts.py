@@ -16,8 +16,8 @@ from trueup.model.address import Owner
 from trueup.model.change import Change
 from trueup.model.observation import READY, Absent, Done, Health, Observation, Observed, Owned, Pending
 from trueup.model.resource import Node, Target
-from trueup.model.values import Document
-from trueup.sdk.compare import compare, document_schema, has_keyword, seal
+from trueup.model.values import Document, Value
+from trueup.sdk.compare import compare, document_schema, has_keyword, list_key_at, seal
 
 Identity = Literal["named", "token", "tagged", "none"]
 
@@ -155,6 +155,24 @@ class Kind(ABC):
         has its own idea of equality.
         """
         return compare(self.schema, self.schema_of_document, node, self.normalize, observed, recorded)
+
+    def find_item(
+        self, observed: Observed, path: Sequence[str], items: Sequence[Value], token: str
+    ) -> int | None:
+        """The index of the item that a token of a JSON pointer names, in the list that lies at `path`.
+
+        For `lifecycle.ignore`. The paths are those of the kind's own changes: by default the schema's
+        `x-list-key` names an item, and where there is none, its position.
+        """
+        keyword = list_key_at(document_schema(self.schema, self.schema_of_document), path)
+        if keyword:
+            named = (
+                index
+                for index, item in enumerate(items)
+                if isinstance(item, Mapping) and str(item.get(keyword)) == token
+            )
+            return next(named, None)
+        return int(token) if token.isdigit() and int(token) < len(items) else None
 
     def health(self, observed: Observed) -> Health:
         """Whether the object does its work, from the observation alone."""

@@ -33,11 +33,12 @@ from trueup.sdk import (
     ProviderError,
     Session,
     Traits,
+    Value,
     change_of,
     creation,
 )
 from trueup_kubernetes.apply import apply_new, apply_over, is_sensitive, manifest_of, remove_leftovers
-from trueup_kubernetes.comparison import comparable, compare_bodies
+from trueup_kubernetes.comparison import comparable, compare_bodies, keys_at, token_of
 from trueup_kubernetes.discovery import Resource
 from trueup_kubernetes.errors import error_of
 from trueup_kubernetes.kinds.catalog import CLUSTER_SCOPED, STATEFUL, WORKLOADS, is_builtin, is_immutable
@@ -95,6 +96,19 @@ class KubernetesKind(Kind):
             known = {**(recorded.get("data") or {}), **(recorded["stringData"] or {})}
             recorded = {**{key: recorded[key] for key in recorded if key != "stringData"}, "data": known}
         return change_of(node, observed, compare_bodies(desired, live, recorded, is_fixed, builtin))
+
+    def find_item(
+        self, observed: Observed, path: Sequence[str], items: Sequence[Value], token: str
+    ) -> int | None:
+        keys = keys_at(observed.body, path)
+        if not keys:
+            return int(token) if token.isdigit() and int(token) < len(items) else None
+        named = (
+            index
+            for index, item in enumerate(items)
+            if isinstance(item, Mapping) and token_of(item, keys) == token
+        )
+        return next(named, None)
 
     def health(self, observed: Observed) -> Health:
         return health_of(observed.body)

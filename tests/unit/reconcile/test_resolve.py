@@ -12,7 +12,9 @@ from trueup.model.observation import Observed
 from trueup.model.resource import Lifecycle, Node, Target
 from trueup.model.values import UNKNOWN
 from trueup.reconcile.resolve import keep_ignored, known_document, overlay
+from trueup.sdk.testing.memory import Thing
 
+KIND = Thing()
 ADDRESS = Address("shop", "Thing", "a", "here")
 
 
@@ -61,5 +63,19 @@ def test_lists_are_not_merged() -> None:
 )
 def test_an_ignored_field_keeps_its_live_value(pointer: str, desired: Any, live: Any, kept: Any) -> None:
     node = make_node(desired, [pointer])
-    assert keep_ignored(node, observe(live)).body == {"spec": kept}
+    assert keep_ignored(node, observe(live), KIND).body == {"spec": kept}
     assert node.body == {"spec": desired}
+
+
+class Keyed(Thing):
+    schema = {
+        "type": "object",
+        "properties": {"ports": {"type": "array", "x-list-key": "name", "items": {"type": "object"}}},
+    }
+
+
+def test_an_item_of_a_keyed_list_is_ignored_by_its_key() -> None:
+    desired = {"ports": [{"name": "b", "port": 2}, {"name": "c", "port": 3}]}
+    live = {"ports": [{"name": "a", "port": 1}, {"name": "b", "port": 9}]}
+    kept = keep_ignored(make_node(desired, ["/spec/ports/b/port"]), observe(live), Keyed())
+    assert kept.body == {"spec": {"ports": [{"name": "b", "port": 9}, {"name": "c", "port": 3}]}}
