@@ -34,7 +34,7 @@ def write(folder: Path) -> SourceSpec:
             "b",
             {
                 "path": "${{ ref('Directory/www').spec.path }}/${{ ref('File/a').status.sha256 }}",
-                "content": "b\n",
+                "content": "beside ${{ ref('File/a').status.sha256 }}\n",
             },
         ),
     ]
@@ -57,15 +57,18 @@ def test_it_converges_rests_is_corrected_and_destroyed(app: App, tmp_path: Path)
     report = app.reconcile(source)
     assert results(report) == {"www": "created", "a": "created", "b": "created"}
     (named_by_hash,) = [path for path in (tmp_path / "www").iterdir() if path.name != "a"]
-    assert named_by_hash.read_text() == "b\n"
+    content = f"beside {named_by_hash.name}\n"
+    assert named_by_hash.read_text() == content
 
     report = app.reconcile(source)
     assert report.status is RunStatus.CONVERGED
     assert set(results(report).values()) == {"unchanged"}
 
     named_by_hash.write_text("by hand\n")
+    (change,) = [change for change in app.plan(source).changes if change.fields]
+    assert [(field.before, field.after) for field in change.fields] == [("by hand\n", content)]
     assert results(app.reconcile(source))["b"] == "updated"
-    assert named_by_hash.read_text() == "b\n"
+    assert named_by_hash.read_text() == content
 
     assert app.destroy(source, confirm=lambda _plan: True).status is RunStatus.CONVERGED
     assert not (tmp_path / "www").exists()

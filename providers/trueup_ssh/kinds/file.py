@@ -91,6 +91,13 @@ class File(PathKind):
         spec = spec_of(node)
         if "data" in spec and "template" not in spec:
             yield Problem("spec.data: has no use without spec.template", node.place)
+        if spec.get("template") is UNKNOWN:
+            # A value of a live system would be taken for Jinja.
+            yield Problem(
+                "spec.template: ref() cannot be used in the text of a template",
+                node.place,
+                "put the value into spec.data and name it in the template",
+            )
         try:
             content = reveal(_content(spec))
         except Invalid as error:
@@ -133,8 +140,10 @@ class File(PathKind):
     def probe_one(self, index: int, node: Node) -> str:
         content = reveal(_content_or_unknown(spec_of(node)))
         digest = _digest(content) if isinstance(content, str) else ""
-        # A content that is not known (a node made from the inventory) is not shown either.
-        return call("probe_file", str(index), self.path(node), digest, "yes" if digest else "no")
+        # What was sensitive when it was recorded (a node made from the inventory) is not sent. What waits for
+        # another node is, so that the plan can show the difference; a secret is masked by then.
+        is_shown = bool(digest) or content is UNKNOWN
+        return call("probe_file", str(index), self.path(node), digest, "yes" if is_shown else "no")
 
     def read(
         self, nodes: Sequence[tuple[int, Node]], answer: Answer, owners: Mapping[int, Marker]
