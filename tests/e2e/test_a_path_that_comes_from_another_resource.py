@@ -72,3 +72,19 @@ def test_it_converges_rests_is_corrected_and_destroyed(app: App, tmp_path: Path)
 
     assert app.destroy(source, confirm=lambda _plan: True).status is RunStatus.CONVERGED
     assert not (tmp_path / "www").exists()
+
+
+def test_two_files_that_turn_out_to_be_one_are_both_refused(app: App, tmp_path: Path) -> None:
+    source = write(tmp_path)
+    document = {
+        "apiVersion": "ssh.trueup.dev/v1",
+        "kind": "File",
+        "metadata": {"name": "double"},
+        "spec": {"path": "${{ ref('File/a').spec.path }}", "content": "other\n"},
+    }
+    (tmp_path / "stack" / "double.yaml").write_text(yaml.safe_dump(document))
+    report = app.reconcile(source)
+    assert results(report) == {"www": "created", "a": "failed", "b": "blocked", "double": "blocked"}
+    messages = {outcome.address.name: outcome.message for outcome in report.outcomes}
+    assert "the same object as local/File/double@here" in messages["a"]
+    assert list((tmp_path / "www").iterdir()) == []

@@ -25,6 +25,7 @@ def make_plan(situation: Situation, knowledge: Knowledge) -> Plan:
     changes = [
         judge(situation.graph.nodes[address], situation, knowledge) for address in situation.graph.order
     ]
+    changes = _refuse_doubles(changes, situation, knowledge)
     changes += [_judge_undeclared(node, situation, knowledge) for node in _dependents_first(situation)]
     return Plan(
         situation.stack.name,
@@ -69,6 +70,35 @@ def judge(node: Node, situation: Situation, knowledge: Knowledge, *, is_applied:
         return refuse(node, broken_plugin(node.target.provider, "diff", error).message)
     knowledge.know(resolved, is_made_anew=change.action in (Action.CREATE, Action.REPLACE))
     return change
+
+
+def _refuse_doubles(changes: Sequence[Change], situation: Situation, knowledge: Knowledge) -> list[Change]:
+    """The changes, with a refusal for nodes that turn out to be one object once expressions are resolved.
+
+    Without expressions the manifests have seen to it.
+    """
+    if not situation.graph.deferred:
+        return list(changes)
+    known: dict[tuple[str, str], Address] = {}
+    doubles: dict[Address, Address] = {}
+    for change in changes:
+        node = knowledge.nodes[change.address]
+        identity = situation.catalog.kind_of(node).identity(node) if not change.problem else ""
+        if not identity:
+            continue
+        first = known.setdefault((node.target.name, identity), change.address)
+        if first != change.address:
+            doubles[change.address], doubles[first] = first, change.address
+    return [
+        refuse(
+            situation.graph.nodes[change.address],
+            f"it is the same object as {doubles[change.address]}",
+            "give them different names, or keep one of them",
+        )
+        if change.address in doubles
+        else change
+        for change in changes
+    ]
 
 
 def find_moved_target(node: Node, situation: Situation, knowledge: Knowledge) -> Change | None:
