@@ -13,8 +13,8 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from trueup.errors import StoreError
 
 _REBUILD = (
-    "Nothing was changed. Restore a copy of the file (from a backup, or {file}.before-* beside it), or "
-    "move it away and rebuild the inventory from the ownership markers in the live systems."
+    "Nothing was changed. Restore a copy of the file (from a backup, or {file}.before-* beside it). "
+    "With a new, empty store, what was managed belongs to another installation until it is adopted."
 )
 # SQLite takes the right to write a WAL database as a lock on this byte of the -shm file.
 _WAL_WRITE_LOCK = 120
