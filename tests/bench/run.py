@@ -2,14 +2,15 @@
 
     python tests/bench/run.py
 
-Prints a table of ratios, writes bench-results/engine.json, and ends with 1 where a promise is missed. Each
-measurement is a whole process, fresh each time: reading the files, the graph, the state, the comparison.
+Prints a table, writes bench-results/engine.json, and ends with 1 where a promise is missed. The promises are
+about a process that is up already, as the daemon is; the whole cold process stands beside it in the table.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import platform
 import shutil
 import statistics
 import subprocess
@@ -17,63 +18,43 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from estate import Estate
+from judgement import Promise, Round, Rounds, Sample, growth_of, judge, median, speedup_of
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE.parents[1] / "bench-results"
 SMALL, LARGE = 2_000, 10_000
 ROUNDS = 3
+# Runs that count in a process that is up, after one that does not.
+RUNS = 5
 COMMANDS = ("plan", "reconcile")
-# What is promised: how many times faster than terraform, and how time may grow from small to large.
-LEAST_SPEEDUP = 5.0
-MOST_GROWTH = 6.0
 
 
-@dataclass(frozen=True)
-class Sample:
-    """One process: elapsed and processor time in seconds, and the most memory it held, in MiB."""
+def measure(
+    command: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None
+) -> tuple[Sample, str]:
+    """Runs a command to its end: what the whole process took, and its output.
 
-    seconds: float
-    cpu: float
-    memory: float
-
-
-@dataclass(frozen=True)
-class Promise:
-    """A number that has to be met, and whether it was."""
-
-    text: str
-    measured: float
-    is_kept: bool
-
-
-def measure(command: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None) -> Sample:
-    """Runs a command to its end. Raises SystemExit with its output where it fails."""
-    with tempfile.TemporaryFile() as output:
+    Raises SystemExit with its output where it fails.
+    """
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         started = time.monotonic()
         process = subprocess.Popen(
-            command, cwd=folder, env={**os.environ, **(environment or {})}, stdout=output, stderr=output
+            command, cwd=folder, env={**os.environ, **(environment or {})}, stdout=output, stderr=errors
         )
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.monotonic() - started
         process.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        text = output.read().decode(errors="replace")
         if process.returncode:
-            output.seek(0)
-            text = output.read().decode(errors="replace")[-2000:]
-            raise SystemExit(f"{' '.join(command)} ended with {process.returncode}:\n{text}")
-    return Sample(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
-
-
-def median(samples: Sequence[Sample]) -> Sample:
-    """The median of each quantity by itself."""
-    return Sample(
-        statistics.median(sample.seconds for sample in samples),
-        statistics.median(sample.cpu for sample in samples),
-        statistics.median(sample.memory for sample in samples),
-    )
+            errors.seek(0)
+            text += errors.read().decode(errors="replace")
+            raise SystemExit(f"{' '.join(command)} ended with {process.returncode}:\n{text[-2000:]}")
+    return Sample(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024), text
 
 
 class Peer:
@@ -84,107 +65,144 @@ class Peer:
         estate.write_terraform(self.folder)
         # Nothing outside the folder takes part, and nothing is asked of the network.
         self._environment = {"CHECKPOINT_DISABLE": "1", "TF_CLI_CONFIG_FILE": "", "TF_IN_AUTOMATION": "1"}
-        measure(["terraform", "init", "-input=false"], self.folder, self._environment)
+        self._run("init", "-input=false")
 
     def plan(self) -> Sample:
         """A plan with nothing to do: exit code 0 says that it found nothing."""
-        command = ["terraform", "plan", "-detailed-exitcode", "-input=false", "-no-color"]
-        return measure(command, self.folder, self._environment)
+        return self._run("plan", "-detailed-exitcode", "-input=false", "-no-color")[0]
+
+    def version(self) -> str:
+        """Its version, for the record."""
+        return str(json.loads(self._run("version", "-json")[1])["terraform_version"])
+
+    def _run(self, *arguments: str) -> tuple[Sample, str]:
+        return measure(["terraform", *arguments], self.folder, self._environment)
 
 
 class Engine:
     """trueup on the same estate, over the memory provider, after a first run has made everything."""
 
     def __init__(self, estate: Estate, folder: Path) -> None:
-        self.folder = folder
+        self._size = estate.size
+        self._folder = folder
         estate.write_trueup(folder / "stack")
-        self.first = self.run("first")
+        self.first = self._run("first", 1)[0]
 
-    def run(self, command: str) -> Sample:
-        """One command in a process of its own."""
-        files = [str(self.folder / name) for name in ("stack", "store.db", "world.json")]
-        return measure([sys.executable, str(HERE / "engine.py"), command, *files], self.folder)
+    def run_cold(self, command: str) -> Sample:
+        """One run in a process of its own, with all that it takes to start it."""
+        return self._run(command, 1)[0]
+
+    def run_up(self, command: str) -> Sample:
+        """The median of the runs after the first one in a process; the memory is that of the process."""
+        whole, text = self._run(command, 1 + RUNS)
+        runs = json.loads(text)["runs"][1:]
+        seconds = tuple(run["seconds"] for run in runs)
+        cpu = statistics.median(run["cpu"] for run in runs)
+        growth = (runs[-1]["memory"] - runs[0]["memory"]) / (RUNS - 1)
+        return Sample(statistics.median(seconds), cpu, whole.memory, seconds, growth)
+
+    def _run(self, command: str, runs: int) -> tuple[Sample, str]:
+        files = [str(self._folder / name) for name in ("stack", "store.db", "world.json")]
+        arguments = [command, *files, str(self._size), str(runs)]
+        return measure([sys.executable, str(HERE / "engine.py"), *arguments], self._folder)
 
 
-def run_benchmark(folder: Path) -> dict[str, list[Sample]]:
-    """Every measurement by name, one sample a round.
+@dataclass
+class Results:
+    """Everything that was measured. `peer_large` stands in each round of the large estate too."""
 
-    What is compared runs one after the other in each round, so that both meet the same machine.
-    """
+    first_small: Sample
+    first_large: Sample
+    terraform: str = ""
+    peer_large: Sample | None = None
+    small: dict[str, list[Round]] = field(default_factory=lambda: {command: [] for command in COMMANDS})
+    large: dict[str, list[Round]] = field(default_factory=lambda: {command: [] for command in COMMANDS})
+
+
+def run_benchmark(folder: Path) -> Results:
+    """Every measurement. What is compared runs one after the other, so that both meet the same machine."""
     small = Engine(Estate(SMALL), folder / "small")
     large = Engine(Estate(LARGE), folder / "large")
-    has_peer = shutil.which("terraform") is not None
-    peer = Peer(Estate(SMALL), folder / "small") if has_peer else None
-    samples: dict[str, list[Sample]] = {
-        "first reconcile, small": [small.first],
-        "first reconcile, large": [large.first],
-    }
-    if has_peer:
-        # For the record, and once: it takes as long as all the rest.
-        samples["terraform plan, large"] = [Peer(Estate(LARGE), folder / "large").plan()]
+    results = Results(small.first, large.first)
+    peer = Peer(Estate(SMALL), folder / "small") if shutil.which("terraform") else None
+    if peer is not None:
+        results.terraform = peer.version()
+        # Once: it takes as long as all the rest.
+        results.peer_large = Peer(Estate(LARGE), folder / "large").plan()
     for _ in range(ROUNDS):
         for command in COMMANDS:
-            if peer is not None:
-                samples.setdefault(f"terraform plan before {command}", []).append(peer.plan())
-            samples.setdefault(f"{command}, small", []).append(small.run(command))
-            samples.setdefault(f"{command}, large", []).append(large.run(command))
-    return samples
+            beside = peer.plan() if peer is not None else None
+            results.small[command].append(Round(beside, small.run_up(command), small.run_cold(command)))
+            beside = results.peer_large
+            results.large[command].append(Round(beside, large.run_up(command), large.run_cold(command)))
+    return results
 
 
-def judge(samples: Mapping[str, Sequence[Sample]]) -> list[Promise]:
-    """The promises that could be measured, each by the median of the rounds' ratios.
-
-    Against the peer it is elapsed time that a person waits for. Growth is judged by processor time: the
-    engine computes on one core here, and the other work of a machine does not show in it.
-    """
-    promises = []
+def show(results: Results, promises: Sequence[Promise]) -> None:
+    """The table for each size, the growth, and the promises."""
+    print(f"a run with nothing to do; medians of {ROUNDS} rounds; seconds are this machine's")
+    for size, rounds, first in (
+        (SMALL, results.small, results.first_small),
+        (LARGE, results.large, results.first_large),
+    ):
+        title = f"{size:,} nodes, {Estate(size).edges:,} edges"
+        print(f"\n{title:36}{'elapsed':>9}{'processor':>11}{'memory':>11}{'terraform takes':>17}")
+        peers = [found.peer for command in COMMANDS for found in rounds[command] if found.peer is not None]
+        if peers:
+            show_row("terraform plan, whole process", median(peers))
+        show_rounds(rounds)
+        show_row("reconcile that makes it all, cold", first)
+    print(f"\n{LARGE:,} nodes against {SMALL:,}:")
     for command in COMMANDS:
-        small, large = samples[f"{command}, small"], samples[f"{command}, large"]
-        peer = samples.get(f"terraform plan before {command}")
-        if peer is not None:
-            ratio = statistics.median(p.seconds / s.seconds for p, s in zip(peer, small, strict=True))
-            text = (
-                f"{command} with nothing to do: at least {LEAST_SPEEDUP:g} times faster than terraform plan"
-            )
-            promises.append(Promise(text, ratio, ratio >= LEAST_SPEEDUP))
-        growth = statistics.median(big.cpu / s.cpu for big, s in zip(large, small, strict=True))
-        text = f"{command}: {LARGE // SMALL} times the nodes take at most {MOST_GROWTH:g} times as long"
-        promises.append(Promise(text, growth, growth <= MOST_GROWTH))
-    return promises
-
-
-def show(results: Mapping[str, Sample], promises: Sequence[Promise]) -> None:
-    """The table: ratios to the small no-op plan, and seconds for the record."""
-    unit = results["plan, small"]
-    for name, size in (("small", SMALL), ("large", LARGE)):
-        print(f"{name}: {size} nodes, {Estate(size).edges} edges")
-    print(f"times are ratios to trueup's plan of the small estate; median of {ROUNDS}\n")
-    print(f"{'':32}{'elapsed':>10}{'processor':>11}{'memory':>11}{'seconds':>10}")
-    for name, sample in sorted(results.items(), key=lambda item: item[1].seconds):
-        print(
-            f"{name:32}{sample.seconds / unit.seconds:9.2f}x{sample.cpu / unit.cpu:10.2f}x"
-            f"{sample.memory:7.0f} MiB{sample.seconds:9.2f}s"
-        )
+        small, large = results.small[command], results.large[command]
+        elapsed = median(r.up for r in large).seconds / median(r.up for r in small).seconds
+        growth = growth_of(small, large)
+        print(f"  {command}, process already up: {growth:.1f}x processor time, {elapsed:.1f}x elapsed")
+    print("\neach further run in the same process adds to its memory:")
+    for command in COMMANDS:
+        more = [median(r.up for r in rounds[command]).growth for rounds in (results.small, results.large)]
+        print(f"  {command}: {more[0]:.1f} MiB with {SMALL:,} nodes, {more[1]:.1f} MiB with {LARGE:,}")
     print()
     for promise in promises:
         print(f"{'kept  ' if promise.is_kept else 'MISSED'} {promise.text}: {promise.measured:.1f}")
-    if not any(name.startswith("terraform") for name in results):
+    print("The promises are about a process that is up; the cold process carries none.")
+    if not results.terraform:
         print("terraform is not installed: no comparison with it")
-    load, cores = os.getloadavg()[0], os.cpu_count() or 1
-    if load > cores:
-        print(f"the machine was busy (load {load:.1f} on {cores} cores): measure again for numbers to quote")
+
+
+def show_rounds(rounds: Rounds) -> None:
+    """trueup's rows: each command in a process that is up, and in a cold one."""
+    for command in COMMANDS:
+        found = rounds[command]
+        up, cold = speedup_of(found, lambda r: r.up), speedup_of(found, lambda r: r.cold)
+        show_row(f"{command}, process already up", median(r.up for r in found), up)
+        show_row(f"{command}, whole cold process", median(r.cold for r in found), cold)
+
+
+def show_row(name: str, sample: Sample, ratio: float | None = None) -> None:
+    ratio_text = f"{ratio:16.1f}x" if ratio is not None else ""
+    print(f"{name:36}{sample.seconds:8.2f}s{sample.cpu:10.2f}s{sample.memory:7.0f} MiB{ratio_text}")
 
 
 def main() -> int:
+    cores, load = os.cpu_count() or 1, os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="trueup-bench-") as folder:
-        samples = run_benchmark(Path(folder))
-    results = {name: median(found) for name, found in samples.items()}
-    promises = judge(samples)
+        results = run_benchmark(Path(folder))
+    promises = judge(results.small, results.large)
     show(results, promises)
+    print(
+        f"{cores} cores, Python {platform.python_version()}, terraform {results.terraform or 'none'}; "
+        f"load {load:.1f} before, {os.getloadavg()[0]:.1f} after"
+    )
+    if load > cores / 2:
+        print("the machine had other work: measure again for numbers to quote")
     RESULTS.mkdir(exist_ok=True)
     report = {
         "sizes": {"small": SMALL, "large": LARGE},
-        "samples": {name: [asdict(sample) for sample in found] for name, found in samples.items()},
+        "cores": cores,
+        "python": platform.python_version(),
+        "load_before": load,
+        "results": asdict(results),
         "promises": [asdict(promise) for promise in promises],
     }
     (RESULTS / "engine.json").write_text(json.dumps(report, indent=2) + "\n")
