@@ -22,6 +22,7 @@ from trueup.model.plan import Plan
 from trueup.model.resource import Revision, Stack
 from trueup.plugins.load import InstalledProviders
 from trueup.reconcile.cycle import Request, plan_cycle, run_cycle
+from trueup.reconcile.forget import forget_records
 from trueup.reconcile.report import EVERYTHING, Listener, RunReport, Selection, Silent
 from trueup.reconcile.situation import Knowledge, Situation
 from trueup.sdk.contracts import Catalog
@@ -170,6 +171,18 @@ class App:
         request = self._request(source, selection, listener, stop)
         request = replace(request, confirm=confirm, is_destroy=True)
         return run_cycle(request, self.store, self._catalog, self._parallelism)
+
+    def forget(
+        self,
+        source: SourceSpec,
+        selection: Selection,
+        *,
+        confirm: Confirm,
+        listener: Listener | None = None,
+    ) -> RunReport:
+        """Drops the selected objects from the inventory and touches no live system."""
+        request = replace(self._request(source, selection, listener, None), confirm=confirm)
+        return forget_records(request, self.store, self._catalog)
 
     def save_plan(self, plan: Plan, source: SourceSpec, selection: Selection, file: str) -> None:
         """Writes what `reconcile_saved` needs: the exact commit and the digest. Holds no values at all."""

@@ -1,6 +1,7 @@
-"""Spares the cyclic garbage collector while many objects are made that all stay for a run.
+"""Spares the cyclic garbage collector while a run makes many objects that stay until its end.
 
-Used by app, load and cycle. Going over all objects again and again as they grow is a third of a run's time.
+Used by app and load, and by the daemon between its runs. Going over all objects again and again as they grow
+is a third of a run's time.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ _was_enabled = False
 
 @contextmanager
 def paused_collector() -> Iterator[None]:
-    """The block runs without the collector; neither parsing nor planning makes cycles.
+    """The block runs without the collector, for work that makes few cycles: parsing, planning.
 
-    What was made is left out of later collections until `thaw_collector`. Blocks may nest and overlap in
+    What was made is left out of later collections until `collect_garbage`. Blocks may nest and overlap in
     several threads: the last one to end turns the collector on again, if it was on.
     """
     global _pauses, _was_enabled
@@ -38,6 +39,7 @@ def paused_collector() -> Iterator[None]:
                 gc.enable()
 
 
-def thaw_collector() -> None:
-    """The end of a run: what it made may be collected again."""
+def collect_garbage() -> None:
+    """Frees what earlier runs left, cycles too. For a process that goes on: it takes a while."""
     gc.unfreeze()
+    gc.collect()

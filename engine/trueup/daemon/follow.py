@@ -15,6 +15,7 @@ from typing import Protocol
 import structlog
 
 from trueup.app import Loaded, SourceSpec
+from trueup.collector import collect_garbage
 from trueup.daemon.metrics import Metrics
 from trueup.daemon.narrate import Narrator
 from trueup.daemon.schedule import CRASHED, Schedule
@@ -201,6 +202,7 @@ class Follower:
         except BaseException:  # noqa: BLE001 - as above
             self._log.exception("crashed", commit=commit)
         self._metrics.count_run(self.stack.name, status, self._now() - now)
+        collect_garbage()
         with self._changed:
             self._run_stop = None
             self._is_tried = True

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 from trueup.errors import Problem
 from trueup.manifests.document import Path, SourceDocument
-from trueup.manifests.expressions import Expression, Part, ProgramPart, TextPlace, explain_missing, text_of
+from trueup.manifests.expressions import Expression, Part, ProgramPart, TextPlaces, explain_missing, text_of
 from trueup.manifests.interpolation import has_expression, split_expressions
 from trueup.manifests.program import ExpressionError, compile_expression
 from trueup.model.values import UNKNOWN, Value
@@ -95,17 +94,11 @@ class Template:
         try:
             split = split_expressions(text)
         except ExpressionError as error:
-            offset = self._document.offset_of(path)
-            found = self._find(text[error.offset :], offset, self._end(text, offset))
-            place = self._document.source.place(found or offset)
-            self._problems.append(Problem(error.message, place, error.hint))
+            (at,) = TextPlaces(self._document, path, text, (text[error.offset :],))()
+            self._problems.append(Problem(error.message, at.place, error.hint))
             return _Static(UNKNOWN)
-        texts = [part.text for part in split if not isinstance(part, str)]
-
-        @cache
-        def find_places() -> Sequence[TextPlace]:
-            return self._find_places(texts, text, path)
-
+        texts = tuple(part.text for part in split if not isinstance(part, str))
+        find_places = TextPlaces(self._document, path, text, texts)
         parts: list[Part] = []
         has_reference = False
         index = 0
@@ -124,38 +117,6 @@ class Template:
         if not index:
             return _Static("".join(part for part in parts if isinstance(part, str)))
         return _TextTemplate(tuple(parts), has_reference)
-
-    def _find_places(self, texts: Sequence[str], whole: str, path: Path) -> Sequence[TextPlace]:
-        """Where the expressions of a string stand, one after the other."""
-        offset = self._document.offset_of(path)
-        end = self._end(whole, offset)
-        places = []
-        for text in texts:
-            found = self._find(text, offset, end)
-            place = self._document.source.place(offset if found is None else found)
-            offset = offset if found is None else found + len(text)
-            places.append(TextPlace(text, place, self._indent(text, place.line)))
-        return places
-
-    @staticmethod
-    def _end(text: str, offset: int) -> int:
-        # Escapes and indentation make the text in the file longer than the string, within limits.
-        return offset + 8 * len(text) + 4096
-
-    def _indent(self, text: str, line: int) -> int:
-        """How far the second line of a text stands to the right in its file."""
-        if "\n" not in text:
-            return 0
-        second = text.split("\n")[1]
-        return max(0, self._document.source.line(line + 1).find(second))
-
-    def _find(self, part: str, start: int, end: int) -> int | None:
-        """Where the part of a string stands in the file, unless escapes or folding changed its look."""
-        source = self._document.source.text
-        found = source.find(part, start, end)
-        if found < 0 and "\n" in part:
-            found = source.find(part.split("\n")[0], start, end)
-        return found if found >= 0 else None
 
 
 def has_marker(value: Value) -> bool:

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from trueup.collector import paused_collector, thaw_collector
+from trueup.collector import paused_collector
 from trueup.errors import StalePlan, StoreError, UsageError
 from trueup.graph.build import Graph
 from trueup.model.address import Address
@@ -92,7 +92,6 @@ def run_cycle(request: Request, store: Store, catalog: Catalog, parallelism: int
             return RunReport(plan, status, outcomes, time.monotonic() - started, recorder.run, left)
         finally:
             connections.close()
-            thaw_collector()
 
 
 def plan_cycle(
@@ -118,7 +117,7 @@ def describe(request: Request, store: Store, catalog: Catalog) -> Situation:
     going = {
         address
         for address in records
-        if address not in graph.nodes and _is_selected(address, request.selection)
+        if address not in graph.nodes and is_selected(address, request.selection)
     }
     if request.is_destroy:
         going = _with_users(going, records)
@@ -187,10 +186,11 @@ def _with_users(addresses: set[Address], records: Mapping[Address, Record]) -> s
 
 
 def _selected(graph: Graph, selection: Selection) -> list[Address]:
-    return [address for address in graph.nodes if _is_selected(address, selection)]
+    return [address for address in graph.nodes if is_selected(address, selection)]
 
 
-def _is_selected(address: Address, selection: Selection) -> bool:
+def is_selected(address: Address, selection: Selection) -> bool:
+    """Whether the selection names the node; an empty one names every node."""
     if selection.targets and address.target not in selection.targets:
         return False
     if not selection.only:

@@ -102,16 +102,20 @@ def _refuse_doubles(changes: Sequence[Change], situation: Situation, knowledge: 
 
 
 def find_moved_target(node: Node, situation: Situation, knowledge: Knowledge) -> Change | None:
-    """A refusal where the target's config now leads to another place than the one that was recorded."""
-    now = knowledge.fingerprints.get(node.target.name)
-    record = situation.records.get(node.address)
-    if now is None or record is None or not record.fingerprint or record.fingerprint == now:
+    """A refusal where the target's config now leads to another place than the one that was recorded.
+
+    It holds for every node of the target: what is new must not be made in the wrong place either.
+    """
+    name = node.target.name
+    now, recorded = knowledge.fingerprints.get(name), situation.places.get(name)
+    if now is None or recorded is None or recorded == now:
         return None
     return refuse(
         node,
-        f"target {node.target.name!r} is another place than the one where this was applied"
-        f" (now {now}, recorded {record.fingerprint})",
-        "correct the target's config; for a new place, give it a new name",
+        f"target {name!r} is another place than the one where this stack was applied"
+        f" (now {now}, recorded {recorded})",
+        "correct the target's config; for a new place take a new name, and once the old one is gone for good,"
+        f" `trueup forget --target {name}`",
     )
 
 

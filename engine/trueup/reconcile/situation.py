@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from trueup.graph.build import Graph
 from trueup.model.address import Address, Owner
@@ -30,6 +31,15 @@ class Situation:
     installation: str
     catalog: Catalog
     is_destroy: bool = False
+
+    @cached_property
+    def places(self) -> Mapping[str, str]:
+        """For each target the fingerprint of the place where this stack was applied."""
+        return {
+            address.target: record.fingerprint
+            for address, record in self.records.items()
+            if record.external_id and record.fingerprint
+        }
 
     @property
     def owner_key(self) -> str:

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from trueup.errors import ManifestError, PluginError, SourceError
+from trueup.manifests.document import SourceDocument
 from trueup.manifests.load import load_stack
+from trueup.manifests.templates import Template
 from trueup.sources.directory import DirectoryTree
 
 HEAD = "apiVersion: trueup.dev/v1\nkind: Stack\nmetadata: {name: shop}\n"
@@ -195,3 +197,25 @@ def test_the_examples_of_the_page_about_expressions_load(load):
         "size": "small",
         "literal": "${{ not an expression }}",
     }
+
+
+def test_a_loaded_stack_goes_without_the_garbage_collector(load):
+    """A daemon loads its stacks for ever, with the collector paused: what it read must not pile up."""
+    text = 'x-${{ ref("A/a").metadata.uid }}-${{ vars.domain }}'
+    files = {
+        "a.yaml": f"{A}metadata: {{name: a}}\n",
+        "b.yaml": f"{A}metadata: {{name: b}}\nspec: '{text}'\n",
+    }
+
+    def count() -> int:
+        return sum(isinstance(found, SourceDocument | Template) for found in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        before = count()
+        for _ in range(3):
+            load(files)
+        assert count() == before
+    finally:
+        gc.enable()

@@ -413,19 +413,45 @@ def test_nobody_is_asked_about_a_plan_without_changes(loop: Loop) -> None:
     assert loop.run(confirm=lambda _plan: pytest.fail("asked")).status is RunStatus.CONVERGED
 
 
-def test_another_place_under_the_same_target_is_refused(loop: Loop) -> None:
+def test_another_place_under_the_same_target_is_refused_for_new_nodes_too(loop: Loop) -> None:
     loop.declare("a", {"size": 1})
     loop.declare("gone", {"size": 1})
     loop.run()
     loop.undeclare("gone")
+    loop.declare("new", {"size": 1})
     elsewhere = MemoryWorld()
     loop.provider.world = elsewhere
     report = loop.run()
     assert report.status is RunStatus.FAILED
-    assert "is another place" in messages(report)["a"]
-    assert "is another place" in messages(report)["gone"]
+    for name in ("a", "gone", "new"):
+        assert "is another place" in messages(report)[name]
     assert elsewhere.count_writes() == 0
     assert set(loop.records()) == {"a", "gone"}
+
+
+def test_a_target_that_is_gone_for_good_can_be_forgotten(loop: Loop) -> None:
+    loop.declare("a", {"size": 1})
+    loop.run()
+    loop.provider.world = MemoryWorld()
+    loop.undeclare("a")
+    assert results(loop.run()) == {"a": "failed"}
+    selection = Selection(targets=("here",))
+    declined = loop.app.forget(loop.source, selection, confirm=lambda _plan: False)
+    assert declined.status is RunStatus.HELD
+    assert set(loop.records()) == {"a"}
+    report = loop.app.forget(loop.source, selection, confirm=lambda _plan: True)
+    assert results(report) == {"a": "forgotten"}
+    assert loop.records() == {}
+    assert loop.world.list_keys() == ["Thing/a"]
+    assert loop.run().status is RunStatus.CONVERGED
+
+
+def test_to_forget_everything_by_mistake_is_refused(loop: Loop) -> None:
+    loop.declare("a")
+    loop.run()
+    with pytest.raises(UsageError, match="nothing of the inventory is selected"):
+        loop.app.forget(loop.source, Selection(), confirm=lambda _plan: True)
+    assert set(loop.records()) == {"a"}
 
 
 def test_a_selection_takes_its_dependencies_along_and_prunes_nothing_else(loop: Loop) -> None:
