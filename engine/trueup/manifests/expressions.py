@@ -175,14 +175,13 @@ class Expression:
         return Sensitive(value) if is_sensitive else value
 
     def _join(self, objects: Mapping[str, Any], is_sensitive: bool) -> Value:
-        functions = {"ref": objects.__getitem__, "file": self._files.__getitem__}
         values: list[Value] = []
         for part in self._parts:
             if isinstance(part, str):
                 values.append(part)
                 continue
             try:
-                value = part.program.evaluate(self._data, functions, tuple(objects.values()))
+                value = part.program.evaluate(self._data, self._files.__getitem__, objects)
                 values.append(value if len(self._parts) == 1 else text_of(value))
             except ExpressionError as error:
                 found = explain_missing(error, part.program, self._data, objects)

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
+from types import MappingProxyType
 from typing import Any
 
 from trueup.manifests.syntax_tree import Call, Selection, Tree, read_tree
@@ -44,6 +45,17 @@ class ExpressionError(Exception):
         self.hint = hint
 
 
+# The variable that holds what ref() gives, in programs only: no one can write it.
+OBJECTS = "trueup_objects"
+NO_OBJECTS: Mapping[str, Value] = MappingProxyType({})
+_PLAIN_CALL = re.compile(r"""\(\s*("(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')\s*\)""")
+
+
+def read_no_file(name: str) -> str:
+    """For places where file() cannot be used: nothing there has files."""
+    raise ExpressionError(f'file("{name}") cannot be used here')
+
+
 @dataclass(frozen=True)
 class Program:
     """A compiled expression. `tree` says what it reads."""
@@ -67,17 +79,18 @@ class Program:
     def evaluate(
         self,
         data: Mapping[str, Value],
-        functions: Mapping[str, Callable[[str], Value]],
-        objects: tuple[Value, ...] = (),
+        read_file: Callable[[str], str] = read_no_file,
+        objects: Mapping[str, Value] = NO_OBJECTS,
     ) -> Value:
-        """The value; `objects` are what `ref` can give. Raises ExpressionError.
+        """The value; `objects` are what `ref()` gives, by its argument. Raises ExpressionError.
 
-        Errors of the functions pass through as they are.
+        Errors of `read_file` pass through as they are.
         """
         self._check_cost(data, objects)
+        functions = {"ref": objects.__getitem__, "file": read_file}
         _calls.functions, _calls.raised = functions, None
         try:
-            result = self._compiled.eval(data=data)
+            result = self._compiled.eval(data={**data, OBJECTS: objects} if objects else data)
             kind = result.type().name()
             value = result.plain_value()
         except RuntimeError as error:
@@ -94,14 +107,14 @@ class Program:
             raise ExpressionError(_plain_message(value), hint=hint)
         return _json_value(value)
 
-    def _check_cost(self, data: Mapping[str, Value], objects: tuple[Value, ...]) -> None:
+    def _check_cost(self, data: Mapping[str, Value], objects: Mapping[str, Value]) -> None:
         """Refuses what could fill the memory: CEL's own budget counts steps, not what each step copies."""
         tree = self.tree
         if not tree.loop_depth and not tree.additions:
             return
         size = items = 0
         inputs = [follow(data.get(read.variable), read.path) for read in self.selections]
-        for value in {id(value): value for value in (*inputs, *objects)}.values():
+        for value in {id(value): value for value in (*inputs, *objects.values())}.values():
             more_size, more_items = _weigh(value)
             size, items = size + more_size, items + more_items
         size += len(self.text)
@@ -154,17 +167,35 @@ def compile_expression(text: str) -> Program:
                 call.offset,
                 'write it out, as in ref("Queue/orders"): it draws an edge of the graph',
             )
+    with_variable = _name_objects(text, tree)
+    if with_variable != text:
+        compiled = _environment(OBJECTS).compile(with_variable)
     return Program(text, tree, compiled)
 
 
+def _name_objects(text: str, tree: Tree) -> str:
+    """The text with each `ref("a")` written as a variable's item, `trueup_objects["a"]`.
+
+    The library never frees a map that a function gives to it, and a daemon evaluates for ever; what comes in
+    a variable is freed. A call that is written in an unusual way stays a call.
+    """
+    for call in sorted(tree.calls, key=lambda call: call.offset, reverse=True):
+        found = _PLAIN_CALL.match(text, call.offset)
+        start = call.offset - len("ref")
+        if call.function == "ref" and found is not None and text[start : call.offset] == "ref":
+            text = f"{text[:start]}{OBJECTS}[{found[1]}]{text[found.end() :]}"
+    return text
+
+
 @cache
-def _environment() -> Any:
+def _environment(*more: str) -> Any:
     from cel_expr_python import cel
 
     kinds = cel.Type
     data = kinds.Map(kinds.STRING, kinds.DYN)
+    names = ("vars", "each", "target", "git", *more)
     return cel.NewEnv(
-        variables={"vars": data, "each": data, "target": data, "git": data, "self": kinds.DYN},
+        variables={**dict.fromkeys(names, data), "self": kinds.DYN},
         functions=[
             cel.FunctionDecl(
                 name,

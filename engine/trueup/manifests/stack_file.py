@@ -189,7 +189,7 @@ def _check_variable(
     document: SourceDocument, name: str, value: Value, check: str, at: Path, problems: list[Problem]
 ) -> None:
     try:
-        result = compile_expression(check).evaluate({"self": value}, {})
+        result = compile_expression(check).evaluate({"self": value})
     except ExpressionError as error:
         problems.append(document.problem(f'the check of variable "{name}": {error.message}', at, error.hint))
         return

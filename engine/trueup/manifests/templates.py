@@ -168,7 +168,7 @@ def _fill_text(tree: _TextTemplate, scope: Scope, filled: Filled, problems: list
             if tree.has_reference:
                 files.update(_read_files(part, scope))
                 continue
-            value = part.program.evaluate(scope.data, {"file": scope.read_file})
+            value = part.program.evaluate(scope.data, scope.read_file)
             values.append(value if len(tree.parts) == 1 else text_of(value))
         except ExpressionError as error:
             found = explain_missing(error, part.program, scope.data, {})

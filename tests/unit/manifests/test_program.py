@@ -13,7 +13,7 @@ from trueup.manifests.program import ExpressionError, compile_expression
 
 
 def evaluate(text, **data):
-    return compile_expression(text).evaluate(data, {})
+    return compile_expression(text).evaluate(data)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_an_error_of_a_function_passes_through_as_it_is():
         raise ExpressionError(f"no {name}")
 
     with pytest.raises(ExpressionError, match=r"^no x$"):
-        compile_expression("file('x') + 'y'").evaluate({}, {"file": read})
+        compile_expression("file('x') + 'y'").evaluate({}, read)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
 from trueup.manifests.program import ExpressionError, compile_expression
 data = {{"l": list(range(1000)), "huge": list(range(300_000)), "big": "x" * 1_000_000}}
 try:
-    compile_expression({text!r}).evaluate({{"vars": data}}, {{}})
+    compile_expression({text!r}).evaluate({{"vars": data}})
 except ExpressionError as error:
     print("refused:", error.message)
 """
@@ -116,7 +116,7 @@ def test_threads_do_not_see_each_others_functions():
 
     def work(name):
         for _ in range(300):
-            if program.evaluate({"vars": {"n": name}}, {"file": lambda _: name}) != name * 2:
+            if program.evaluate({"vars": {"n": name}}, lambda _: name) != name * 2:
                 wrong.append(name)
 
     threads = [threading.Thread(target=work, args=(f"t{i}",)) for i in range(4)]
@@ -133,3 +133,42 @@ def test_the_library_is_not_imported_before_it_is_needed():
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'ref("Q/a").status.id',
+        "ref( 'Q/a' ).status.id",
+        'vars.ref + ref("Q/a").status.id + \'ref("Q/a")\'',
+        'has(ref("Q/a").status.id) && ref("Q/a").status.id == "x"',
+        '[1, 2].map(n, ref("Q/a").status.id + string(n))',
+        'ref("""Q/a""").status.id',
+    ],
+)
+def test_however_a_reference_is_written_it_reads_its_object(text):
+    objects = {"Q/a": {"status": {"id": "x"}}}
+    expected = {
+        'ref("Q/a").status.id': "x",
+        "ref( 'Q/a' ).status.id": "x",
+        'vars.ref + ref("Q/a").status.id + \'ref("Q/a")\'': 'vxref("Q/a")',
+        'has(ref("Q/a").status.id) && ref("Q/a").status.id == "x"': True,
+        '[1, 2].map(n, ref("Q/a").status.id + string(n))': ["x1", "x2"],
+        'ref("""Q/a""").status.id': "x",
+    }
+    value = compile_expression(text).evaluate({"vars": {"ref": "v"}}, objects=objects)
+    assert value == expected[text]
+
+
+def test_what_a_reference_gives_is_freed():
+    program = compile_expression('ref("Q/a").status.id')
+    given = {"status": {"id": "x"}}
+    before = sys.getrefcount(given)
+    for _ in range(100):
+        assert program.evaluate({}, objects={"Q/a": given}) == "x"
+    assert sys.getrefcount(given) == before
+
+
+def test_nobody_can_write_the_variable_of_the_objects():
+    with pytest.raises(ExpressionError):
+        compile_expression('trueup_objects["Q/a"].status.id')
