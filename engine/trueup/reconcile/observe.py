@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Executor, Future, wait
+from concurrent.futures import Executor, Future, as_completed, wait
 from dataclasses import replace
 
 import stamina
@@ -150,7 +150,9 @@ def observe_nodes(
     observations: dict[Address, Observation] = {}
     opening = {pool.submit(connections.session, group[0].target): group for group in by_target.values()}
     reading: dict[Future[dict[Address, Observation]], Sequence[Node]] = {}
-    for future, group in opening.items():
+    # As they come: a target that takes its time to fail holds up no other.
+    for future in as_completed(opening):
+        group = opening[future]
         try:
             session = future.result()
         except ProviderError as error:
