@@ -26,6 +26,8 @@ from trueup.reconcile.report import Listener, RunReport
 log = structlog.get_logger("trueup.daemon")
 
 # A run is as long as its slowest wait; one that tells nothing for this long hangs.
+# Seconds that the main thread sleeps at most, so that it handles signals soon.
+LONGEST_SLEEP = 0.5
 SILENT_RUN = 3600.0
 # The interval of a stack until its own file was read.
 FIRST_INTERVAL = 300.0
@@ -105,8 +107,10 @@ class Follower:
     def join(self, seconds: float) -> bool:
         """Waits for the run to end; whether it did. A look at the source writes nothing, so it is left."""
         runner = self._threads[1]
-        if runner.ident is not None:
-            runner.join(max(0.0, seconds))
+        deadline = time.monotonic() + seconds
+        while runner.is_alive() and (left := deadline - time.monotonic()) > 0:
+            # In short waits, for the sake of signals: see service.
+            runner.join(min(left, LONGEST_SLEEP))
         return not runner.is_alive()
 
     def source_age(self) -> float:

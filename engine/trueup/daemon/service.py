@@ -7,12 +7,12 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 import structlog
 
-from trueup.daemon.follow import Engine, Followed, Follower
+from trueup.daemon.follow import LONGEST_SLEEP, Engine, Followed, Follower
 from trueup.daemon.metrics import Metrics
 from trueup.errors import UsageError
 
@@ -88,7 +88,7 @@ def serve_until_stopped(service: Service, drain_timeout: float) -> bool:
     with _signals() as arrived:
         service.start()
         while True:
-            received = arrived.get()
+            received = _next(arrived)
             if received in STOP:
                 break
             log.info("looking at every source", signal=received.name)
@@ -125,6 +125,14 @@ def _signals() -> Iterator[queue.SimpleQueue[signal.Signals]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _next(arrived: queue.SimpleQueue[signal.Signals]) -> signal.Signals:
+    """The next signal. It looks up now and then: one that comes in the very moment before a wait begins does
+    not interrupt it, and its handler runs only once the main thread is awake."""
+    while True:
+        with suppress(queue.Empty):
+            return arrived.get(timeout=LONGEST_SLEEP)
 
 
 def _end_now(number: int) -> None:

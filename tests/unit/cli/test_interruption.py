@@ -11,7 +11,9 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 PROGRAM = """
-import sys, time
+import signal, sys, time
+# A shell that runs the tests in the background has SIGINT ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.path.insert(0, {root!r})
 from tests.unit.cli import samples
 from trueup.cli import run
