@@ -56,6 +56,7 @@ class Change:
     """What one node needs, why, and field by field. `observed` is what it rests on (None: absent).
 
     `is_drift`: desired is as recorded, so the live system moved by itself.
+    `moved_to`: the object goes on under this address, so nothing is done to it under the old one.
     `problem` says why an UNKNOWN node could not be judged, or what refuses the change.
     """
 
@@ -67,6 +68,7 @@ class Change:
     is_drift: bool = False
     problem: str = ""
     hint: str = ""
+    moved_to: Address | None = None
 
     @property
     def is_write(self) -> bool:

@@ -18,7 +18,7 @@ from trueup.model.outcome import Outcome, Result
 from trueup.model.resource import Node
 from trueup.reconcile.boundary import broken_plugin
 from trueup.reconcile.observe import Connections, observe_batch
-from trueup.reconcile.plan import judge
+from trueup.reconcile.plan import judge, moved_from
 from trueup.reconcile.record import Recorder, outcome_of
 from trueup.reconcile.resolve import resolve_node
 from trueup.reconcile.situation import Knowledge, Situation
@@ -161,8 +161,11 @@ class Act:
         self._node = replace(self._node, external_id="")
 
     def _let_go(self, session: Session) -> Generator[Wait, None, None]:
-        """Leaves an object as it is, without our marker if it carries ours."""
-        if self._carries_our_marker():
+        """Leaves an object as it is, without our marker if it carries ours.
+
+        Where the object is gone, a marker that lies beside it (on a host) may have stayed.
+        """
+        if self.change.moved_to is None and (self.change.observed is None or self._carries_our_marker()):
             yield from self._call("release", session)
 
     def _wait_until_good(self, session: Session) -> Generator[Wait, None, None]:
@@ -302,7 +305,9 @@ class Act:
         seen = shop.knowledge.observations.get(address)
         if not isinstance(seen, Observed) or address in shop.situation.undeclared:
             return None
-        old = shop.situation.records.get(address)
+        target = self._node.target.name
+        before = moved_from(self.change.observed, target, shop.situation, shop.knowledge)
+        old = shop.situation.records.get(before or address)
         if self.change.action in (Action.CREATE, Action.REPLACE):
             is_created = True
         elif old is not None:

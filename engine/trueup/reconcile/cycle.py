@@ -82,6 +82,7 @@ def run_cycle(request: Request, store: Store, catalog: Catalog, parallelism: int
                 return RunReport(plan, RunStatus.HELD, seconds=time.monotonic() - started)
             recorder = Recorder(store, lease, situation, plan)
             recorder.settle_intents(lambda address: _is_settled(address, knowledge))
+            recorder.keep_lifecycles()
             recorder.expect_creates(
                 [knowledge.nodes[c.address] for c in plan.changes if c.action is Action.CREATE]
             )

@@ -83,14 +83,17 @@ def _judge_ownership(node: Node, observed: Observed, standing: Standing) -> Chan
         return refuse(
             node,
             f"the object belongs to {who}",
-            "remove it there first, or set lifecycle.adopt: true here to take it over",
+            "remove it there first, or set lifecycle.adopt: true here to take it over; where it is this stack's own,"
+            " another store is in use (--store)",
         )
     if seen is not None and seen.external_id == observed.external_id:
         if standing.kind.traits.shared:
             return Change(address, Action.NONE)
         return Change(address, Action.ADOPT, reasons=("its ownership marker is gone",))
     if standing.kind.traits.shared or node.lifecycle.adopt:
-        return Change(address, Action.ADOPT, reasons=("it was there before",))
+        is_moved = owner is not None and owner.key == standing.owner.key
+        reason = f"it was {owner.address} before" if owner and is_moved else "it was there before"
+        return Change(address, Action.ADOPT, reasons=(reason,))
     return refuse(
         node,
         "an object that trueup does not manage is in the way",

@@ -6,6 +6,7 @@ Called by cycle with everything that was observed; `judge` is called again by ac
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from trueup.errors import PluginError, TrueupError
 from trueup.model.address import Address
@@ -26,7 +27,13 @@ def make_plan(situation: Situation, knowledge: Knowledge) -> Plan:
         judge(situation.graph.nodes[address], situation, knowledge) for address in situation.graph.order
     ]
     changes = _refuse_doubles(changes, situation, knowledge)
-    changes += [_judge_undeclared(node, situation, knowledge) for node in _dependents_first(situation)]
+    moved = find_moves(changes, situation, knowledge)
+    changes += [
+        _forget_moved(node, moved[node.address])
+        if node.address in moved
+        else _judge_undeclared(node, situation, knowledge)
+        for node in _dependents_first(situation)
+    ]
     return Plan(
         situation.stack.name,
         situation.revision,
@@ -56,6 +63,10 @@ def judge(node: Node, situation: Situation, knowledge: Knowledge, *, is_applied:
         declared = knowledge.declared[address]
         external_id = observation.external_id if isinstance(observation, Observed) else node.external_id
         resolved = node.with_body(declared, external_id)
+        seen = observation if isinstance(observation, Observed) else None
+        if moved_from(seen, node.target.name, situation, knowledge) not in (None, address):
+            # The same object under a new name: what the old one held is taken over, not made again.
+            resolved = replace(resolved, lifecycle=replace(resolved.lifecycle, adopt=True))
         if isinstance(observation, Observed):
             resolved = keep_ignored(resolved, observation, kind)
         standing = Standing(
@@ -70,6 +81,38 @@ def judge(node: Node, situation: Situation, knowledge: Knowledge, *, is_applied:
         return refuse(node, broken_plugin(node.target.provider, "diff", error).message)
     knowledge.know(resolved, is_made_anew=change.action in (Action.CREATE, Action.REPLACE))
     return change
+
+
+def find_moves(
+    changes: Sequence[Change], situation: Situation, knowledge: Knowledge
+) -> dict[Address, Address]:
+    """Old address to new one, for each object whose resource left Git and that another resource now names."""
+    moves: dict[Address, Address] = {}
+    for change in changes:
+        target = change.address.target
+        old = None if change.problem else moved_from(change.observed, target, situation, knowledge)
+        if old is not None and old != change.address:
+            moves[old] = change.address
+    return moves
+
+
+def moved_from(
+    observed: Observed | None, target: str, situation: Situation, knowledge: Knowledge
+) -> Address | None:
+    """The address that an object on a target bears by our marker, if its resource has left Git; else None."""
+    if observed is None or observed.owner is None or observed.owner.key != situation.owner_key:
+        return None
+    address = situation.undeclared_by_text.get(observed.owner.address)
+    if address is None:
+        return None
+    record = situation.records[address]
+    is_same_place = record.fingerprint in ("", knowledge.fingerprints.get(target))
+    return address if is_same_place and record.external_id in ("", observed.external_id) else None
+
+
+def _forget_moved(node: Node, new: Address) -> Change:
+    reasons = (f"it is {new} now",)
+    return Change(node.address, Action.FORGET, reasons=reasons, moved_to=new)
 
 
 def _refuse_doubles(changes: Sequence[Change], situation: Situation, knowledge: Knowledge) -> list[Change]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import TracebackType
 
 from trueup.errors import LeaseLost, TrueupError
@@ -54,6 +55,22 @@ class Recorder:
         ]
         if records:
             self._store.record_steps(self._lease, self.run, (), records)
+
+    def keep_lifecycles(self) -> None:
+        """What Git says now of protection and of removal, for every declared object, whatever this run does.
+
+        It has to outlive the block that said it, even if no run ever acts on the node in between.
+        """
+        changed = []
+        for address, node in self._situation.graph.nodes.items():
+            record, lifecycle = self._situation.records.get(address), node.lifecycle
+            if record is None:
+                continue
+            said = (lifecycle.protect, lifecycle.on_delete.value)
+            if (record.protect, record.on_delete) != said:
+                changed.append(replace(record, protect=said[0], on_delete=said[1]))
+        if changed:
+            self._store.record_steps(self._lease, self.run, (), changed)
 
     def write_intent(self, node: Node, action: Action, fingerprint: str) -> str:
         """The durable note before a mutation; gives its token. No call may be made if this raises."""

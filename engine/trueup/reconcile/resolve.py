@@ -72,9 +72,12 @@ def _with_live(
         if rest:
             item = _with_live(desired[index], item, (*above, token), rest, observed, kind)
         return [*desired[:index], item, *desired[index + 1 :]]
-    if not isinstance(desired, Mapping) or token not in desired:
+    if not isinstance(desired, Mapping):
         return desired
     has_live = isinstance(live, Mapping) and token in live
+    # A kind with a schema fills in defaults for what is not written; one without would come to own the field.
+    if token not in desired and (rest or not has_live or kind.schema is None):
+        return desired
     changed = dict(desired)
     if rest:
         if has_live:

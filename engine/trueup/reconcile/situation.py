@@ -41,6 +41,11 @@ class Situation:
             if record.external_id and record.fingerprint
         }
 
+    @cached_property
+    def undeclared_by_text(self) -> Mapping[str, Address]:
+        """The undeclared addresses by their text, as markers hold it."""
+        return {address.text: address for address in self.undeclared}
+
     @property
     def owner_key(self) -> str:
         return f"{self.installation}/{self.stack.name}"

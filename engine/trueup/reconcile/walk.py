@@ -272,7 +272,10 @@ class Walk:
                 if dependency in undone:
                     return f"waits for {dependency}, which {_say_why(outcomes[dependency])}"
             return ""
-        if self._floor.steps[address].change.action is not Action.DELETE:
+        change = self._floor.steps[address].change
+        if change.moved_to is not None and change.moved_to in undone:
+            return f"it is to go on as {change.moved_to}, which {_say_why(outcomes[change.moved_to])}"
+        if change.action is not Action.DELETE:
             return ""
         for user in self._users.get(address, ()):
             if user not in outcomes:
@@ -314,6 +317,8 @@ def _make_steps(
         address = change.address
         if address in situation.undeclared:
             waits_for = {user for user in users.get(address, ()) if user in planned and user != address}
+            if change.moved_to is not None:
+                waits_for = {change.moved_to}
         else:
             waits_for = set(situation.graph.dependencies(address))
         steps[address] = _Step(change, waits_for)

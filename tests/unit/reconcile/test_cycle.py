@@ -429,6 +429,57 @@ def test_another_place_under_the_same_target_is_refused_for_new_nodes_too(loop: 
     assert set(loop.records()) == {"a", "gone"}
 
 
+def rename_target(loop: Loop) -> None:
+    loop.write_stack(targets=[{"name": "there", "provider": "memory"}])
+
+
+@pytest.mark.parametrize("adopt", [False, True])
+def test_a_target_that_is_renamed_keeps_its_objects(loop: Loop, adopt: bool) -> None:
+    for name in ("a", "b"):
+        loop.declare(name, {"size": 1}, lifecycle={"adopt": adopt})
+    loop.declare("s", {"size": 1}, kind="Shared")
+    loop.run()
+    before = {key: (loop.world.peek(key) or {})["id"] for key in loop.world.list_keys()}
+    rename_target(loop)
+    plan = loop.plan()
+    assert {change.action for change in plan.changes} == {Action.ADOPT, Action.FORGET}
+    report = loop.run()
+    assert report.status is RunStatus.CONVERGED
+    assert sorted(outcome.result.value for outcome in report.outcomes) == ["adopted"] * 3 + ["forgotten"] * 3
+    assert {key: (loop.world.peek(key) or {})["id"] for key in loop.world.list_keys()} == before
+    assert {address.target for address in loop.app.store.inventory("shop")} == {"there"}
+    expect_rest(loop)
+    loop.undeclare("s", "Shared")
+    assert results(loop.run())["s"] == "deleted"
+
+
+def test_a_rename_that_fails_keeps_the_old_row(loop: Loop) -> None:
+    loop.declare("a", {"size": 1})
+    loop.run()
+    rename_target(loop)
+    loop.world.inject(Fault("update", "Denied"))
+    report = loop.run()
+    assert sorted(outcome.result.value for outcome in report.outcomes) == ["blocked", "failed"]
+    assert loop.world.list_keys() == ["Thing/a"]
+    assert loop.run().status is RunStatus.CONVERGED
+    expect_rest(loop)
+
+
+@pytest.mark.parametrize("key", ["protect", "onDelete"])
+def test_a_lifecycle_counts_from_the_first_run_that_reads_it_whatever_became_of_the_node(
+    loop: Loop, key: str
+) -> None:
+    loop.write_stack(drift="report")
+    loop.declare("a", {"size": 1})
+    loop.run()
+    loop.edit("Thing/a", size=7)
+    loop.declare("a", {"size": 1}, lifecycle={key: True if key == "protect" else "orphan"})
+    assert results(loop.run()) == {"a": "skipped"}
+    loop.undeclare("a")
+    assert results(loop.run()) == {"a": "skipped" if key == "protect" else "forgotten"}
+    assert loop.world.list_keys() == ["Thing/a"]
+
+
 def test_a_target_that_is_gone_for_good_can_be_forgotten(loop: Loop) -> None:
     loop.declare("a", {"size": 1})
     loop.run()

@@ -53,7 +53,7 @@ def test_lists_are_not_merged() -> None:
     [
         ("/spec/replicas", {"replicas": 2, "x": 1}, {"replicas": 5, "x": 1}, {"replicas": 5, "x": 1}),
         ("/spec/replicas", {"replicas": 2}, {}, {}),
-        ("/spec/replicas", {}, {"replicas": 5}, {}),
+        ("/spec/replicas", {}, {"replicas": 5}, {"replicas": 5}),
         ("/spec/a~1b/c", {"a/b": {"c": 1, "d": 2}}, {"a/b": {"c": 9}}, {"a/b": {"c": 9, "d": 2}}),
         ("/spec/list/1", {"list": [1, 2]}, {"list": [7, 8]}, {"list": [1, 8]}),
         ("/spec/list/5", {"list": [1, 2]}, {"list": [7, 8]}, {"list": [1, 2]}),
