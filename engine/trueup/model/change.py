@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import Enum, StrEnum
 
 from trueup.model.address import Address
 from trueup.model.observation import Observed
@@ -26,10 +26,13 @@ class Action(StrEnum):
 WRITES = frozenset({Action.CREATE, Action.UPDATE, Action.REPLACE, Action.DELETE})
 
 
-class Absence(StrEnum):
-    """The value of a field on the side where the field does not exist."""
+class Absence(Enum):
+    """The value of a field on the side where the field does not exist; equal to no text."""
 
     MISSING = "(absent)"
+
+    def __str__(self) -> str:
+        return self.value
 
 
 MISSING = Absence.MISSING

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from trueup.model.address import Address
-from trueup.model.change import Action, Change, FieldChange
+from trueup.model.change import MISSING, Action, Change, FieldChange
 from trueup.model.resource import Revision
 from trueup.model.values import Sensitive, digest_of, to_record
 
@@ -23,7 +23,10 @@ class Hold:
 
 @dataclass(frozen=True)
 class Plan:
-    """Pure data; equal inputs give an equal plan and digest."""
+    """Pure data; equal inputs give an equal plan and digest.
+
+    `places` are the fingerprints of the targets on which something changes.
+    """
 
     stack: str
     revision: Revision
@@ -31,6 +34,7 @@ class Plan:
     holds: tuple[Hold, ...] = ()
     dependencies: Mapping[Address, tuple[Address, ...]] = field(default_factory=dict)
     is_destroy: bool = False
+    places: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def summary(self) -> Mapping[Action, int]:
@@ -56,6 +60,7 @@ class Plan:
         return digest_of(
             {
                 "stack": self.stack,
+                "places": dict(self.places),
                 "changes": [_effect(change) for change in self.changes if change.action is not Action.NONE],
             }
         )
@@ -74,5 +79,5 @@ def _effect(change: Change) -> dict[str, object]:
 def _field(field: FieldChange) -> list[object]:
     before, after = field.before, field.after
     if field.sensitive:
-        before, after = Sensitive(before), Sensitive(after)
-    return [field.path, to_record(before), to_record(after)]
+        before, after = (v if v is MISSING else Sensitive(v) for v in (before, after))
+    return [field.path, *({"$missing": True} if v is MISSING else to_record(v) for v in (before, after))]

@@ -6,13 +6,23 @@ decides whose the object is and what may be done to it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from trueup.model.address import Owner
-from trueup.model.change import Action, Change
+from trueup.model.change import MISSING, Action, Change
 from trueup.model.observation import Absent, Failed, Observation, Observed
 from trueup.model.resource import Drift, Node, Replace
-from trueup.model.values import Document, to_record
+from trueup.model.values import (
+    UNKNOWN,
+    Document,
+    Sensitive,
+    Value,
+    leaves,
+    reveal,
+    split_pointer,
+    to_record,
+)
 from trueup.sdk.contracts import Kind
 from trueup.state.store import Record
 
@@ -40,6 +50,10 @@ class Standing:
             return applied
         return self.seen.body if self.seen else None
 
+    def reports(self, node: Node) -> bool:
+        """Whether drift of the node is only reported."""
+        return (node.lifecycle.drift or self.drift) is Drift.REPORT
+
     @property
     def seen(self) -> Record | None:
         """The record of an object that was really there; a row written before a create is none."""
@@ -50,7 +64,10 @@ def diff_node(node: Node, observation: Observation, standing: Standing) -> Chang
     """What a node of the graph needs. `node.body` is resolved, sealed, and keeps ignored fields."""
     if isinstance(observation, Failed):
         return refuse(node, observation.error.message, observation.error.hint)
-    change = standing.kind.diff(node, observation, standing.recorded)
+    change = _mask(standing.kind.diff(node, observation, standing.recorded), standing.recorded)
+    if isinstance(observation, Absent) and standing.seen is not None and standing.reports(node):
+        reasons = ("it was there, and is gone", "drift is only reported")
+        return replace(change, action=Action.NONE, reasons=reasons, is_drift=True)
     if isinstance(observation, Absent):
         reason = "it was there, and is gone" if standing.seen else "it does not exist yet"
         return replace(change, reasons=(reason,), is_drift=standing.seen is not None)
@@ -64,6 +81,38 @@ def diff_node(node: Node, observation: Observation, standing: Standing) -> Chang
             return change
         return replace(change, action=ownership.action, reasons=ownership.reasons)
     return _judge_fields(node, change, standing, ownership.reasons)
+
+
+def _mask(change: Change, recorded: Document | None) -> Change:
+    """The change without the values of fields that held a secret when they were applied last.
+
+    What was derived from a secret then still lives, even if the manifest no longer says so.
+    """
+    if recorded is None or all(field.sensitive for field in change.fields):
+        return change
+    fields = tuple(
+        replace(field, before=_hide(field.before), after=_hide(field.after), sensitive=True)
+        if not field.sensitive and _was_secret(field.path, recorded)
+        else field
+        for field in change.fields
+    )
+    return replace(change, fields=fields)
+
+
+def _hide(value: Value) -> Value:
+    return value if value is MISSING or value is UNKNOWN else Sensitive(reveal(value))
+
+
+def _was_secret(path: str, recorded: Value) -> bool:
+    """Whether the recorded body holds the hash of a secret at the path, or below where the path is lost."""
+    for token in split_pointer(path):
+        if isinstance(recorded, Mapping) and token in recorded:
+            recorded = recorded[token]
+        elif isinstance(recorded, list) and token.isdigit() and int(token) < len(recorded):
+            recorded = recorded[int(token)]
+        else:
+            break
+    return any("/$sensitive" in below for below, _ in leaves(recorded))
 
 
 def refuse(node: Node, problem: str, hint: str = "") -> Change:
@@ -83,8 +132,8 @@ def _judge_ownership(node: Node, observed: Observed, standing: Standing) -> Chan
         return refuse(
             node,
             f"the object belongs to {who}",
-            "remove it there first, or set lifecycle.adopt: true here to take it over; where it is this stack's own,"
-            " another store is in use (--store)",
+            "remove it there first, or set lifecycle.adopt: true here to take it over; if it should be this"
+            " stack's own already, look whether --store names the right store",
         )
     if seen is not None and seen.external_id == observed.external_id:
         if standing.kind.traits.shared:
@@ -104,7 +153,7 @@ def _judge_ownership(node: Node, observed: Observed, standing: Standing) -> Chan
 def _judge_fields(node: Node, change: Change, standing: Standing, reasons: tuple[str, ...]) -> Change:
     seen = standing.seen
     is_drift = seen is not None and seen.body == to_record(standing.declared)
-    if is_drift and (node.lifecycle.drift or standing.drift) is Drift.REPORT:
+    if is_drift and standing.reports(node):
         return replace(change, action=Action.NONE, is_drift=True, reasons=("drift is only reported",))
     reasons = (*reasons, "it was changed outside of Git" if is_drift else "the manifest changed")
     if change.action is Action.REPLACE:

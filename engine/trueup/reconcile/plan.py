@@ -19,6 +19,7 @@ from trueup.reconcile.diff import Standing, diff_node, diff_undeclared, refuse
 from trueup.reconcile.guard import find_holds
 from trueup.reconcile.resolve import keep_ignored, resolve_node
 from trueup.reconcile.situation import Knowledge, Situation
+from trueup.state.store import Record
 
 
 def make_plan(situation: Situation, knowledge: Knowledge) -> Plan:
@@ -41,6 +42,7 @@ def make_plan(situation: Situation, knowledge: Knowledge) -> Plan:
         find_holds(changes, situation),
         {address: situation.graph.dependencies(address) for address in situation.graph.nodes},
         situation.is_destroy,
+        {target: place for target, place in knowledge.fingerprints.items() if target in _touched(changes)},
     )
 
 
@@ -52,10 +54,10 @@ def judge(node: Node, situation: Situation, knowledge: Knowledge, *, is_applied:
     address = node.address
     observation = knowledge.observations[address]
     record = situation.records.get(address)
-    moved = find_moved_target(node, situation, knowledge)
-    if moved:
+    refusal = find_moved_target(node, situation, knowledge) or _find_other_group(node, record)
+    if refusal:
         knowledge.know(node)
-        return moved
+        return refusal
     try:
         kind = situation.catalog.kind_of(node)
         if address in situation.graph.deferred:
@@ -68,7 +70,7 @@ def judge(node: Node, situation: Situation, knowledge: Knowledge, *, is_applied:
             # The same object under a new name: what the old one held is taken over, not made again.
             resolved = replace(resolved, lifecycle=replace(resolved.lifecycle, adopt=True))
         if isinstance(observation, Observed):
-            resolved = keep_ignored(resolved, observation, kind)
+            resolved = keep_ignored(resolved, observation, kind, record.body if record else None)
         standing = Standing(
             kind, situation.owner(address), situation.stack.drift, declared, record, is_applied
         )
@@ -81,6 +83,10 @@ def judge(node: Node, situation: Situation, knowledge: Knowledge, *, is_applied:
         return refuse(node, broken_plugin(node.target.provider, "diff", error).message)
     knowledge.know(resolved, is_made_anew=change.action in (Action.CREATE, Action.REPLACE))
     return change
+
+
+def _touched(changes: Sequence[Change]) -> set[str]:
+    return {change.address.target for change in changes if change.action is not Action.NONE}
 
 
 def find_moves(
@@ -160,6 +166,21 @@ def find_moved_target(node: Node, situation: Situation, knowledge: Knowledge) ->
         "correct the target's config; for a new place take a new name, and once the old one is gone for good,"
         f" `trueup forget --target {name}`",
     )
+
+
+def _find_other_group(node: Node, record: Record | None) -> Change | None:
+    """A refusal where the record is of a kind of the same name in another API group: another object."""
+    if record is None or not record.external_id or _group(record.api_version) == _group(node.api_version):
+        return None
+    return refuse(
+        node,
+        f"under this name {node.kind} of {record.api_version} is managed, not of {node.api_version}",
+        "give the new resource another name, or remove the old one first",
+    )
+
+
+def _group(api_version: str) -> str:
+    return api_version.rpartition("/")[0]
 
 
 def _judge_undeclared(node: Node, situation: Situation, knowledge: Knowledge) -> Change:

@@ -43,13 +43,13 @@ def overlay(below: Value, above: Value) -> Value:
     return above
 
 
-def keep_ignored(node: Node, observed: Observed, kind: Kind) -> Node:
+def keep_ignored(node: Node, observed: Observed, kind: Kind, recorded: Document | None = None) -> Node:
     """The node with the live value in every field of `lifecycle.ignore`, so that it is left as it is."""
     if not node.lifecycle.ignore:
         return node
     body: Value = node.body
     for pointer in node.lifecycle.ignore:
-        body = _with_live(body, observed.body, (), tuple(split_pointer(pointer)), observed, kind)
+        body = _with_live(body, observed.body, (), tuple(split_pointer(pointer)), observed, kind, recorded)
     return node.with_body(body)
 
 
@@ -60,6 +60,7 @@ def _with_live(
     below: tuple[str, ...],
     observed: Observed,
     kind: Kind,
+    recorded: Value,
 ) -> Value:
     """`desired` with the live value at the path `below`; `above` is the path to here."""
     token, rest = below[0], below[1:]
@@ -70,18 +71,22 @@ def _with_live(
             return desired
         item = live[other]
         if rest:
-            item = _with_live(desired[index], item, (*above, token), rest, observed, kind)
+            item = _with_live(desired[index], item, (*above, token), rest, observed, kind, None)
         return [*desired[:index], item, *desired[index + 1 :]]
     if not isinstance(desired, Mapping):
         return desired
     has_live = isinstance(live, Mapping) and token in live
-    # A kind with a schema fills in defaults for what is not written; one without would come to own the field.
-    if token not in desired and (rest or not has_live or kind.schema is None):
+    was_ours = isinstance(recorded, Mapping) and token in recorded
+    # What we set before, or a kind with a schema fills in, is sent as it lives; else we would come to own it.
+    if token not in desired and (rest or not has_live or (kind.schema is None and not was_ours)):
         return desired
     changed = dict(desired)
     if rest:
         if has_live:
-            changed[token] = _with_live(desired[token], live[token], (*above, token), rest, observed, kind)
+            last = recorded[token] if isinstance(recorded, Mapping) and token in recorded else None
+            changed[token] = _with_live(
+                desired[token], live[token], (*above, token), rest, observed, kind, last
+            )
     elif has_live:
         changed[token] = live[token]
     else:
