@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from trueup.collector import paused_collector
 from trueup.errors import StalePlan, UsageError
@@ -21,6 +20,7 @@ from trueup.model.observation import Health, Observed
 from trueup.model.plan import Plan
 from trueup.model.resource import Revision, Stack
 from trueup.plugins.load import InstalledProviders
+from trueup.reconcile.boundary import health_of
 from trueup.reconcile.cycle import Request, plan_cycle, run_cycle
 from trueup.reconcile.forget import forget_records
 from trueup.reconcile.report import EVERYTHING, Listener, RunReport, Selection, Silent
@@ -210,19 +210,13 @@ class App:
     ) -> RunReport:
         """Carries out a saved plan. Raises StalePlan if Git's or the world's part of it has changed."""
         saved = read_saved_plan(file)
-        commit = saved["source"]["commit"]
-        is_directory = commit.startswith("sha256:")
-        source = SourceSpec(
-            saved["source"]["location"], saved["ref"] if is_directory else commit, saved["source"]["path"]
-        )
-        selection = Selection(tuple(saved["selection"]["targets"]), tuple(saved["selection"]["only"]))
-        request = self._request(source, selection, listener, stop)
-        if request.revision.commit != commit:
+        request = self._request(saved.source, saved.selection, listener, stop)
+        if request.revision.commit != saved.commit:
             raise StalePlan(
-                f"the saved plan is stale: the files in {source.location} have changed since it was made",
+                f"the saved plan is stale: {saved.source.location} has changed since it was made",
                 hint="make a new plan and look at it",
             )
-        request = replace(request, confirm=confirm, approved=approved, expected=saved["digest"])
+        request = replace(request, confirm=confirm, approved=approved, expected=saved.digest)
         return run_cycle(request, self.store, self._catalog, self._parallelism)
 
     def status(self, source: SourceSpec, selection: Selection = EVERYTHING) -> StackStatus:
@@ -243,7 +237,8 @@ class App:
         observation = knowledge.observations.get(address)
         if not isinstance(observation, Observed):
             return None
-        return self._catalog.kind_of(situation.node(address)).health(observation)
+        node = situation.node(address)
+        return health_of(self._catalog.kind_of(node), observation, node.target.provider)
 
     def _plan(self, source: SourceSpec, selection: Selection) -> tuple[Plan, Situation, Knowledge]:
         request = self._request(source, selection, None, None)
@@ -267,23 +262,42 @@ class App:
         )
 
 
+@dataclass(frozen=True)
+class SavedPlan:
+    """What `save_plan` wrote: where the plan comes from, exactly, and its digest."""
+
+    source: SourceSpec
+    commit: str
+    selection: Selection
+    digest: str
+
+
 def is_saved_plan(file: str) -> bool:
     """Whether a path is a file that `save_plan` wrote."""
-    path = Path(file)
-    if not path.is_file():
+    if not Path(file).is_file():
         return False
     try:
-        return read_saved_plan(file) is not None
+        read_saved_plan(file)
     except UsageError:
         return False
+    return True
 
 
-def read_saved_plan(file: str) -> dict[str, Any]:
-    """The document that `save_plan` wrote. Raises UsageError for anything else."""
+def read_saved_plan(file: str) -> SavedPlan:
+    """The plan that `save_plan` wrote. Raises UsageError for anything else."""
     try:
         document = json.loads(Path(file).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(f"{file}: this is not a saved plan: {error}") from error
     if not isinstance(document, dict) or document.get("format") != SAVED_PLAN_FORMAT:
         raise UsageError(f"{file}: this is not a saved plan of a format that this version reads")
-    return document
+    try:
+        place, selected = document["source"], document["selection"]
+        texts = [place["location"], document["ref"], place["path"], place["commit"], document["digest"]]
+        selection = Selection(tuple(map(str, selected["targets"])), tuple(map(str, selected["only"])))
+    except (KeyError, TypeError) as error:
+        raise UsageError(f"{file}: the saved plan is not complete", hint="make a new plan") from error
+    if not all(isinstance(text, str) for text in texts):
+        raise UsageError(f"{file}: the saved plan is not complete", hint="make a new plan")
+    location, ref, path, commit, digest = texts
+    return SavedPlan(SourceSpec(location, ref, path), commit, selection, digest)

@@ -194,7 +194,7 @@ class Follower:
     def _run_step(self) -> float:
         with self._changed:
             now = self._now()
-            if not self._schedule.is_due(now):
+            if self._is_stopping or not self._schedule.is_due(now):
                 return self._schedule.next_run
             self._schedule.began_run()
             commit = self._schedule.commit

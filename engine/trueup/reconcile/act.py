@@ -11,12 +11,13 @@ import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 
-from trueup.errors import ManifestError, ProviderError, Throttled, Transient
+from trueup.errors import ManifestError, ProviderError, Throttled, Transient, TrueupError
 from trueup.model.change import Action, Change
-from trueup.model.observation import Done, Observation, Observed, Pending
+from trueup.model.observation import Absent, Done, Health, Observation, Observed, Pending
 from trueup.model.outcome import Outcome, Result
 from trueup.model.resource import Node
-from trueup.reconcile.boundary import broken_plugin
+from trueup.model.values import has_unknown
+from trueup.reconcile.boundary import broken_plugin, health_of
 from trueup.reconcile.observe import Connections, observe_batch
 from trueup.reconcile.plan import judge, moved_from
 from trueup.reconcile.record import Recorder, outcome_of
@@ -86,6 +87,7 @@ class Act:
         self._kind: Kind = shop.situation.catalog.kind_of(self._node)
         self._token = ""
         self.has_called = False
+        self._is_removed = False
         self._started = shop.clock()
         timeout = self._node.lifecycle.timeout
         self._deadline = self._started + (timeout if timeout is not None else self._kind.traits.ready_timeout)
@@ -101,6 +103,11 @@ class Act:
         except ProviderError as error:
             is_open = isinstance(error, Transient) and not isinstance(error, Throttled)
             return self._fail(_Undone(error.message, error.hint, is_open=is_open))
+        except TrueupError:
+            raise  # the store's, and a plugin's that cannot be loaded: the run cannot go on
+        except Exception as error:  # noqa: BLE001 - one node's bug must not take the others down
+            broken = broken_plugin(self._node.target.provider, "step", error)
+            return self._fail(_Undone(broken.message, broken.hint, is_open=True))
         return self._succeed()
 
     def interrupt(self) -> Outcome:
@@ -113,6 +120,9 @@ class Act:
 
     def _carry_out(self) -> Generator[Wait, None, None]:
         session = self._shop.connections.session(self._node.target)
+        recorded = self._shop.situation.places.get(self._node.target.name)
+        if recorded not in (None, session.fingerprint):
+            raise _Undone(f"target {self._node.target.name!r} became another place during the run")
         if self._is_stale:
             self._plan_again(session)
         action = self.change.action
@@ -159,6 +169,8 @@ class Act:
         yield from self._call("delete", session)
         yield from self._look_until(session, lambda seen: verify_gone(seen, external_id), "delete")
         self._node = replace(self._node, external_id="")
+        self._is_removed = True
+        self._shop.knowledge.learn(self._node, Absent(self.change.address))
 
     def _let_go(self, session: Session) -> Generator[Wait, None, None]:
         """Leaves an object as it is, without our marker if it carries ours.
@@ -173,7 +185,7 @@ class Act:
             self._shop.knowledge.learn(self._node, observation)
             declared = self._shop.situation.graph.nodes[self.change.address]
             change = judge(declared, self._shop.situation, self._shop.knowledge, is_applied=True)
-            return verify_present(self._kind, observation, change)
+            return verify_present(observation, change, self._judge_health)
 
         yield from self._look_until(session, verify, self.change.action.value)
 
@@ -182,7 +194,7 @@ class Act:
 
         def verify(observation: Observation) -> Verification:
             if isinstance(observation, Observed):
-                return verify_health(self._kind.health(observation))
+                return verify_health(self._judge_health(observation))
             return Verification(Verdict.UNSETTLED, "it cannot be seen any more")
 
         known = self._shop.knowledge.observations[self.change.address]
@@ -225,7 +237,8 @@ class Act:
                 while isinstance(done, Pending):
                     if self._shop.clock() >= self._deadline:
                         raise _Undone(f"the {verb} is still under way: {done.why}", is_open=True)
-                    yield Wait(done.after, done.why)
+                    left = self._deadline - self._shop.clock()
+                    yield Wait(max(0.0, min(done.after, left)), done.why)
                     done = self._guarded("poll", self._kind.poll, session, done.operation)
                 if done.external_id:
                     self._node = replace(self._node, external_id=done.external_id)
@@ -239,6 +252,8 @@ class Act:
                 yield Wait(min(pause, max(0.0, self._deadline - now)), error.message)
 
     def _mutate(self, verb: str, session: Session) -> Done | Pending:
+        if verb in ("create", "update") and has_unknown(self._node.body):
+            raise _Undone("it depends on a value that is not known yet", "run again")
         if not self._token:
             self._token = self._shop.recorder.write_intent(
                 self._node, self.change.action, session.fingerprint
@@ -268,6 +283,9 @@ class Act:
             )
         return done
 
+    def _judge_health(self, observed: Observed) -> Health:
+        return health_of(self._kind, observed, self._node.target.provider)
+
     def _look(self, session: Session, node: Node) -> Observation:
         provider = self._shop.situation.catalog.provider(node.target.provider)
         return observe_batch(provider, session, [node])[node.address]
@@ -288,10 +306,12 @@ class Act:
     def _fail(self, undone: _Undone) -> Outcome:
         outcome = self._outcome(Result.FAILED, undone.message, undone.hint)
         row = self._make_row() if self.has_called else None
+        old = self._shop.situation.records.get(self.change.address)
+        if row is None and self._is_removed and old is not None:
+            row = replace(old, external_id="")
         if row is not None:
             # What was meant is not what was achieved: the next run must not take the rest for drift.
-            old = self._shop.situation.records.get(self.change.address)
-            row = replace(row, body=old.body if old else {})
+            row = replace(row, body={})
         if self._token and not undone.is_open:
             self._shop.recorder.close_intent(self._token)
             self._token = ""
@@ -310,7 +330,7 @@ class Act:
         old = shop.situation.records.get(before or address)
         if self.change.action in (Action.CREATE, Action.REPLACE):
             is_created = True
-        elif old is not None:
+        elif old is not None and (old.external_id or self._carries_our_marker()):
             is_created = old.created
         else:
             is_created = self._carries_our_marker() and not self._kind.traits.shared

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from trueup.errors import ProviderError
+from trueup.model.observation import Health, Observed, degraded
+from trueup.sdk.contracts import Kind
 
 
 def broken_plugin(provider: str, call: str, error: Exception) -> ProviderError:
@@ -15,3 +17,11 @@ def broken_plugin(provider: str, call: str, error: Exception) -> ProviderError:
         f"a bug in provider {provider!r}: {call} raised {type(error).__name__}{where}",
         hint="please report it to the provider's authors",
     )
+
+
+def health_of(kind: Kind, observed: Observed, provider: str) -> Health:
+    """The kind's verdict; a bug in it is a bad one, and no more than that."""
+    try:
+        return kind.health(observed)
+    except Exception as error:  # noqa: BLE001 - a hostile plugin must not take the others down
+        return degraded(broken_plugin(provider, "health", error).message)

@@ -32,7 +32,7 @@ from trueup.reconcile.report import Listener, RunReport, Selection
 from trueup.reconcile.situation import Knowledge, Situation, undeclared_node
 from trueup.reconcile.walk import UNDONE, Walk
 from trueup.sdk.contracts import Catalog
-from trueup.state.store import Lease, Record, Store
+from trueup.state.store import Lease, OpenIntent, Record, Store
 
 
 @dataclass(frozen=True)
@@ -81,14 +81,16 @@ def run_cycle(request: Request, store: Store, catalog: Catalog, parallelism: int
             if _is_held(plan, request):
                 return RunReport(plan, RunStatus.HELD, seconds=time.monotonic() - started)
             recorder = Recorder(store, lease, situation, plan)
-            recorder.settle_intents(lambda address: _is_settled(address, knowledge))
+            recorder.settle_intents(lambda intent: _is_settled(intent, knowledge))
             recorder.keep_lifecycles()
             recorder.expect_creates(
-                [knowledge.nodes[c.address] for c in plan.changes if c.action is Action.CREATE]
+                [knowledge.nodes[c.address] for c in plan.changes if c.action is Action.CREATE],
+                knowledge.fingerprints,
             )
             shop = Workshop(situation, knowledge, connections, recorder)
-            outcomes, left = Walk(shop, plan, pool, parallelism, request.listener, request.stop).run()
-            status = _sum_up(outcomes, left)
+            walk = Walk(shop, plan, pool, parallelism, request.listener, request.stop)
+            outcomes, left = walk.run()
+            status = RunStatus.INTERRUPTED if left or walk.is_cut_short else _sum_up(outcomes)
             recorder.finish(status, outcomes)
             return RunReport(plan, status, outcomes, time.monotonic() - started, recorder.run, left)
         finally:
@@ -123,12 +125,7 @@ def describe(request: Request, store: Store, catalog: Catalog) -> Situation:
     if request.is_destroy:
         going = _with_users(going, records)
     undeclared = {address: undeclared_node(records[address], request.stack) for address in going}
-    if request.selection and not chosen.nodes and not undeclared:
-        raise UsageError(
-            "nothing in the stack is selected by "
-            + ", ".join([*request.selection.targets, *request.selection.only]),
-            hint="`trueup graph` shows the addresses",
-        )
+    _check_selection(request.selection, {*graph.nodes, *records})
     return Situation(
         request.stack,
         request.revision,
@@ -138,6 +135,7 @@ def describe(request: Request, store: Store, catalog: Catalog) -> Situation:
         store.installation,
         catalog,
         request.is_destroy,
+        last_source=next((run.url for run in store.runs(request.stack.name, 1)), ""),
     )
 
 
@@ -162,18 +160,34 @@ def _is_held(plan: Plan, request: Request) -> bool:
     return plan.has_changes and not request.confirm(plan)
 
 
-def _is_settled(address: Address, knowledge: Knowledge) -> bool:
-    """Whether an interrupted step's node was seen: the plan then says what is left to do."""
-    observation = knowledge.observations.get(address)
-    return observation is not None and not isinstance(observation, Failed)
+def _is_settled(intent: OpenIntent, knowledge: Knowledge) -> bool:
+    """Whether an interrupted step's node was seen in its place: the plan then says what is left to do."""
+    observation = knowledge.observations.get(intent.address)
+    if observation is None or isinstance(observation, Failed):
+        return False
+    return intent.fingerprint == knowledge.fingerprints.get(intent.address.target)
 
 
-def _sum_up(outcomes: tuple[Outcome, ...], left: tuple[Address, ...]) -> RunStatus:
-    if left:
-        return RunStatus.INTERRUPTED
+def _sum_up(outcomes: tuple[Outcome, ...]) -> RunStatus:
     if any(outcome.result in UNDONE for outcome in outcomes):
         return RunStatus.FAILED
     return RunStatus.CONVERGED
+
+
+def _check_selection(selection: Selection, addresses: set[Address]) -> None:
+    """Refuses what selects nothing: a slip of the pen must not make a run smaller than was meant."""
+    names = {address.target for address in addresses}
+    unknown = [name for name in selection.targets if name not in names]
+    if unknown:
+        hint = f"the targets with resources are: {', '.join(sorted(names)) or 'none'}"
+        raise UsageError(f"nothing in the stack is on target {', '.join(unknown)}", hint=hint)
+    for only in selection.only:
+        if not any(is_selected(address, Selection(only=(only,))) for address in addresses):
+            raise UsageError(
+                f"nothing in the stack is selected by {only}", hint="`trueup graph` shows the addresses"
+            )
+    if selection and not any(is_selected(address, selection) for address in addresses):
+        raise UsageError("nothing in the stack is selected by these options together")
 
 
 def _with_users(addresses: set[Address], records: Mapping[Address, Record]) -> set[Address]:

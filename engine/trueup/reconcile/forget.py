@@ -37,7 +37,7 @@ def forget_records(request: Request, store: Store, catalog: Catalog) -> RunRepor
         for outcome in outcomes:
             recorder.record_outcome(outcome)
             request.listener.finished(outcome)
-        recorder.settle_intents(lambda address: address in situation.undeclared)
+        recorder.settle_intents(lambda intent: intent.address in situation.undeclared)
         recorder.finish(RunStatus.CONVERGED, outcomes)
         return RunReport(plan, RunStatus.CONVERGED, outcomes, time.monotonic() - started, recorder.run)
 

@@ -18,7 +18,12 @@ def find_holds(changes: Sequence[Change], situation: Situation) -> tuple[Hold, .
     if situation.is_destroy:
         return ()
     losses = [change for change in changes if change.action in (Action.DELETE, Action.REPLACE)]
-    return (*_over_budget(losses, len(changes), situation), *_stateful(losses, situation))
+    return (
+        *_other_source(losses, situation),
+        *_whole_stack(losses, situation),
+        *_over_budget(losses, situation),
+        *_stateful(losses, situation),
+    )
 
 
 def deletion_budget(max_deletes: str, size: int) -> int:
@@ -33,7 +38,27 @@ def deletion_budget(max_deletes: str, size: int) -> int:
     return int(max_deletes)
 
 
-def _over_budget(losses: Sequence[Change], size: int, situation: Situation) -> Sequence[Hold]:
+def _other_source(losses: Sequence[Change], situation: Situation) -> Sequence[Hold]:
+    """Two directories with one stack's name would prune each other's objects, in turn."""
+    here = situation.source
+    if not losses or situation.last_source in ("", here):
+        return ()
+    message = (
+        f"stack {situation.stack.name!r} was read from {situation.last_source} last time, now from {here}"
+    )
+    return (Hold("source-changed", message),)
+
+
+def _whole_stack(losses: Sequence[Change], situation: Situation) -> Sequence[Hold]:
+    deleted = {change.address for change in losses if change.action is Action.DELETE}
+    seen = {address for address, record in situation.records.items() if record.external_id}
+    if len(seen) < 2 or not seen <= deleted:
+        return ()
+    return (Hold("whole-stack", f"all {len(seen)} objects of the stack would be deleted"),)
+
+
+def _over_budget(losses: Sequence[Change], situation: Situation) -> Sequence[Hold]:
+    size = len(situation.records.keys() | situation.graph.nodes.keys())
     budget = deletion_budget(situation.stack.guards.max_deletes, size)
     if len(losses) <= budget:
         return ()

@@ -24,6 +24,9 @@ from trueup.reconcile.situation import Knowledge, Situation
 from trueup.sdk.contracts import Catalog, Provider, Session
 from trueup.state.store import Record
 
+# It would log each retry by itself, in its own form.
+stamina.instrumentation.set_on_retry_hooks([])
+
 # A provider's calls end in bounded time by contract; this is for one that breaks it.
 BATCH_DEADLINE = 180.0
 
@@ -157,6 +160,11 @@ def observe_nodes(
             session = future.result()
         except ProviderError as error:
             observations.update((node.address, Failed(node.address, error)) for node in group)
+            continue
+        except PluginError as error:
+            # Only old records can be of a provider that is not installed; the rest of the stack goes on.
+            missing = ProviderError(error.message, hint=error.hint)
+            observations.update((node.address, Failed(node.address, missing)) for node in group)
             continue
         provider = catalog.provider(group[0].target.provider)
         for batch in provider.batches(group):

@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
 
-from trueup.errors import LeaseLost, TrueupError
-from trueup.model.address import Address
+from trueup.errors import LeaseLost
 from trueup.model.change import MISSING, Action, Change, FieldChange
 from trueup.model.observation import Observed
 from trueup.model.outcome import Outcome, Result, RunStatus
 from trueup.model.plan import Plan
 from trueup.model.resource import Node
 from trueup.model.values import Document, Sensitive, Value, to_record
-from trueup.reconcile.situation import Situation
-from trueup.state.store import Lease, Record, Step, Store
+from trueup.reconcile.situation import Situation, source_of
+from trueup.state.store import Lease, OpenIntent, Record, Step, Store
 
 LEASE_TTL = 60.0
 
@@ -41,15 +40,15 @@ class Recorder:
         self._situation = situation
         self._now = now
         revision = situation.revision
-        self.run = store.begin_run(lease, url=revision.url, commit=revision.commit, digest=plan.digest)
+        self.run = store.begin_run(lease, url=source_of(revision), commit=revision.commit, digest=plan.digest)
 
-    def expect_creates(self, nodes: Sequence[Node]) -> None:
+    def expect_creates(self, nodes: Sequence[Node], fingerprints: Mapping[str, str]) -> None:
         """Rows for the objects that this run will create, before the first of them exists.
 
         If the run dies and the resource then leaves Git, the row is what still leads to the object.
         """
         records = [
-            self.make_record(node, "", "", node.body, is_created=True)
+            self.make_record(node, fingerprints.get(node.target.name, ""), "", node.body, is_created=True)
             for node in nodes
             if node.address not in self._situation.records
         ]
@@ -97,10 +96,10 @@ class Recorder:
             steps = [to_step(outcome) for outcome in outcomes]
             self._store.record_steps(self._lease, self.run, steps, records)
 
-    def settle_intents(self, is_settled: Callable[[Address], bool]) -> None:
+    def settle_intents(self, is_settled: Callable[[OpenIntent], bool]) -> None:
         """Drops the intents of earlier runs whose nodes were observed now: the plan covers what is left."""
         for intent in self._store.open_intents(self._situation.stack.name):
-            if intent.run != self.run and is_settled(intent.address):
+            if intent.run != self.run and is_settled(intent):
                 self._store.close_intent(self._lease, intent.token)
 
     def finish(self, status: RunStatus, outcomes: Sequence[Outcome]) -> None:
@@ -211,7 +210,7 @@ class LeaseKeeper:
                 self.is_lost = True
                 self._stop_run.set()
                 return
-            except TrueupError:
+            except Exception:  # noqa: BLE001 - whatever it is, the lease is not renewed
                 failures += 1
                 if failures > 2:
                     self.is_lost = True

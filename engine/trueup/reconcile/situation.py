@@ -31,6 +31,12 @@ class Situation:
     installation: str
     catalog: Catalog
     is_destroy: bool = False
+    last_source: str = ""
+
+    @property
+    def source(self) -> str:
+        """Where the stack is read from, as history keeps it."""
+        return source_of(self.revision)
 
     @cached_property
     def places(self) -> Mapping[str, str]:
@@ -38,7 +44,7 @@ class Situation:
         return {
             address.target: record.fingerprint
             for address, record in self.records.items()
-            if record.external_id and record.fingerprint
+            if record.fingerprint
         }
 
     @cached_property
@@ -97,6 +103,11 @@ class Knowledge:
         self.observations[node.address] = observation
         self.made_anew.discard(node.address)
         self.know(node)
+
+
+def source_of(revision: Revision) -> str:
+    """A source in one text: its URL, and the path inside it if there is one."""
+    return f"{revision.url}//{revision.path}" if revision.path else revision.url
 
 
 def undeclared_node(record: Record, stack: Stack) -> Node:

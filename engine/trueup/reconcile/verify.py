@@ -5,12 +5,12 @@ Called by act. Gives what is still wrong rather than raising, so that act can wa
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
 from trueup.model.change import Action, Change
 from trueup.model.observation import Absent, Failed, Health, Observation, Observed, Readiness
-from trueup.sdk.contracts import Kind
 
 
 class Verdict(StrEnum):
@@ -28,7 +28,9 @@ class Verification:
     why: str = ""
 
 
-def verify_present(kind: Kind, observation: Observation, change: Change) -> Verification:
+def verify_present(
+    observation: Observation, change: Change, judge_health: Callable[[Observed], Health]
+) -> Verification:
     """Judges a node that should be there and equal to its manifest; `change` is its diff from now."""
     if isinstance(observation, Failed):
         return Verification(Verdict.UNSETTLED, f"it cannot be read: {observation.error.message}")
@@ -39,7 +41,7 @@ def verify_present(kind: Kind, observation: Observation, change: Change) -> Veri
     if change.action in (Action.UPDATE, Action.REPLACE):
         paths = ", ".join(field.path for field in change.fields)
         return Verification(Verdict.UNSETTLED, f"the system did not keep {paths}")
-    return verify_health(kind.health(observation))
+    return verify_health(judge_health(observation))
 
 
 def verify_health(health: Health) -> Verification:

@@ -13,15 +13,19 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor, Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 
+from trueup.errors import StoreError
 from trueup.graph.build import EdgeReason
 from trueup.model.address import Address
 from trueup.model.change import Action, Change
 from trueup.model.observation import Readiness
 from trueup.model.outcome import Outcome, Result
 from trueup.model.plan import Plan
+from trueup.model.values import has_unknown
 from trueup.reconcile.act import Act, StepFlow, Wait, Workshop
+from trueup.reconcile.boundary import health_of
 from trueup.reconcile.record import outcome_of
 from trueup.reconcile.report import Listener
 from trueup.reconcile.situation import Situation
@@ -58,7 +62,7 @@ class _Floor:
 
 
 class Walk:
-    """One pass over a plan."""
+    """One pass over a plan. `is_cut_short`: an interruption ended steps before their time."""
 
     def __init__(
         self,
@@ -80,6 +84,7 @@ class Walk:
         self._quiet: list[Outcome] = []
         self._outdated: list[Record] = []
         self._in_flight = 0
+        self.is_cut_short = False
         self._users = _find_users(shop.situation.records)
         self._floor = _Floor(_make_steps(shop.situation, plan, self._users))
         for address, step in self._floor.steps.items():
@@ -101,8 +106,8 @@ class Walk:
             self._dispatch()
             if self._in_flight or floor.sleeping:
                 self._take_answer()
-        if floor.sleeping and self._error is None:
-            self._interrupt_sleepers()
+        if self._is_stopping():
+            self._interrupt_sent()
         if self._error is not None:
             raise self._error
         self._shop.recorder.record_quiet(self._quiet, self._outdated)
@@ -181,12 +186,13 @@ class Walk:
         while self._floor.sleeping and self._floor.sleeping[0][0] <= now:
             self._floor.ready.append(heapq.heappop(self._floor.sleeping)[2])
 
-    def _interrupt_sleepers(self) -> None:
-        for _, _, address in self._floor.sleeping:
-            act = self._floor.steps[address].act
-            if act is not None and act.has_called:
-                self._finish(act.interrupt())
-        self._floor.sleeping.clear()
+    def _interrupt_sent(self) -> None:
+        """Records the steps whose call was sent and that wait for its end, wherever they wait."""
+        for address, step in self._floor.steps.items():
+            if step.act is not None and step.act.has_called and address not in self._floor.outcomes:
+                with suppress(StoreError):  # an error of the store is raised already
+                    self._finish(step.act.interrupt())
+                    self.is_cut_short = True
 
     def _break_knot(self) -> bool:
         """Deletes that wait for each other by old records: one of them has to go first."""
@@ -236,7 +242,7 @@ class Walk:
         if observed is None:
             return None
         kind = self._shop.situation.catalog.kind_of(node)
-        if kind.health(observed).readiness is not Readiness.READY:
+        if health_of(kind, observed, node.target.provider).readiness is not Readiness.READY:
             return None
         record = self._shop.recorder.refresh_record(
             node,
@@ -255,7 +261,12 @@ class Walk:
         service).
         """
         graph = self._shop.situation.graph
-        if not self._floor.acted or address not in graph.nodes:
+        if address not in graph.nodes:
+            return False
+        if address in graph.deferred and has_unknown(self._shop.knowledge.declared.get(address)):
+            # What it waited for is done, if only by being found unchanged.
+            return True
+        if not self._floor.acted:
             return False
         acted = self._floor.acted.intersection(graph.dependencies(address))
         if any(graph.edges[(dependency, address)] is EdgeReason.REF for dependency in acted):
@@ -278,6 +289,8 @@ class Walk:
         if change.action is not Action.DELETE:
             return ""
         for user in self._users.get(address, ()):
+            if user not in self._floor.steps:
+                return f"is still used by {user}, which is not part of this run"
             if user not in outcomes:
                 continue
             is_in_use = user in situation.undeclared and outcomes[user].result not in GONE

@@ -363,27 +363,39 @@ def test_a_secret_is_in_no_record_step_or_plan(loop: Loop) -> None:
 
 
 def test_deletes_over_the_budget_are_held_until_that_digest_is_approved(loop: Loop) -> None:
-    for index in range(6):
-        loop.declare(f"t{index}")
+    for name in ("kept", *(f"t{index}" for index in range(6))):
+        loop.declare(name)
     loop.run()
     for index in range(6):
         loop.undeclare(f"t{index}")
     report = loop.run()
     assert report.status is RunStatus.HELD
     assert [hold.guard for hold in report.plan.holds] == ["deletion-budget"]
-    assert len(loop.world.list_keys()) == 6
+    assert len(loop.world.list_keys()) == 7
     assert loop.run(approved="sha256:other").status is RunStatus.HELD
     assert loop.run(approved=report.plan.digest).status is RunStatus.CONVERGED
-    assert loop.world.list_keys() == []
+    assert loop.world.list_keys() == ["Thing/kept"]
 
 
 def test_five_deletes_need_no_approval(loop: Loop) -> None:
-    for index in range(5):
-        loop.declare(f"t{index}")
+    for name in ("kept", *(f"t{index}" for index in range(5))):
+        loop.declare(name)
     loop.run()
     for index in range(5):
         loop.undeclare(f"t{index}")
     assert loop.run().status is RunStatus.CONVERGED
+
+
+def test_to_delete_a_whole_stack_waits_for_an_approval_however_small_it_is(loop: Loop) -> None:
+    for name in ("a", "b"):
+        loop.declare(name)
+    loop.run()
+    for name in ("a", "b"):
+        loop.undeclare(name)
+    report = loop.run()
+    assert [hold.guard for hold in report.plan.holds] == ["whole-stack"]
+    assert loop.world.list_keys() == ["Thing/a", "Thing/b"]
+    assert loop.run(approved=report.plan.digest).status is RunStatus.CONVERGED
 
 
 def test_an_approval_counts_for_its_digest_alone(loop: Loop) -> None:
@@ -603,7 +615,7 @@ def test_a_saved_plan_is_refused_once_the_files_have_changed(loop: Loop, tmp_pat
     file = str(tmp_path / "plan.json")
     loop.app.save_plan(loop.plan(), loop.source, Selection(), file)
     loop.declare("b", {"size": 1})
-    with pytest.raises(StalePlan, match="have changed"):
+    with pytest.raises(StalePlan, match="has changed"):
         loop.app.reconcile_saved(file)
     assert loop.world.count_writes() == 0
 
