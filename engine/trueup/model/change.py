@@ -67,7 +67,7 @@ class Change:
     action: Action
     fields: tuple[FieldChange, ...] = ()
     reasons: tuple[str, ...] = ()
-    observed: Observed | None = field(default=None, compare=False)
+    observed: Observed | None = field(default=None, compare=False, repr=False)
     is_drift: bool = False
     problem: str = ""
     hint: str = ""

@@ -10,10 +10,10 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trueup.collector import paused_collector
 from trueup.errors import StalePlan, StoreError, UsageError
@@ -114,7 +114,7 @@ def plan_cycle(
 
 def describe(request: Request, store: Store, catalog: Catalog) -> Situation:
     """What the run is about: the selected part of the graph, and what the inventory has beyond it."""
-    records = store.inventory(request.stack.name)
+    records = _without_doubt(store.inventory(request.stack.name), store.open_intents(request.stack.name))
     graph = request.graph if not request.is_destroy else request.graph.select(())
     chosen = graph.select(_selected(graph, request.selection)) if request.selection else graph
     going = {
@@ -172,6 +172,24 @@ def _sum_up(outcomes: tuple[Outcome, ...]) -> RunStatus:
     if any(outcome.result in UNDONE for outcome in outcomes):
         return RunStatus.FAILED
     return RunStatus.CONVERGED
+
+
+def _without_doubt(
+    records: Mapping[Address, Record], intents: Sequence[OpenIntent]
+) -> Mapping[Address, Record]:
+    """The records, less what an interrupted step has made doubtful.
+
+    A create may have made another object than the recorded one, so our marker alone tells it. What was sent
+    last is not known, so a difference is not taken for drift.
+    """
+    doubtful = dict(records)
+    for intent in intents:
+        record = doubtful.get(intent.address)
+        if record is not None and intent.action in (Action.CREATE, Action.REPLACE):
+            doubtful[intent.address] = replace(record, external_id="", body={})
+        elif record is not None and intent.action == Action.UPDATE:
+            doubtful[intent.address] = replace(record, body={})
+    return doubtful
 
 
 def _check_selection(selection: Selection, addresses: set[Address]) -> None:

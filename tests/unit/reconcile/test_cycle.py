@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from trueup.app import SourceSpec
 from trueup.errors import StalePlan, StoreError, UsageError
 from trueup.model.change import Action
 from trueup.model.outcome import RunStatus
 from trueup.reconcile.report import RunReport, Selection
+from trueup.sdk.testing.memory import Vault
 from trueup.sdk.testing.memory_world import Fault, MemoryWorld
 
 if TYPE_CHECKING:
@@ -684,3 +687,181 @@ def test_history_keeps_each_run_with_its_counts(loop: Loop) -> None:
     assert oldest.status is RunStatus.CONVERGED
     assert oldest.digest.startswith("sha256:")
     assert [step.result.value for step in loop.app.store.steps(oldest.id)] == ["created"]
+
+
+def test_two_directories_with_one_stack_name_do_not_prune_each_other(loop: Loop, tmp_path: Path) -> None:
+    loop.declare("a")
+    loop.declare("b")
+    loop.run()
+    copy = tmp_path / "copy"
+    shutil.copytree(tmp_path / "stack", copy)
+    (copy / "Thing-b.yaml").unlink()
+    report = loop.app.reconcile(SourceSpec(str(copy)))
+    assert [hold.guard for hold in report.plan.holds] == ["source-changed"]
+    assert loop.world.list_keys() == ["Thing/a", "Thing/b"]
+
+
+def test_what_a_person_made_while_our_create_was_blocked_is_not_ours_to_delete(loop: Loop) -> None:
+    loop.declare("z", {"size": 1})
+    loop.declare("p", {"size": 1}, kind="Shared", dependsOn=["Thing/z"])
+    loop.declare("kept")
+    loop.world.inject(Fault("create", "Denied", key="Thing/z"))
+    assert results(loop.run())["p"] == "blocked"
+    loop.world.put("Shared/p", {"id": "f", "version": 1, "owner": None, "spec": {"size": 1}})
+    assert results(loop.run())["p"] == "adopted"
+    loop.undeclare("p", "Shared")
+    assert results(loop.run())["p"] == "forgotten"
+    assert loop.world.peek("Shared/p") is not None
+
+
+def test_an_ignored_field_that_leaves_the_manifest_stays_as_it_lives(loop: Loop) -> None:
+    loop.declare("a", {"size": 1, "value": {"k": "x"}})
+    loop.run()
+    loop.edit("Thing/a", size=9)
+    loop.declare("a", {"value": {"k": "x"}}, lifecycle={"ignore": ["/spec/size"]})
+    loop.run()
+    assert loop.spec("Thing/a")["size"] == 9
+    expect_rest(loop)
+
+
+def test_a_saved_plan_is_refused_in_another_place(loop: Loop, tmp_path: Path) -> None:
+    loop.declare("a", {"size": 1})
+    file = str(tmp_path / "plan.json")
+    loop.app.save_plan(loop.plan(), loop.source, Selection(), file)
+    loop.provider.world = MemoryWorld()
+    with pytest.raises(StalePlan):
+        loop.app.reconcile_saved(file)
+    assert loop.provider.world.count_writes() == 0
+
+
+def test_a_saved_plan_that_was_cut_off_is_a_message(loop: Loop, tmp_path: Path) -> None:
+    file = tmp_path / "plan.json"
+    file.write_text('{"format": "trueup-plan/1"}')
+    with pytest.raises(UsageError, match="not complete"):
+        loop.app.reconcile_saved(str(file))
+
+
+def test_a_secret_stays_hidden_when_the_manifest_no_longer_takes_it_from_one(loop: Loop) -> None:
+    loop.declare("s", {"user": "u", "token": "canary"}, kind="Secretive")
+    loop.declare("a", {"value": "${{ ref('Secretive/s').spec.token }}"})
+    loop.run()
+    assert loop.spec("Thing/a")["value"] == "canary"
+    loop.declare("a", {"value": "plain"})
+    report = loop.run()
+    assert results(report)["a"] == "updated"
+    assert "canary" not in repr(report.plan.changes)
+    assert "canary" not in repr(loop.app.store.steps(report.run))
+
+
+def test_a_bug_in_a_health_check_fails_its_node_alone(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    def explode(self: object, observed: Any) -> Any:
+        raise ValueError("canary")
+
+    loop.declare("a", {"size": 1})
+    loop.declare("v", {"size": 1}, kind="Vault")
+    loop.run()
+    monkeypatch.setattr(Vault, "health", explode)
+    report = loop.run()
+    assert results(report) == {"a": "unchanged", "v": "failed"}
+    assert "a bug in provider 'memory': health raised ValueError" in messages(report)["v"]
+    assert "canary" not in messages(report)["v"]
+    assert loop.app.status(loop.source).nodes
+
+
+def test_an_unknown_value_never_reaches_a_provider(loop: Loop) -> None:
+    loop.declare("a", {"zone": "x"})
+    loop.declare("d", {"value": "${{ ref('Thing/a').status.phase }}"})
+    loop.declare("n", {"value": "${{ ref('Thing/d').status.id }}", "tags": ["x"]})
+    loop.run()
+    loop.declare("a", {"zone": "y"})
+    loop.declare("n", {"value": "${{ ref('Thing/d').status.id }}", "tags": ["y"]})
+    assert loop.run().status is RunStatus.CONVERGED
+    assert "known after apply" not in repr(loop.spec("Thing/n"))
+    expect_rest(loop)
+
+
+def test_a_wait_that_is_interrupted_is_no_failure_and_leaves_a_record(loop: Loop) -> None:
+    loop.declare("s", {"size": 1}, kind="Slow")
+    original = loop.world.change
+
+    def change_and_stop(*arguments: Any) -> Any:
+        loop.stop.set()
+        return original(*arguments)
+
+    loop.world.change = change_and_stop  # type: ignore[method-assign]
+    report = loop.run()
+    assert report.status is RunStatus.INTERRUPTED
+    assert results(report) == {"s": "failed"}
+    assert report.left == ()
+    assert "interrupted while it waited" in messages(report)["s"]
+    loop.stop.clear()
+    loop.world.change = original  # type: ignore[method-assign]
+    for _ in range(3):
+        entry = loop.world.peek("Slow/s")
+        assert entry is not None
+        loop.world.put("Slow/s", {**entry, "pending": 0})
+    assert loop.run().status is RunStatus.CONVERGED
+    expect_rest(loop)
+
+
+def test_an_object_that_a_cut_replacement_left_is_deleted_with_its_resource(loop: Loop) -> None:
+    loop.declare("kept")
+    loop.declare("a", {"zone": "x"})
+    loop.run()
+    loop.declare("a", {"zone": "y"})
+    loop.world.inject(Fault("create", "Transient", moment="after", times=3))
+    assert results(loop.run())["a"] == "failed"
+    loop.undeclare("a")
+    assert results(loop.run())["a"] == "deleted"
+    assert loop.world.list_keys() == ["Thing/kept"]
+
+
+def test_a_half_done_update_is_not_taken_for_drift(loop: Loop) -> None:
+    loop.write_stack(drift="report")
+    loop.declare("a", {"size": 5})
+    loop.run()
+    loop.declare("a", {"size": 6})
+    loop.world.inject(Fault("update", "Transient", moment="after", times=3))
+    loop.run()
+    loop.declare("a", {"size": 5})
+    loop.run()
+    assert loop.spec("Thing/a")["size"] == 5
+
+
+def test_a_deleted_object_is_only_reported_where_drift_is(loop: Loop) -> None:
+    loop.write_stack(drift="report")
+    loop.declare("a", {"size": 5})
+    loop.run()
+    loop.world.put("Thing/a", None)
+    report = loop.run()
+    assert results(report) == {"a": "skipped"}
+    assert report.plan.changes[0].is_drift
+    assert loop.world.list_keys() == []
+
+
+def test_a_delete_outside_of_the_selection_of_its_user_is_blocked(loop: Loop) -> None:
+    loop.declare("y")
+    loop.declare("x", dependsOn=["Thing/y"])
+    loop.run()
+    loop.declare("x")
+    loop.undeclare("y")
+    report = loop.run(Selection(only=("Thing/y",)))
+    assert results(report) == {"y": "blocked"}
+    assert "not part of this run" in messages(report)["y"]
+    assert results(loop.run())["y"] == "deleted"
+
+
+def test_each_selector_has_to_select_something(loop: Loop) -> None:
+    loop.declare("a")
+    with pytest.raises(UsageError, match="Thing/typo"):
+        loop.plan(Selection(only=("Thing/a", "Thing/typo")))
+    with pytest.raises(UsageError, match="on target nowhere"):
+        loop.plan(Selection(targets=("here", "nowhere")))
+
+
+def test_the_text_of_a_missing_field_is_not_a_missing_field(loop: Loop) -> None:
+    loop.declare("a", {"value": "(absent)"})
+    loop.run()
+    assert loop.spec("Thing/a")["value"] == "(absent)"
+    loop.edit("Thing/a", value="other")
+    assert results(loop.run()) == {"a": "updated"}
