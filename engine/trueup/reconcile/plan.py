@@ -164,7 +164,7 @@ def find_moved_target(node: Node, situation: Situation, knowledge: Knowledge) ->
         f"target {name!r} is another place than the one where this stack was applied"
         f" (now {now}, recorded {recorded})",
         "correct the target's config; for a new place take a new name, and once the old one is gone for good,"
-        f" `trueup forget --target {name}`",
+        f" `trueup forget SOURCE --target {name}`",
     )
 
 
@@ -201,7 +201,11 @@ def _judge_undeclared(node: Node, situation: Situation, knowledge: Knowledge) ->
     why = "the stack is destroyed" if situation.is_destroy else "it is no longer in Git"
     change = diff_undeclared(node, knowledge.observations[node.address], standing, why)
     if situation.is_destroy and record.protect and change.action is Action.NONE:
-        return refuse(node, "it is protected (lifecycle.protect)", "take the protection away in Git first")
+        return refuse(
+            node,
+            "it is protected (lifecycle.protect)",
+            "declare it without the protection and reconcile that first",
+        )
     return change
 
 
