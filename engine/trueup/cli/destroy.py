@@ -18,9 +18,9 @@ from trueup.reconcile.report import RunReport
 def destroy(ctx: click.Context, call: Call, output: str, yes: bool) -> None:
     """Deletes everything that the stack manages, dependents first.
 
-    With --only or --target, that part and whatever depends on it. What is protected (`lifecycle.protect`) refuses
-    it. Packages, services and directories that were there before trueup are left in place; other objects that
-    were adopted are deleted.
+    With --only or --target, that part and whatever depends on it. What is protected
+    (`lifecycle.protect`) refuses it. Packages, services and directories that were there before
+    trueup are left in place; other objects that were adopted are deleted.
 
     Exit code 0: all is gone. 1: something is not. 130: interrupted.
 
