@@ -108,7 +108,8 @@ class ProviderError(TrueupError):
 class Transient(ProviderError):
     """The call may work when it is tried again: a timeout, a reset connection, a 5xx, a host that is down.
 
-    The outcome of a mutation that raised this is unknown: the engine observes before it acts again.
+    The outcome of a mutation that raised this is unknown. It is repeated a few times with the same intent,
+    which a provider makes harmless; after that the next run observes before it acts again.
     `retry_after` is in seconds; None leaves the pause to the engine.
     """
 

@@ -100,8 +100,10 @@ class CompiledSchema:
         inside: Path = tuple(error.instance_path)
         where, path = _name(base + inside), base + inside
         branches = getattr(error.kind, "context", None)
-        if branches is None:
-            yield document.problem(f"{where} fits more than one of the allowed forms", path)
+        if branches is None or not any(branches):
+            keys = sorted(self._keys_of_forms(error) & set(_follow(root, inside) or ()))
+            what = f"may have only one of: {', '.join(keys)}" if keys else "fits more than one allowed form"
+            yield document.problem(f"{where} {what}", path, "remove the others" if keys else "")
             return
         wrong_types = [
             {name for reason in branch for name in reason.kind.types}
@@ -126,6 +128,15 @@ class CompiledSchema:
             yield document.problem(f"{where} needs one of: {', '.join(needs)}", path)
         else:
             yield document.problem(f"{where} fits none of the allowed forms", path)
+
+    def _keys_of_forms(self, error: Any) -> set[str]:
+        """The properties that the alternatives ask for, where the way to their schema can be followed."""
+        forms: Any = self._schema
+        for step in error.evaluation_path:
+            forms = forms.get(step) if isinstance(forms, Mapping) else None
+        if not isinstance(forms, list):
+            return set()
+        return {str(key) for form in forms if isinstance(form, Mapping) for key in form.get("required", ())}
 
     def _is_sensitive(self, error: Any) -> bool:
         """Whether the value must not be shown; also where the way to its schema cannot be followed."""

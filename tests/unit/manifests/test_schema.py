@@ -21,6 +21,7 @@ SCHEMA = {
         "rule": {"$ref": "#/$defs/Rule"},
         "from": {"oneOf": [{"type": "string"}, {"$ref": "#/$defs/Rule"}]},
         "either": {"type": "object", "anyOf": [{"required": ["a"]}, {"required": ["b"]}]},
+        "only": {"type": "object", "oneOf": [{"required": ["a"]}, {"required": ["b"]}]},
         "fixed": {"const": 1},
     },
     "$defs": {
@@ -64,6 +65,7 @@ def check(text, schema=SCHEMA):
         ("from: 1", "from must be a map or a string, not an integer", ""),
         ("from: {action: a, limt: 1}", 'unknown field "limt" of from', 'did you mean "limit"?'),
         ("either: {}", "either needs one of: a, b", ""),
+        ("only: {a: 1, b: 2, c: 3}", "only may have only one of: a, b", "remove the others"),
         ("fixed: 2", "fixed has a value that is not allowed", ""),
         ("nmae: a", 'unknown field "nmae" of Thing', 'did you mean "name"?'),
     ],
