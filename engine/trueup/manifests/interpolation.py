@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from trueup.manifests.program import ExpressionError
 
@@ -31,8 +32,12 @@ def has_expression(text: str) -> bool:
     return OPEN in text
 
 
-def split_expressions(text: str) -> list[Part]:
-    """The parts of a string in order. Raises ExpressionError for an expression without an end."""
+@lru_cache(maxsize=50_000)
+def split_expressions(text: str) -> tuple[Part, ...]:
+    """The parts of a string in order; remembered, as programs are, for a daemon reads the same text for ever.
+
+    Raises ExpressionError for an expression without an end.
+    """
     parts: list[Part] = []
     literal, position = "", 0
     while True:
@@ -55,7 +60,7 @@ def split_expressions(text: str) -> list[Part]:
         position = end + len(CLOSE)
     if literal or not parts:
         parts.append(literal)
-    return parts
+    return tuple(parts)
 
 
 def _find_close(text: str, start: int) -> int:

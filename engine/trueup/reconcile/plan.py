@@ -106,7 +106,9 @@ def moved_from(
     observed: Observed | None, target: str, situation: Situation, knowledge: Knowledge
 ) -> Address | None:
     """The address that an object on a target bears by our marker, if its resource has left Git; else None."""
-    if observed is None or observed.owner is None or observed.owner.key != situation.owner_key:
+    if not situation.undeclared or observed is None or observed.owner is None:
+        return None
+    if observed.owner.key != situation.owner_key:
         return None
     address = situation.undeclared_by_text.get(observed.owner.address)
     if address is None:
@@ -170,7 +172,9 @@ def find_moved_target(node: Node, situation: Situation, knowledge: Knowledge) ->
 
 def _find_other_group(node: Node, record: Record | None) -> Change | None:
     """A refusal where the record is of a kind of the same name in another API group: another object."""
-    if record is None or not record.external_id or _group(record.api_version) == _group(node.api_version):
+    if record is None or not record.external_id or record.api_version == node.api_version:
+        return None
+    if _group(record.api_version) == _group(node.api_version):
         return None
     return refuse(
         node,

@@ -263,7 +263,7 @@ class Walk:
         graph = self._shop.situation.graph
         if address not in graph.nodes:
             return False
-        if address in graph.deferred and has_unknown(self._shop.knowledge.declared.get(address)):
+        if any(has_unknown(field.after) for field in self._floor.steps[address].change.fields):
             # What it waited for is done, if only by being found unchanged.
             return True
         if not self._floor.acted:
