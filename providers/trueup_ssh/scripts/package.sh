@@ -99,9 +99,19 @@ install_package() {
   refresh_lists "$1" "$2" "$3"
   # shellcheck disable=SC2086 # a fixed list of options
   run_apt 600 apt-get install $APT -o "DPkg::Lock::Timeout=$3" --no-remove \
-    ${2:+--allow-downgrades} -- "$1${2:+=$2}" || fail_apt "cannot install $1${2:+ $2}"
+    ${2:+--allow-downgrades} -- "$1${2:+=$2}" || fail_install "$1" "$2"
+  keep_marker
   find_package "$1"
   [ "$status" = installed ] || fail invalid "apt-get did not install $1: it is $status"
+}
+
+# fail_install NAME VERSION: what stopped half way is there, and ours.
+fail_install() {
+  case $(dpkg-query -W -f '${db:Status-Status}' -- "$1" 2>/dev/null) in
+    ''|not-installed|config-files) ;;
+    *) keep_marker ;;
+  esac
+  fail_apt "cannot install $1${2:+ $2}"
 }
 
 # create_package NAME KEY OWNER MARKER TAKE VERSION LOCK

@@ -89,7 +89,8 @@ own() {
   if [ -n "$4" ]; then try "cannot give $1 its mode" chmod -- "$4" "$1"; fi
 }
 
-# put_file PARENT PATH KEY CONTENT MODE OWNER GROUP: replaces the file in one step; CONTENT is base64.
+# put_file PARENT PATH KEY CONTENT MODE OWNER GROUP HOW: puts the file there in one step; CONTENT is base64, HOW is
+# replace, or add where nothing may be at the path.
 put_file() {
   part=$(printf %.12s "$3")
   rm -f -- "${1%/}/.trueup-$part".??????
@@ -98,22 +99,43 @@ put_file() {
   # Never visible to others before it is complete and has its owner and mode.
   words=$({ printf %s "$4" | base64 -d > "$new" && sync "$new"; } 2>&1) || fail_because "cannot write $2" "$words"
   own "$new" "$6" "$7" "$5"
-  try "cannot write $2" mv -fT -- "$new" "$2"
+  if [ "$8" = add ]; then add_file "$2"; else try "cannot write $2" mv -fT -- "$new" "$2"; fi
+  keep_marker
   trap - EXIT
   sync "$1"
+}
+
+# add_file PATH: gives $new its name, unless that was taken since it was looked at. Only a link never replaces.
+add_file() {
+  if words=$(ln -T -- "$new" "$1" 2>&1); then
+    rm -f -- "$new"
+    return
+  fi
+  case $words in
+    *'File exists'*) ;;
+    # A file system without hard links.
+    *'Operation not permitted'*|*'not supported'*|*'not implemented'*)
+      words=$(mv -nT -- "$new" "$1" 2>&1)
+      if [ ! -e "$new" ]; then return; fi ;;
+    *) fail_because "cannot write $1" "$words" ;;
+  esac
+  look "$1"
+  [ "$seen" = none ] || fail conflict "$1 appeared while it was being created" "$words"
+  fail_because "cannot write $1" "$words"
 }
 
 # create_file PARENT PATH KEY OWNER MARKER TAKE CONTENT MODE USER GROUP
 create_file() {
   look "$2"
+  how=replace
   case $seen in
-    none) need_parent "$1" "$2"; claim "$3" "$4" "$2" "$6" no ;;
+    none) how=add; need_parent "$1" "$2"; claim "$3" "$4" "$2" "$6" no ;;
     file) claim "$3" "$4" "$2" "$6" yes ;;
     unknown) fail_because "cannot look at $2" "$why" ;;
     *) fail conflict "$2 is a $seen, not a plain file" 'move it away; trueup never replaces it' ;;
   esac
   save_marker "$3" "$created" "$5"
-  put_file "$1" "$2" "$3" "$7" "$8" "$9" "${10}"
+  put_file "$1" "$2" "$3" "$7" "$8" "$9" "${10}" "$how"
   say 'done'
 }
 
@@ -139,7 +161,7 @@ update_file() {
   # What the manifest leaves open stays as it is.
   old=$(stat -c %u:%g -- "$2") || fail transient "cannot look at $2"
   save_marker "$3" "$created" "$5"
-  put_file "$1" "$2" "$3" "$9" "${10}" "${user:-${old%:*}}" "${group:-${old#*:}}"
+  put_file "$1" "$2" "$3" "$9" "${10}" "${user:-${old%:*}}" "${group:-${old#*:}}" replace
   say 'done'
 }
 
@@ -174,6 +196,7 @@ create_directory() {
   save_marker "$3" "$created" "$5"
   if [ "$was" = none ]; then
     try "cannot create $2" mkdir -m 0700 -- "$2"
+    keep_marker
     own "$2" "$8" "$9" "${7:-00755}"
     sync "$1"
   else

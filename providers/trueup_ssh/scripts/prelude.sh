@@ -4,6 +4,7 @@ LC_ALL=C
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export LC_ALL PATH
 umask 077
+undo='' # the marker that this script wrote for an object that is not there yet
 
 say() { printf '%s\n' "$*"; }
 encode() { printf %s "$1" | base64 -w0; }
@@ -11,6 +12,7 @@ finish() { say end; exit 0; }
 
 # fail CODE MESSAGE [HINT] [BY]: ends the script with an error of the SDK.
 fail() {
+  withdraw_marker
   printf 'error %s %s %s %s\n' "$1" "$(encode "$2")" "$(encode "${3:-}")" "$(encode "${4:-}")"
   finish
 }
@@ -124,7 +126,20 @@ save_marker() {
   { printf '{"created":%s,%s\n' "$2" "$3" > "$new" && sync "$new" && mv -fT "$new" "$OWNERS/$1.json"; } 2>/dev/null ||
     { rm -f "$new"; fail transient "cannot write an ownership marker to $OWNERS" 'is the disk full?'; }
   sync "$OWNERS"
+  if [ "$mark" = none ]; then undo=$OWNERS/$1.json saved="{\"created\":$2,$3"; fi
 }
+
+# keep_marker: the object is there now, so whatever fails from here on, its marker stays.
+keep_marker() { undo=''; }
+
+# withdraw_marker: a marker without its object would make ours what someone else puts there later.
+withdraw_marker() {
+  [ -n "$undo" ] || return 0
+  written=
+  IFS= read -r written < "$undo"
+  if [ "$written" = "$saved" ] && rm -f -- "$undo"; then sync "$OWNERS"; fi
+  undo=''
+} 2>/dev/null
 
 # drop_marker KEY
 drop_marker() {

@@ -1,0 +1,104 @@
+"""The markers that a change leaves on the host when it fails, or when something appears in between."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from trueup.sdk import (
+    Address,
+    Blocked,
+    Conflict,
+    Intent,
+    Lifecycle,
+    Node,
+    Observation,
+    Owner,
+    Session,
+    Target,
+)
+from trueup_ssh.provider import SshProvider
+
+API = "ssh.trueup.dev/v1"
+KEY = "tests/shop"
+PROVIDER = SshProvider()
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Target:
+    return Target("here", "ssh", config={"connection": "local", "stateDir": str(tmp_path / "state")})
+
+
+@pytest.fixture
+def session(target: Target) -> Session:
+    return PROVIDER.connect(target, KEY)
+
+
+def make(target: Target, kind: str, **spec: object) -> Node:
+    address = Address("shop", kind, "a", target.name)
+    body = {"apiVersion": API, "kind": kind, "metadata": {"name": "a"}, "spec": spec}
+    return Node(address, API, target, body, Lifecycle())
+
+
+def intent_of(node: Node) -> Intent:
+    return Intent("t", Owner("tests", node.address.stack, node.address.text))
+
+
+def see(session: Session, node: Node) -> Observation:
+    return next(iter(PROVIDER.observe(session, [node])))
+
+
+def create(session: Session, node: Node) -> None:
+    PROVIDER.kind(API, node.kind).create(session, node, intent_of(node))
+
+
+def test_a_failed_create_leaves_no_marker(target: Target, session: Session, tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    node = make(target, "File", path=str(path), content="x", owner="nosuchuser")
+    with pytest.raises(Blocked):
+        create(session, node)
+    assert not list((tmp_path / "state" / "owners").glob("*.json"))
+    path.write_text("the admin's own")
+    with pytest.raises(Conflict):
+        create(session, make(target, "File", path=str(path), content="x"))
+    with pytest.raises(Conflict):
+        PROVIDER.kind(API, "File").delete(session, node, intent_of(node))
+    assert path.read_text() == "the admin's own"
+
+
+def test_a_failed_create_keeps_the_marker_of_what_it_made(
+    target: Target, session: Session, tmp_path: Path
+) -> None:
+    node = make(target, "Directory", path=str(tmp_path / "d"), owner="nosuchuser")
+    with pytest.raises(Blocked):
+        create(session, node)
+    assert (tmp_path / "d").is_dir()
+    assert len(list((tmp_path / "state" / "owners").glob("*.json"))) == 1
+
+
+def test_a_file_that_appears_during_a_create_is_kept(
+    target: Target, session: Session, tmp_path: Path
+) -> None:
+    path = tmp_path / "raced"
+    node = make(target, "File", path=str(path), content="x" * 3_000_000)
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.is_set():
+            if list(tmp_path.glob(".trueup-*")):
+                path.write_text("foreign")
+                return
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        with pytest.raises(Conflict, match="appeared"):
+            create(session, node)
+    finally:
+        done.set()
+        watcher.join()
+    assert path.read_text() == "foreign"
+    assert not list(tmp_path.glob(".trueup-*"))
+    assert not list((tmp_path / "state" / "owners").glob("*.json"))
