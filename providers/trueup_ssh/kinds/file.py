@@ -138,7 +138,8 @@ class File(PathKind):
     # -- I/O
 
     def probe_one(self, index: int, node: Node) -> str:
-        content = reveal(_content_or_unknown(spec_of(node)))
+        spec = spec_of(node)
+        content = None if _is_sealed(spec) else reveal(_content_or_unknown(spec))
         digest = _digest(content) if isinstance(content, str) else ""
         # What was sensitive when it was recorded (a node made from the inventory) is not sent. What waits for
         # another node is, so that the plan can show the difference; a secret is masked by then.
@@ -172,10 +173,12 @@ class File(PathKind):
         stat = stats.get(path)
         if stat is None:
             raise Transient(f"{path} changes while it is looked at")
-        desired = _content_or_unknown(spec_of(node))
+        wanted = spec_of(node)
+        is_sealed = _is_sealed(wanted)
+        desired = None if is_sealed else _content_or_unknown(wanted)
         is_managed = marker is not None and marker.kind == self.name
         content, digest, compared = _live_content(seen, rest, stat, desired, is_managed)
-        is_secret = isinstance(desired, Sensitive)
+        is_secret = is_sealed or isinstance(desired, Sensitive)
         spec: dict[str, object] = {
             "path": path,
             "content": Sensitive(content) if is_secret else content,
@@ -333,14 +336,26 @@ def _status(observed: Observed) -> Document:
 def _was_secret(spec: Value) -> bool:
     if not isinstance(spec, Mapping):
         return False
-    return _is_secret(spec) or any(
-        isinstance(value, Mapping) and "$sensitive" in value
-        for value in (spec.get("content"), spec.get("template"))
-    )
+    return _is_secret(spec) or _is_sealed(spec)
+
+
+def _is_sealed(value: Value) -> bool:
+    """Does it hold the place of a secret, as records do? A text is never made from that."""
+    if isinstance(value, Mapping):
+        return "$sensitive" in value or any(_is_sealed(item) for item in value.values())
+    if isinstance(value, list | tuple):
+        return any(_is_sealed(item) for item in value)
+    return False
 
 
 def _hide_content(observed: Observed) -> Observed:
     spec = observed.body["spec"]
-    hidden = {**spec, "content": Sensitive(spec["content"])}
-    body = {**observed.body, "spec": hidden}
+    if isinstance(spec["content"], Sensitive):
+        return observed
+    status = _status(observed)
+    body = {
+        **observed.body,
+        "spec": {**spec, "content": Sensitive(spec["content"])},
+        "status": {**status, "sha256": Sensitive(status.get("sha256"))},
+    }
     return Observed(observed.address, body, observed.external_id, observed.owner, observed.version)

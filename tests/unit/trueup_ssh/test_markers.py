@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from trueup.model.values import to_record
 from trueup.sdk import (
     Address,
     Blocked,
@@ -15,7 +18,9 @@ from trueup.sdk import (
     Lifecycle,
     Node,
     Observation,
+    Observed,
     Owner,
+    Sensitive,
     Session,
     Target,
 )
@@ -102,3 +107,34 @@ def test_a_file_that_appears_during_a_create_is_kept(
     assert path.read_text() == "foreign"
     assert not list(tmp_path.glob(".trueup-*"))
     assert not list((tmp_path / "state" / "owners").glob("*.json"))
+
+
+def test_a_text_made_with_a_secret_stays_hidden_when_the_secret_is_none_any_more(
+    target: Target, session: Session, tmp_path: Path
+) -> None:
+    path = str(tmp_path / "f")
+    kind = PROVIDER.kind(API, "File")
+    secret = make(target, "File", path=path, template="pw={{ pw }}\n", data={"pw": Sensitive("hunter2")})
+    create(session, secret)
+    recorded = to_record(kind.seal(secret.body))
+    plain = make(target, "File", path=path, template="pw={{ pw }}\n", data={"pw": "public"})
+    observed = see(session, plain)
+    assert isinstance(observed, Observed)
+    change = kind.diff(plain, observed, recorded)
+    assert change.fields
+    assert "hunter2" not in repr(change)
+
+
+def test_a_node_made_from_the_record_of_a_secret_reads_nothing_of_it(
+    target: Target, session: Session, tmp_path: Path
+) -> None:
+    path = str(tmp_path / "f")
+    kind = PROVIDER.kind(API, "File")
+    secret = make(target, "File", path=path, template="pw={{ pw }}\n", data={"pw": Sensitive("hunter2")})
+    create(session, secret)
+    observed = see(session, replace(secret, body=to_record(kind.seal(secret.body))))
+    assert isinstance(observed, Observed)
+    assert isinstance(observed.body["spec"]["content"], Sensitive)
+    assert "hunter2" not in repr(observed)
+    digest = hashlib.sha256(b"pw=hunter2\n").hexdigest()
+    assert digest not in repr(observed.body)
