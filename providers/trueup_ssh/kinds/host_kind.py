@@ -150,7 +150,7 @@ class HostKind(Kind):
             raise Conflict(f"{node.address}: {observed.external_id} was observed, which is another object")
         owner = observed.owner
         if owner is None:
-            if not node.lifecycle.adopt and not self.traits.shared:
+            if not node.lifecycle.adopt and not self.traits.shared and not self.has_lost_marker(node, change):
                 raise Conflict(
                     f"{node.address}: {observed.external_id} exists and is not managed by trueup",
                     hint="set lifecycle.adopt: true to take it over",
@@ -161,6 +161,10 @@ class HostKind(Kind):
                 f"{node.address}: {observed.external_id} is managed by {owner.key} as {owner.address}"
             )
         return owner_text(owner)
+
+    def has_lost_marker(self, node: Node, change: Change) -> bool:
+        """Is the observed object the recorded one, so that its marker may be put back?"""
+        return False
 
     def change(self, session: Session, node: Node, function: str, *words: str) -> Done:
         """Runs one of the kind's functions that change something."""

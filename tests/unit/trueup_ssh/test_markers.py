@@ -138,3 +138,31 @@ def test_a_node_made_from_the_record_of_a_secret_reads_nothing_of_it(
     assert "hunter2" not in repr(observed)
     digest = hashlib.sha256(b"pw=hunter2\n").hexdigest()
     assert digest not in repr(observed.body)
+
+
+def update(session: Session, node: Node, observed: Observation) -> None:
+    assert isinstance(observed, Observed)
+    kind = PROVIDER.kind(API, node.kind)
+    kind.update(session, node, kind.diff(node, observed, None), intent_of(node))
+
+
+def test_a_lost_marker_is_put_back_for_the_recorded_file_only(
+    target: Target, session: Session, tmp_path: Path
+) -> None:
+    path = tmp_path / "f"
+    node = make(target, "File", path=str(path), content="mine")
+    create(session, node)
+    for marker in (tmp_path / "state" / "owners").glob("*.json"):
+        marker.unlink()
+    with pytest.raises(Conflict, match="not managed"):
+        update(session, node, see(session, node))
+    recorded = replace(node, external_id=f"file:{path}")
+    observed = see(session, recorded)
+    path.write_text("the admin's own")
+    with pytest.raises(Conflict, match="changed since"):
+        update(session, recorded, observed)
+    path.write_text("mine")
+    update(session, recorded, observed)
+    seen = see(session, node)
+    assert isinstance(seen, Observed)
+    assert seen.owner == intent_of(node).owner
