@@ -41,7 +41,7 @@ class SshTransport:
             channel = self._transport().open_session(timeout=self._timeout)
             try:
                 channel.settimeout(seconds)
-                channel.exec_command(self._command)
+                _execute(channel, self._command, deadline)
                 return _converse(channel, script, deadline)
             except TimeoutError:
                 raise Transient(f"{self.place}: no answer within {seconds:.0f} s") from None
@@ -133,6 +133,27 @@ class SshTransport:
         except (OSError, ValueError, paramiko.SSHException, UnknownKeyType) as error:
             raise Invalid(f"{self.place}: cannot read the key {path}: {type(error).__name__}") from None
         return key
+
+
+def _execute(channel: paramiko.Channel, command: str, deadline: float) -> None:
+    """Asks for the command to be run. paramiko waits without end for that: a timer closes the channel."""
+    late = threading.Event()
+
+    def give_up() -> None:
+        late.set()
+        channel.close()
+
+    timer = threading.Timer(_left(deadline), give_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        channel.exec_command(command)
+    except paramiko.SSHException:
+        if late.is_set():
+            raise TimeoutError from None
+        raise
+    finally:
+        timer.cancel()
 
 
 def _converse(channel: paramiko.Channel, script: bytes, deadline: float) -> Execution:

@@ -150,12 +150,16 @@ def read_stats(answer: Answer) -> Mapping[str, Stat]:
     """The metadata by path."""
     found: dict[str, Stat] = {}
     for line in answer.of("stat"):
-        fields = line.split(" ", 7)
-        if len(fields) != 8:
-            raise Transient("the host's answer is damaged")
-        bits, uid, gid, owner, group, size, changed, path = fields
-        mode = format(int(bits, 16) & 0o7777, "04o")
-        found[path] = Stat(mode, uid, gid, _name(owner, uid), _name(group, gid), int(size), changed)
+        try:
+            bits, uid, gid, size, changed, rest = line.split(" ", 5)
+            # Names of a directory service have spaces; a colon is in none.
+            owner, group, path = rest.split(":", 2)
+            mode = format(int(bits, 16) & 0o7777, "04o")
+            stat = Stat(mode, uid, gid, _name(owner, uid), _name(group, gid), int(size), changed)
+        except ValueError:
+            # The path that it was about has no metadata then, and counts as unknown.
+            continue
+        found[path] = stat
     return found
 
 

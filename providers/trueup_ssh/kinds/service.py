@@ -33,7 +33,8 @@ from trueup_ssh.kinds.host_kind import HostKind, observation, spec_of
 from trueup_ssh.ownership import Marker, owner_text
 from trueup_ssh.script import Answer, call
 
-NAME_PATTERN = r"^[A-Za-z0-9:_.\\@][A-Za-z0-9:_.\\@-]{0,254}$"
+# A template without an instance (`getty@`) is no unit, nor is an instance without a template.
+NAME_PATTERN = r"^(?!@)(?!.*@(\.[a-z]+)?$)[A-Za-z0-9:_.\\@][A-Za-z0-9:_.\\@-]{0,254}$"
 SUFFIXES = (".service", ".socket", ".timer", ".target", ".path", ".mount", ".swap", ".slice")
 _RUNNING = ("active", "reloading", "activating")
 _ENABLED = ("enabled",)

@@ -4,7 +4,7 @@ LARGE_KB=4096 # larger files are not read: no declared content is that large
 
 # probe_paths PATH...: one line of metadata for each that exists, and the names of the large files.
 probe_paths() {
-  stat -c 'stat %f %u %g %U %G %s %Y %n' -- "$@" 2>/dev/null
+  stat -c 'stat %f %u %g %s %Y %U:%G:%n' -- "$@" 2>/dev/null
   large="
 $(find "$@" -maxdepth 0 -type f -size "+${LARGE_KB}k" 2>/dev/null)
 "

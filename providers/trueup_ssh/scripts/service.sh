@@ -4,15 +4,27 @@ NO_SYSTEMD='this host does not run systemd' NO_SYSTEMD_HINT='the kind Service ma
 
 has_systemd() { [ -d /run/systemd/system ] && command -v systemctl >/dev/null; }
 
+show_units() { systemctl show --property=LoadState,ActiveState,SubState,UnitFileState -- "$@"; }
+
 # probe_services NAME...: a block of properties for each, in this order, each after a line with its name.
 probe_services() {
   if ! has_systemd; then
     fail_kind service invalid "$NO_SYSTEMD" "$NO_SYSTEMD_HINT"
     return
   fi
-  if ! words=$(systemctl show --property=LoadState,ActiveState,SubState,UnitFileState -- "$@" 2>&1); then
-    fail_kind service transient "cannot ask systemd: $words"
-    return
+  if ! words=$(show_units "$@" 2>&1); then
+    trouble=$words words='' answered=no
+    # One name that systemd does not take makes it refuse all of them.
+    for unit; do
+      if block=$(show_units "$unit" 2>/dev/null); then answered=yes; else block='Refused=yes'; fi
+      words="$words${words:+
+
+}$block"
+    done
+    if [ "$answered" = no ]; then
+      fail_kind service transient "cannot ask systemd: $trouble"
+      return
+    fi
   fi
   for unit; do say "unit $unit"; done
   printf '%s\n' "$words" | sed 's/^/property /'

@@ -11,9 +11,11 @@ import pytest
 
 from trueup.model.values import to_record
 from trueup.sdk import (
+    Absent,
     Address,
     Blocked,
     Conflict,
+    Failed,
     Intent,
     Lifecycle,
     Node,
@@ -166,3 +168,17 @@ def test_a_lost_marker_is_put_back_for_the_recorded_file_only(
     seen = see(session, node)
     assert isinstance(seen, Observed)
     assert seen.owner == intent_of(node).owner
+
+
+def test_a_damaged_marker_concerns_its_own_node_only(
+    target: Target, session: Session, tmp_path: Path
+) -> None:
+    node = make(target, "File", path=str(tmp_path / "f"), content="x")
+    create(session, node)
+    for marker in (tmp_path / "state" / "owners").glob("*.json"):
+        marker.write_text("")
+    address = Address("shop", "File", "b", target.name)
+    other = replace(make(target, "File", path=str(tmp_path / "g"), content="x"), address=address)
+    seen = {found.address: found for found in PROVIDER.observe(session, [node, other])}
+    assert isinstance(seen[node.address], Failed)
+    assert isinstance(seen[address], Absent)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from trueup_ssh.kinds.paths import ancestors, check_path, chmod_word, full_mode
+from trueup_ssh.kinds.paths import ancestors, check_path, chmod_word, full_mode, read_stats
+from trueup_ssh.script import Answer
 
 
 @pytest.mark.parametrize("path", ["/etc/x", "/a b/c'd", "/é/ü", "/...", "/-n", "/processes/x", "/etc/x\\y"])
@@ -39,3 +40,15 @@ def test_modes_have_four_digits(mode: str, full: str) -> None:
 def test_chmod_gets_five_digits_so_that_setgid_bits_go_away() -> None:
     assert chmod_word("755") == "00755"
     assert chmod_word(None) == ""
+
+
+def test_account_names_with_spaces_are_read_and_a_damaged_line_concerns_its_path_only() -> None:
+    lines = [
+        "81a4 1000 1001 3 1700000000 DOM\\jane doe:domain users:/srv/a: b",
+        "zz 0 0 3 1700000000 root:root:/srv/damaged",
+        "81a4 0 0",
+        "81a4 0 0 3 1700000000 root:root:/srv/c",
+    ]
+    found = read_stats(Answer({"stat": lines}))
+    assert set(found) == {"/srv/a: b", "/srv/c"}
+    assert (found["/srv/a: b"].owner, found["/srv/a: b"].group) == ("DOM\\jane doe", "domain users")
