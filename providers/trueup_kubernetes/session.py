@@ -17,6 +17,10 @@ class NotServed(Invalid):
     """The cluster knows for sure that it has no such kind, in no version: so there is no object of it."""
 
 
+class NotKnown(Transient):
+    """The cluster does not say at present whether it serves the kind."""
+
+
 class ClusterSession(Session):
     """One cluster, as one user. `namespace` is where objects go that name none, `owner_key` the stack's."""
 
@@ -53,8 +57,26 @@ class ClusterSession(Session):
             discovery = self._refresh(known)
             found = discovery.find(api_version, kind)
             if found is None:
-                raise _not_served(discovery, api_version, kind)
+                error = _not_served(discovery, api_version, kind)
+                if isinstance(error, NotServed):
+                    self._check_not_served(api_version, kind)
+                raise error
         return found
+
+    def _check_not_served(self, api_version: str, kind: str) -> None:
+        """Raises NotKnown unless the group version itself confirms that it lacks the kind.
+
+        An API server that has just started answers discovery before it has read its
+        CustomResourceDefinitions; the path of a group version says 503 until then, and 404 only afterwards.
+        """
+        answer = self.client.request("GET", f"/apis/{api_version}")
+        if answer.status == 404:
+            return
+        body = answer.body or {}
+        served = body.get("resources")
+        is_list = answer.status == 200 and body.get("kind") == "APIResourceList" and isinstance(served, list)
+        if not is_list or any(one.get("kind") == kind for one in served or ()):
+            raise NotKnown(f"the cluster does not know at present what {api_version} serves")
 
     def _refresh(self, outdated: Discovery | None) -> Discovery:
         with self._lock:

@@ -49,7 +49,7 @@ from trueup_kubernetes.marker import ADDRESS, OWNER, label_of, read_owner
 from trueup_kubernetes.objects import Spot, find_strays, list_objects, locate, read_object
 from trueup_kubernetes.ownership import MANAGER, owned_by_us, project
 from trueup_kubernetes.secret_values import fold_string_data, is_secret, seal_secret
-from trueup_kubernetes.session import ClusterSession, NotServed
+from trueup_kubernetes.session import ClusterSession, NotKnown, NotServed
 
 # A kind is served a moment after its CustomResourceDefinition says so.
 SERVED_TRIES = 10
@@ -286,7 +286,7 @@ class KubernetesKind(Kind):
         for left in reversed(range(SERVED_TRIES if is_new else 1)):
             try:
                 resource = cluster.resource(self.api_version, self.name)
-            except NotServed:
+            except (NotServed, NotKnown):
                 if not left:
                     raise
                 time.sleep(SERVED_PAUSE)
