@@ -82,18 +82,19 @@ class HostKind(Kind):
         host = host_of(session)
         answer = host.run(Script((), [call("show_markers")]))
         found = [parse_marker(line.partition(" ")[2]) for line in answer.of("marker")]
-        nodes: dict[Address, tuple[Node, Owner]] = {}
+        # By identity: two objects may carry the address of one resource, which was moved.
+        nodes: dict[str, tuple[Node, Owner]] = {}
         for marker in found:
             if marker.kind == self.name and marker.owner.key == owner_key:
                 node = self._node_of(marker)
-                nodes[node.address] = (node, marker.owner)
+                nodes[self.identity(node)] = (node, marker.owner)
         if not nodes:
             return
         for seen in self.observe(host, [node for node, _ in nodes.values()]):
             if isinstance(seen, Failed):
                 raise seen.error
             if isinstance(seen, Observed):
-                yield Owned(nodes[seen.address][1], seen.external_id, seen.body)
+                yield Owned(nodes[seen.external_id][1], seen.external_id, seen.body)
 
     def _node_of(self, marker: Marker) -> Node:
         try:

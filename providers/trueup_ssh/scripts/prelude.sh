@@ -158,9 +158,17 @@ claim() {
   marker=
   load_marker "$1" "$2"
   case $mark/$4 in
-    mine/*) return ;;
+    mine/*)
+      # Stale: withdrawn again if the object does not come to be.
+      if [ "$5" = no ]; then mark=none; fi
+      return ;;
     other/any) ;;
-    other/*) fail conflict "$3 is managed by another owner" "$marker" ;;
+    other/*)
+      # With nothing there, what another resource of the same stack left behind is taken over.
+      case $5$marker in
+        no*"\"installation\":${2#*\"installation\":}"*) mark=none created=true; return ;;
+      esac
+      fail conflict "$3 is managed by another owner" "$marker" ;;
     none/none) if [ "$5" = yes ]; then
       fail conflict "$3 exists and is not managed by trueup" 'set lifecycle.adopt: true to take it over'; fi ;;
   esac

@@ -182,3 +182,29 @@ def test_a_damaged_marker_concerns_its_own_node_only(
     seen = {found.address: found for found in PROVIDER.observe(session, [node, other])}
     assert isinstance(seen[node.address], Failed)
     assert isinstance(seen[address], Absent)
+
+
+def test_a_stale_marker_of_the_same_stack_is_taken_over_but_no_other(
+    target: Target, session: Session, tmp_path: Path
+) -> None:
+    path = tmp_path / "h"
+    node = make(target, "File", path=str(path), content="x")
+    create(session, node)
+    path.unlink()
+    foreign = replace(node, address=Address("other", "File", "b", target.name))
+    with pytest.raises(Conflict, match="another owner"):
+        create(session, foreign)
+    renamed = replace(node, address=Address("shop", "File", "b", target.name))
+    create(session, renamed)
+    with pytest.raises(Conflict, match="another owner"):
+        create(session, node)
+    seen = see(session, renamed)
+    assert isinstance(seen, Observed)
+    assert seen.owner == intent_of(renamed).owner
+
+
+def test_all_paths_of_one_address_are_found(target: Target, session: Session, tmp_path: Path) -> None:
+    for name in ("1", "2"):
+        create(session, make(target, "File", path=str(tmp_path / name), content="x"))
+    found = list(PROVIDER.kind(API, "File").find_owned(session, KEY))
+    assert {owned.external_id for owned in found} == {f"file:{tmp_path}/1", f"file:{tmp_path}/2"}
