@@ -93,6 +93,8 @@ def find_strays(
 ) -> dict[str, ProviderError]:
     """By uid, those of the missing that live in another namespace: the target's default is no longer theirs.
 
+    A user of some namespaces only cannot know that they do not, so they are all refused then.
+
     Only nodes that name no namespace can be affected. Asked for rarely: when something that was recorded is
     missing.
     """
@@ -104,8 +106,9 @@ def find_strays(
         found = list_objects(
             session, resource, selector=selector, is_wanted=lambda body: body["metadata"]["uid"] in uids
         )
-    except Denied:
-        return {}  # a user of some namespaces only: their absence in the target's own has to do
+    except Denied as error:
+        error.hint = f"write metadata.namespace, or let the user list {resource.plural} in all namespaces"
+        return dict.fromkeys(uids, error)  # not found here, and not to be looked for elsewhere: not known
     return {
         body["metadata"]["uid"]: Conflict(
             f"{resource.kind} {body['metadata']['name']} lives in namespace {body['metadata']['namespace']}, "

@@ -203,6 +203,16 @@ def test_a_user_of_some_namespaces_reads_those(
     assert isinstance(refused, Failed) and isinstance(refused.error, Denied)
 
 
+def test_a_recorded_object_that_cannot_be_looked_for_elsewhere_is_not_absent(
+    limited: Rig, cluster: Cluster, namespace: str
+) -> None:
+    allow_reading(cluster, namespace)
+    node = replace(node_of(limited, config_map("none")), external_id="recorded")
+    refused = limited.observe(node)
+    assert isinstance(refused, Failed) and isinstance(refused.error, Denied)
+    assert isinstance(limited.observe(node_of(limited, config_map("none"))), Absent)
+
+
 def test_a_kind_without_a_definition_is_absent(rig: Rig) -> None:
     document = {"apiVersion": "none.example.com/v1", "kind": "Nothing", "metadata": {"name": "a"}}
     assert isinstance(rig.observe(node_of(rig, document)), Absent)
