@@ -251,6 +251,24 @@ def test_an_object_that_was_made_anew_is_not_touched(rig: Rig, cluster: Cluster,
     assert read(cluster, path) == before
 
 
+def test_an_object_that_another_stack_took_over_since_the_plan_stays_theirs(
+    rig: Rig, cluster: Cluster, path: str
+) -> None:
+    node = node_of(rig, config_map("settings", {"a": "1"}))
+    rig.create(node)
+    changed = node_of(rig, config_map("settings", {"a": "2"}))
+    change = change_now(rig, changed, node)
+    theirs = node_of(rig, config_map("settings", {"a": "theirs"}), adopt=True)
+    intent = rig.intent(theirs)
+    rig.create(theirs, replace(intent, owner=replace(intent.owner, stack="other")))
+    before = read(cluster, path)
+    with pytest.raises(Conflict, match="took it over"):
+        rig.update(changed, change)
+    with pytest.raises(Conflict, match="other"):
+        rig.delete(node)
+    assert read(cluster, path) == before
+
+
 def test_an_object_is_not_lost_when_the_targets_namespace_changes(
     rig: Rig, cluster: Cluster, make_namespace: Callable[[], str]
 ) -> None:

@@ -40,7 +40,7 @@ from trueup.sdk import (
 from trueup_kubernetes.apply import apply_new, apply_over, is_sensitive, manifest_of, remove_leftovers
 from trueup_kubernetes.comparison import comparable, compare_bodies, keys_at, token_of
 from trueup_kubernetes.discovery import Resource
-from trueup_kubernetes.errors import error_of
+from trueup_kubernetes.errors import Answer, error_of
 from trueup_kubernetes.kinds.catalog import CLUSTER_SCOPED, STATEFUL, WORKLOADS, is_builtin, is_immutable
 from trueup_kubernetes.kinds.edges import tokens_needed, tokens_provided
 from trueup_kubernetes.kinds.health import describe_deletion, health_of
@@ -54,6 +54,8 @@ from trueup_kubernetes.session import ClusterSession, NotKnown, NotServed
 # A kind is served a moment after its CustomResourceDefinition says so.
 SERVED_TRIES = 10
 SERVED_PAUSE = 0.5
+# An object that changes between the check and its deletion is checked again, this many times in all.
+DELETE_TRIES = 5
 
 
 class KubernetesKind(Kind):
@@ -201,6 +203,11 @@ class KubernetesKind(Kind):
         uid = change.observed.external_id if change.observed else node.external_id
         if not uid:
             raise Conflict(f"{spot.what}: it is not known which object was observed")
+        found = read_object(cluster, spot)
+        owner = read_owner(found) if found else None
+        planned = change.observed.owner if change.observed else None
+        if owner not in (None, intent.owner, planned) and not node.lifecycle.adopt:
+            raise Conflict(f"{spot.what}: another stack or address took it over since the plan was made")
         manifest = manifest_of(node, self.normalize(node, change.observed), spot, intent.owner, uid)
         live = apply_over(cluster, spot, node, manifest, change.fields)
         remove_leftovers(cluster, spot, change, live)
@@ -212,27 +219,35 @@ class KubernetesKind(Kind):
             spot = self._locate(cluster, node)
         except NotServed:
             return Done(node.external_id)
-        found = read_object(cluster, spot)
-        if found is None:
-            strays = find_strays(cluster, spot.resource, [node])
-            if strays:
-                raise strays[node.external_id]
-            return Done(node.external_id)
-        uid = self._check_ours(spot, node, intent, found)
-        if found["metadata"].get("deletionTimestamp"):
-            return _waiting(spot, found)
+        for left in reversed(range(DELETE_TRIES)):
+            found = read_object(cluster, spot)
+            if found is None:
+                strays = find_strays(cluster, spot.resource, [node])
+                if strays:
+                    raise strays[node.external_id]
+                return Done(node.external_id)
+            uid = self._check_ours(spot, node, intent, found)
+            if found["metadata"].get("deletionTimestamp"):
+                return _waiting(spot, found)
+            answer = self._send_delete(cluster, spot, found)
+            if answer.status != 409 or not left:
+                break
+        if not answer.is_success and answer.status != 404:
+            raise error_of(answer, spot.what, is_sensitive=is_sensitive(node))
+        rest = read_object(cluster, spot)
+        return Done(uid) if rest is None or rest["metadata"]["uid"] != uid else _waiting(spot, rest)
+
+    def _send_delete(self, cluster: ClusterSession, spot: Spot, found: Document) -> Answer:
+        """Deletes exactly what was read: anything that changed since, the marker too, is a 409."""
+        metadata = found["metadata"]
         policy = "Foreground" if is_builtin(self.api_version) and self.name in WORKLOADS else "Background"
         options = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
-            "preconditions": {"uid": uid},
+            "preconditions": {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]},
             "propagationPolicy": policy,
         }
-        answer = cluster.client.request("DELETE", spot.path, body=options)
-        if not answer.is_success and answer.status != 404:
-            raise error_of(answer, spot.what, is_sensitive=is_sensitive(node))
-        left = read_object(cluster, spot)
-        return Done(uid) if left is None or left["metadata"]["uid"] != uid else _waiting(spot, left)
+        return cluster.client.request("DELETE", spot.path, body=options)
 
     def release(self, session: Session, node: Node, intent: Intent) -> Done:
         cluster = _cluster(session)
