@@ -11,12 +11,20 @@ from trueup_kubernetes.comparison import find_item, token_of
 from trueup_kubernetes.errors import Answer, describe_conflicts, error_of
 from trueup_kubernetes.marker import annotations_of, labels_of
 from trueup_kubernetes.objects import Spot
-from trueup_kubernetes.ownership import MANAGER, below_field, below_item, keys_of, known_structure
+from trueup_kubernetes.ownership import (
+    MANAGER,
+    below_field,
+    below_item,
+    created_entry,
+    keys_of,
+    known_structure,
+)
 from trueup_kubernetes.secret_values import is_secret
 from trueup_kubernetes.session import ClusterSession
 
 _APPLY = "application/apply-patch+yaml"
 _JSON_PATCH = "application/json-patch+json"
+DISOWNING_TRIES = 5
 _IN_BRACKETS = re.compile(r"\[([^\]]*)\]")
 _PROPERTY = re.compile(r"[A-Za-z]+=")
 
@@ -44,40 +52,67 @@ def is_sensitive(node: Node) -> bool:
     return is_secret(node.api_version, node.kind) or _holds_sensitive(node.body)
 
 
-def send(session: ClusterSession, spot: Spot, manifest: Document, *, force: bool = False) -> Answer:
-    """One apply. The answer may be a refusal."""
+def send(
+    session: ClusterSession, spot: Spot, manifest: Document, *, force: bool = False, is_dry: bool = False
+) -> Answer:
+    """One apply. The answer may be a refusal. `is_dry`: only to hear it."""
     query = [("fieldManager", MANAGER), ("fieldValidation", "Strict")]
     query += [("force", "true")] if force else []
+    query += [("dryRun", "All")] if is_dry else []
     return session.client.request("PATCH", spot.path, query=query, body=manifest, content_type=_APPLY)
 
 
 def apply_new(session: ClusterSession, spot: Spot, node: Node, manifest: Document) -> Document:
     """Creates the object, which was not there a moment ago.
 
-    An apply would merge into an object that somebody made in that moment. It changes no value of theirs,
-    since it is not forced; what it added is taken off again.
+    By POST, which the server refuses where somebody was quicker: an apply would merge into their object, and
+    with our own field manager it would take all of it. The apply that follows says which fields are ours.
     """
-    answer = send(session, spot, manifest)
-    if answer.status == 201 and answer.body is not None:
-        return answer.body
-    if answer.field_conflicts or answer.is_success:
-        if answer.is_success:
-            _withdraw(session, spot, node, answer.body or {})
+    query = [("fieldManager", MANAGER), ("fieldValidation", "Strict")]
+    answer = session.client.request("POST", spot.collection, query=query, body=manifest)
+    if answer.status == 409:
         raise Conflict(
             f"{spot.what}: somebody else created it at this very moment",
             hint="set lifecycle.adopt: true to take it over, or remove or rename one of them",
         )
-    raise error_of(answer, spot.what, is_sensitive=is_sensitive(node))
+    if not answer.is_success or answer.body is None:
+        # An apply is refused with the path of each field that is wrong, a POST often without.
+        told = send(session, spot, manifest, is_dry=True) if answer.status in (400, 422) else answer
+        refused = answer if told.is_success else told
+        raise error_of(refused, spot.what, is_sensitive=is_sensitive(node))
+    uid = answer.body["metadata"]["uid"]
+    applied = send(session, spot, {**manifest, "metadata": {**manifest["metadata"], "uid": uid}}, force=True)
+    if not applied.is_success or applied.body is None:
+        raise error_of(applied, spot.what, is_sensitive=is_sensitive(node))
+    disown_created(session, spot, applied.body)
+    return applied.body
 
 
-def _withdraw(session: ClusterSession, spot: Spot, node: Node, live: Document) -> None:
-    metadata = {"name": spot.name, "uid": live["metadata"]["uid"]}
-    if spot.namespace:
-        metadata["namespace"] = spot.namespace
-    empty = {"apiVersion": node.api_version, "kind": node.kind, "metadata": metadata}
-    answer = send(session, spot, empty)
-    if not answer.is_success:
-        raise error_of(answer, f"{spot.what}: taking back what was added to another's object")
+def disown_created(session: ClusterSession, spot: Spot, live: Document) -> None:
+    """Takes our name off what the POST set, defaults of the server included: our apply holds what is ours.
+
+    Best effort, for a field that keeps our name as its creator only stays when the manifest drops it; the
+    next update tries again.
+    """
+    for _ in range(DISOWNING_TRIES):
+        metadata = live["metadata"]
+        index = created_entry(live)
+        if index is None:
+            return
+        operations = [
+            {"op": "test", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]},
+            {"op": "remove", "path": f"/metadata/managedFields/{index}"},
+        ]
+        query = [("fieldManager", MANAGER)]
+        answer = session.client.request(
+            "PATCH", spot.path, query=query, body=operations, content_type=_JSON_PATCH
+        )
+        if answer.is_success:
+            return
+        found = session.client.request("GET", spot.path)
+        if not found.is_success or found.body is None or found.body["metadata"]["uid"] != metadata["uid"]:
+            return
+        live = found.body
 
 
 def apply_over(

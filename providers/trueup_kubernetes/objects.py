@@ -30,6 +30,11 @@ class Spot:
         return self.resource.path(self.namespace, self.name)
 
     @property
+    def collection(self) -> str:
+        """Where objects of its kind are created."""
+        return self.resource.path(self.namespace)
+
+    @property
     def what(self) -> str:
         """The object in messages."""
         where = f"{self.namespace}/" if self.namespace else ""

@@ -27,6 +27,16 @@ def owned_by_us(body: Document) -> Tree:
     return NOTHING
 
 
+def created_entry(body: Document) -> int | None:
+    """The index of the entry for what our POST set, where our apply holds what is ours by now."""
+    ours = {
+        entry.get("operation"): index
+        for index, entry in enumerate(_entries(body))
+        if entry.get("manager") == MANAGER and not entry.get("subresource")
+    }
+    return ours.get("Update") if "Apply" in ours else None
+
+
 def owned_by_others(body: Document) -> tuple[Tree, Tree]:
     """The fields that controllers and other tools set, and those that people set by hand with kubectl."""
     tools: list[Tree] = []

@@ -37,7 +37,14 @@ from trueup.sdk import (
     change_of,
     creation,
 )
-from trueup_kubernetes.apply import apply_new, apply_over, is_sensitive, manifest_of, remove_leftovers
+from trueup_kubernetes.apply import (
+    apply_new,
+    apply_over,
+    disown_created,
+    is_sensitive,
+    manifest_of,
+    remove_leftovers,
+)
 from trueup_kubernetes.comparison import comparable, compare_bodies, keys_at, token_of
 from trueup_kubernetes.discovery import Resource
 from trueup_kubernetes.errors import Answer, error_of
@@ -211,6 +218,7 @@ class KubernetesKind(Kind):
         manifest = manifest_of(node, self.normalize(node, change.observed), spot, intent.owner, uid)
         live = apply_over(cluster, spot, node, manifest, change.fields)
         remove_leftovers(cluster, spot, change, live)
+        disown_created(cluster, spot, live)
         return Done(uid)
 
     def delete(self, session: Session, node: Node, intent: Intent) -> Done | Pending:
