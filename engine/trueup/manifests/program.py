@@ -297,7 +297,8 @@ def _json_value(value: Any) -> Value:
             raise ExpressionError(
                 "the result is a map with keys that are not strings", hint="use string keys"
             )
-        return {key: _json_value(item) for key, item in value.items()}
+        # The library goes over a map in an order of its own, another one in each process.
+        return {key: _json_value(value[key]) for key in sorted(value)}
     kinds = {"bytearray": "bytes", "bytes": "bytes", "datetime": "a timestamp", "timedelta": "a duration"}
     kind = kinds.get(type(value).__name__, "a type")
     raise ExpressionError(f"the result is {kind}, which a document cannot hold", hint="wrap it in string()")

@@ -172,3 +172,17 @@ def test_what_a_reference_gives_is_freed():
 def test_nobody_can_write_the_variable_of_the_objects():
     with pytest.raises(ExpressionError):
         compile_expression('trueup_objects["Q/a"].status.id')
+
+
+def test_a_map_comes_out_in_the_same_order_in_every_process():
+    code = (
+        "from trueup.manifests.program import compile_expression\n"
+        "sites = {name: {'b': 1, 'a': 2} for name in ('docs', 'blog', 'shop', 'wiki', 'api')}\n"
+        "print(list(compile_expression('vars.sites').evaluate({'vars': {'sites': sites}}).items()))\n"
+    )
+    found = {
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        for _ in range(4)
+    }
+    assert len(found) == 1
+    assert found.pop().startswith("[('api', {'a': 2, 'b': 1}), ('blog'")
