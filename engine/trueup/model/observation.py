@@ -18,7 +18,6 @@ class Observed:
     `external_id` is the id that tells this object from a later one of the same name (a uid, an ARN, an
     inode-independent path). `owner` is the marker found on it; None: no marker. `version` changes
     whenever the owned fields change (an etag, a generation, a content hash); empty where there is none.
-    `writers` names who wrote a field last, by JSON pointer, where the system knows it.
     """
 
     address: Address

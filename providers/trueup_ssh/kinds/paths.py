@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -93,8 +94,9 @@ class PathKind(HostKind):
             yield from (self.probe_one(index, node) for index, node in chunk)
             yield "check_files"
 
+    @abstractmethod
     def probe_one(self, index: int, node: Node) -> str:
-        raise NotImplementedError
+        """The shell call that looks at one node."""
 
 
 def check_path(path: str) -> str:
