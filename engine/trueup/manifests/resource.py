@@ -227,7 +227,7 @@ def read_lifecycle(document: SourceDocument, value: Value, path: Path, problems:
         fields.note(message, "replace", hint="allowed: allow, deny")
         replace_word = ""
     else:
-        replace_word = fields.choice("replace", [word.value for word in Replace])
+        replace_word = fields.choice("replace", [Replace.ALLOW.value, Replace.DENY.value])
     ignore = fields.strings("ignore", "list JSON pointers: ignore: [/spec/replicas]")
     for index, pointer in enumerate(ignore):
         if not pointer.startswith("/") or re.search(r"~(?![01])", pointer):

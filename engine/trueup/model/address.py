@@ -1,4 +1,4 @@
-"""The name of one node: `stack/Kind/[namespace/]name@target`."""
+"""The name of one node: `stack/Kind/[namespace/][module/]name@target`."""
 
 from __future__ import annotations
 
@@ -7,14 +7,19 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, order=True)
 class Address:
-    """Names one node, everywhere: in plans, the store, ownership markers, messages."""
+    """Names one node, everywhere: in plans, the store, ownership markers, messages.
 
-    stack: str
-    kind: str
-    name: str
-    target: str
-    namespace: str = ""
-    text: str = field(init=False, repr=False, compare=False)
+    `name` is `<module>/<name>` for a resource of a module, with one part more for each module around it.
+    Two addresses are equal if their texts are: a parsed one takes the first part of a name with several
+    parts for the namespace, which only the manifest could tell for sure.
+    """
+
+    stack: str = field(compare=False)
+    kind: str = field(compare=False)
+    name: str = field(compare=False)
+    target: str = field(compare=False)
+    namespace: str = field(default="", compare=False)
+    text: str = field(init=False, repr=False)
     _hash: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -40,10 +45,10 @@ class Address:
         """The address from its text form. Raises ValueError with the expected form."""
         path, at, target = text.rpartition("@")
         parts = path.split("/")
-        if not at or not target or len(parts) not in (3, 4) or not all(parts):
+        if not at or not target or len(parts) < 3 or not all(parts):
             raise ValueError(f"not an address: {text!r} (expected stack/Kind/[namespace/]name@target)")
-        namespace = parts[2] if len(parts) == 4 else ""
-        return cls(stack=parts[0], kind=parts[1], name=parts[-1], target=target, namespace=namespace)
+        namespace, name = (parts[2], parts[3:]) if len(parts) > 3 else ("", parts[2:])
+        return cls(stack=parts[0], kind=parts[1], name="/".join(name), target=target, namespace=namespace)
 
 
 @dataclass(frozen=True)

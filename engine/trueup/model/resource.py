@@ -32,11 +32,17 @@ class Replace(StrEnum):
 
     ALLOW = "allow"
     DENY = "deny"
+    CREATE_FIRST = "createFirst"  # the new object first, then the old one goes
 
 
 @dataclass(frozen=True)
 class Lifecycle:
-    """A resource's `lifecycle` block. `ignore` holds JSON pointers; `timeout` is in seconds."""
+    """A resource's `lifecycle` block. `ignore` holds JSON pointers; `timeout` is in seconds.
+
+    `moved_from` are the addresses that it had before, each as `Kind/[namespace/]name` of this stack or as
+    `stack/Kind/[namespace/]name` of another one, with or without `@target`. `triggers` are the nodes whose
+    change makes the kind act (restart, reload, redeploy).
+    """
 
     protect: bool = False
     ignore: tuple[str, ...] = ()
@@ -45,9 +51,23 @@ class Lifecycle:
     adopt: bool = False
     drift: Drift | None = None
     timeout: float | None = None
+    moved_from: tuple[str, ...] = ()
+    triggers: tuple[Address, ...] = ()
 
 
 DEFAULT_LIFECYCLE = Lifecycle()
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """How the nodes of one resource are acted on across targets.
+
+    `batch` is a count ("2") or a share ("25%", rounded up) of the nodes that need something; the next batch
+    starts when the one before is done. More failures than `max_failures` stop the rest.
+    """
+
+    batch: str
+    max_failures: int = 0
 
 
 @dataclass(frozen=True)
@@ -73,11 +93,63 @@ class Reference:
     path: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class SecretReference:
+    """One `secret()` of an expression: `source:key`, or `source@target:key` to read it from a target."""
+
+    text: str
+    place: Place = field(default=NOWHERE, compare=False)
+
+    @property
+    def source(self) -> str:
+        return self.text.partition(":")[0].partition("@")[0]
+
+    @property
+    def target(self) -> str:
+        """The name of the target whose credentials read it, empty where none is named."""
+        return self.text.partition(":")[0].partition("@")[2]
+
+    @property
+    def key(self) -> str:
+        return self.text.partition(":")[2]
+
+
+@dataclass(frozen=True)
+class OutputReference:
+    """One `stack()` of an expression: the stack, and the output that is selected (empty: all of them)."""
+
+    stack: str
+    output: str = ""
+    place: Place = field(default=NOWHERE, compare=False)
+
+
 class Deferred(Protocol):
-    """A value inside a body that needs other nodes: an expression with `ref()`. See manifests/expressions."""
+    """A value inside a body that is known only later: an expression. See manifests/expressions.
+
+    `references` are the nodes that it reads, `secrets` and `outputs` what comes from secret sources and from
+    other stacks.
+    """
 
     @property
     def references(self) -> tuple[Reference, ...]: ...
+
+    @property
+    def secrets(self) -> tuple[SecretReference, ...]: ...
+
+    @property
+    def outputs(self) -> tuple[OutputReference, ...]: ...
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What expressions need from outside of the stack, looked up once before a run.
+
+    `secrets` are Sensitive values by the text of their `secret()`. `outputs` are those of other stacks, by
+    the name of the stack; one that was never reconciled is missing.
+    """
+
+    secrets: Mapping[str, Value] = field(default_factory=dict)
+    outputs: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -98,6 +170,7 @@ class Node:
     depends_on: tuple[Address, ...] = ()
     place: Place = NOWHERE
     external_id: str = ""
+    rollout: Rollout | None = None
 
     def with_body(self, body: Document, external_id: str = "") -> Node:
         """The same node with another body. `dataclasses.replace` takes three times as long."""
@@ -110,19 +183,31 @@ class Node:
             self.depends_on,
             self.place,
             external_id or self.external_id,
+            self.rollout,
         )
 
     @property
     def kind(self) -> str:
         return self.address.kind
 
-    @property
+    @cached_property
     def name(self) -> str:
-        return self.address.name
+        """`metadata.name`: what the system knows the object by, without the module of the address."""
+        name = self._metadata.get("name")
+        return name if isinstance(name, str) else self.address.name.rpartition("/")[2]
+
+    @cached_property
+    def namespace(self) -> str:
+        """`metadata.namespace`, empty where none is written."""
+        if not self._metadata:
+            return self.address.namespace
+        namespace = self._metadata.get("namespace")
+        return namespace if isinstance(namespace, str) else ""
 
     @property
-    def namespace(self) -> str:
-        return self.address.namespace
+    def _metadata(self) -> Document:
+        metadata = self.body.get("metadata")
+        return metadata if isinstance(metadata, Mapping) else {}
 
     @property
     def spec(self) -> Document:
@@ -140,7 +225,10 @@ class Guards:
 
 @dataclass(frozen=True)
 class Stack:
-    """The settings of a stack: everything in stack.yaml but its resources. `interval` is in seconds."""
+    """The settings of a stack: everything in stack.yaml but its resources. `interval` is in seconds.
+
+    `outputs` are what other stacks may read; their leaves may be `Deferred`.
+    """
 
     name: str
     interval: float = 300.0
@@ -151,6 +239,7 @@ class Stack:
     targets: tuple[Target, ...] = ()
     guards: Guards = field(default_factory=Guards)
     place: Place = NOWHERE
+    outputs: Mapping[str, Value] = field(default_factory=dict)
 
     @cached_property
     def target_by_name(self) -> Mapping[str, Target]:

@@ -22,7 +22,7 @@ from trueup.reconcile.observe import Connections, observe_batch
 from trueup.reconcile.plan import judge, moved_from
 from trueup.reconcile.record import Recorder, outcome_of
 from trueup.reconcile.resolve import resolve_node
-from trueup.reconcile.situation import Knowledge, Situation
+from trueup.reconcile.situation import Knowledge, Situation, name_only
 from trueup.reconcile.verify import Verdict, Verification, verify_gone, verify_health, verify_present
 from trueup.sdk.contracts import Intent, Kind, Session
 from trueup.state.store import Record
@@ -311,7 +311,7 @@ class Act:
             row = replace(old, external_id="")
         if row is not None:
             # What was meant is not what was achieved: the next run must not take the rest for drift.
-            row = replace(row, body={})
+            row = replace(row, body=name_only(row.body))
         if self._token and not undone.is_open:
             self._shop.recorder.close_intent(self._token)
             self._token = ""

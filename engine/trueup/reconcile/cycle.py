@@ -29,7 +29,7 @@ from trueup.reconcile.observe import Connections, observe_stack
 from trueup.reconcile.plan import make_plan
 from trueup.reconcile.record import LEASE_TTL, LeaseKeeper, Recorder
 from trueup.reconcile.report import Listener, RunReport, Selection
-from trueup.reconcile.situation import Knowledge, Situation, undeclared_node
+from trueup.reconcile.situation import Knowledge, Situation, name_only, undeclared_node
 from trueup.reconcile.walk import UNDONE, Walk
 from trueup.sdk.contracts import Catalog
 from trueup.state.store import Lease, OpenIntent, Record, Store
@@ -186,9 +186,9 @@ def _without_doubt(
     for intent in intents:
         record = doubtful.get(intent.address)
         if record is not None and intent.action in (Action.CREATE, Action.REPLACE):
-            doubtful[intent.address] = replace(record, external_id="", body={})
+            doubtful[intent.address] = replace(record, external_id="", body=name_only(record.body))
         elif record is not None and intent.action == Action.UPDATE:
-            doubtful[intent.address] = replace(record, body={})
+            doubtful[intent.address] = replace(record, body=name_only(record.body))
     return doubtful
 
 

@@ -121,3 +121,8 @@ def undeclared_node(record: Record, stack: Stack) -> Node:
         Lifecycle(protect=record.protect, on_delete=OnDelete(record.on_delete)),
         external_id=record.external_id,
     )
+
+
+def name_only(body: Document) -> Document:
+    """A body without all that was applied: what is left is by which name the system knows the object."""
+    return {"metadata": body["metadata"]} if "metadata" in body else {}
