@@ -70,6 +70,8 @@ def record_of(address: Address, **changes: object) -> Record:
         depends_on=(BUCKET, WEB),
         commit="c0ffee",
         applied_at=1700000000.25,
+        triggers={"shop/File/site@host-1": "sha256:body", "shop/File/ü@host-1": ""},
+        replacing={"external_id": "/etc/issue", "api_version": "v1", "body": {"spec": {"n": 1}}},
     )
     return replace(record, **changes)  # type: ignore[arg-type]
 
@@ -219,6 +221,31 @@ class StoreContract:
         assert inventory == {record.address: record for record in records}
         assert taken < 4
 
+    # Outputs
+
+    def test_the_outputs_of_a_stack_are_those_that_were_written_last(
+        self, store: Store, lease: Lease, open_again: Callable[..., Store]
+    ):
+        assert store.outputs("shop") is None
+        store.write_outputs(lease, {"old": 1, "gone": True}, "c0ffee")
+        values = {"url": "https://ü/\x00", "ports": [80, 2.5], "none": None, "map": {"a": {"b": []}}}
+        store.write_outputs(lease, values, "c0ffee")
+        assert store.outputs("shop") == open_again().outputs("shop") == values
+        assert store.outputs("blog") is None
+
+    def test_a_stack_without_outputs_is_another_thing_than_one_that_never_ran(
+        self, store: Store, lease: Lease
+    ):
+        store.write_outputs(lease, {}, "c0ffee")
+        assert store.outputs("shop") == {}
+
+    def test_a_sensitive_output_is_stored_as_its_hash_alone(self, store: Store, lease: Lease):
+        store.write_outputs(lease, {"password": Sensitive("canary"), "later": [UNKNOWN]}, "c0ffee")
+        values = store.outputs("shop")
+        assert values is not None
+        assert set(values["password"]) == {"$sensitive"}
+        assert values["later"] == [{"$unknown": True}]
+
     # Intents
 
     def test_an_intent_is_open_until_its_outcome_is_recorded(
@@ -352,6 +379,7 @@ class StoreContract:
             lambda: store.close_intent(mine, token),
             lambda: store.record_outcome(mine, run, Step(WEB, Result.DELETED), token=token),
             lambda: store.record_steps(mine, run, [Step(WEB, Result.DELETED)], [record_of(BUCKET)]),
+            lambda: store.write_outputs(mine, {"url": "stale"}, "c"),
             lambda: store.finish_run(mine, run, RunStatus.CONVERGED, {}),
             lambda: store.renew_lease(mine, 60),
         ]
@@ -359,6 +387,7 @@ class StoreContract:
             with pytest.raises(LeaseLost, match="shop"):
                 write()
         assert set(store.inventory("shop")) == {WEB}
+        assert store.outputs("shop") is None
         assert [intent.token for intent in store.open_intents("shop")] == [token]
         assert [(run.status, run.finished_at) for run in store.runs("shop")] == [(None, 0.0)]
         assert list(store.steps(run)) == []

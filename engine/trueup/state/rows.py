@@ -10,7 +10,7 @@ from sqlalchemy import Row
 
 from trueup.model.address import Address
 from trueup.model.outcome import Result, RunStatus
-from trueup.model.values import to_record
+from trueup.model.values import Value, to_record
 from trueup.state.store import OpenIntent, Record, RunRecord, Step
 
 Values = dict[str, Any]
@@ -48,6 +48,8 @@ def encode_record(record: Record) -> Values:
         "depends_on": encode([dependency.text for dependency in record.depends_on]),
         "commit_id": record.commit,
         "applied_at": record.applied_at,
+        "triggers": encode(record.triggers),
+        "replacing": encode(record.replacing),
     }
 
 
@@ -79,6 +81,8 @@ def record_reader() -> Callable[[Row[Any]], Record]:
             depends_on=tuple(map(address_of, json.loads(row.depends_on))) if row.depends_on != "[]" else (),
             commit=row.commit_id,
             applied_at=row.applied_at,
+            triggers=json.loads(row.triggers) if row.triggers != "{}" else {},
+            replacing=json.loads(row.replacing) if row.replacing != "{}" else {},
         )
 
     return read
@@ -123,3 +127,10 @@ def read_run(row: Row[Any]) -> RunRecord:
         finished_at=row.finished_at,
         counts=json.loads(row.counts),
     )
+
+
+def read_outputs(text: str) -> Mapping[str, Value]:
+    values = json.loads(text)
+    if not isinstance(values, dict):
+        raise TypeError("the outputs of a stack are no map")
+    return values

@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 
 # The migrations that this program knows, oldest first. A store at any other revision is a newer program's.
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 VERSION_TABLE = "trueup_version"
 
 metadata = MetaData(
@@ -57,6 +57,18 @@ inventory = Table(
     Column("depends_on", Text, nullable=False),
     Column("commit_id", Text, nullable=False),
     Column("applied_at", Double, nullable=False),
+    Column("triggers", Text, nullable=False, server_default="{}"),
+    Column("replacing", Text, nullable=False, server_default="{}"),
+)
+
+# What other stacks may read of a stack, as the last run that converged has left it.
+outputs = Table(
+    "outputs",
+    metadata,
+    Column("stack", Text, primary_key=True),
+    Column("values", Text, nullable=False),
+    Column("commit_id", Text, nullable=False),
+    Column("written_at", Double, nullable=False),
 )
 
 # The run is no foreign key: an intent outlives the history of its run.

@@ -10,13 +10,14 @@ from sqlalchemy import Connection, bindparam, select, union
 
 from trueup.model.address import Address
 from trueup.model.outcome import Result, RunStatus
+from trueup.model.values import Value
 from trueup.state import rows
 from trueup.state.commits import CommitQueue
 from trueup.state.database import Database
 from trueup.state.failures import corrupt_row
 from trueup.state.leases import LeaseTable
 from trueup.state.process import Clock
-from trueup.state.schema import intents, inventory, runs, steps
+from trueup.state.schema import intents, inventory, outputs, runs, steps
 from trueup.state.store import Lease, OpenIntent, Record, RunRecord, Step
 
 T = TypeVar("T")
@@ -173,6 +174,28 @@ class SqlStore:
             _delete_records(connection, gone, lease.stack)
 
         self._write_fenced(lease, write)
+
+    def write_outputs(self, lease: Lease, values: Mapping[str, Value], commit: str) -> None:
+        row = {
+            "stack": lease.stack,
+            "values": rows.encode(dict(values)),
+            "commit_id": rows.encode_text(commit),
+        }
+
+        def write(connection: Connection) -> None:
+            connection.execute(outputs.delete().where(outputs.c.stack == lease.stack))
+            connection.execute(outputs.insert(), {**row, "written_at": self._leases.now(connection)})
+
+        self._write_fenced(lease, write)
+
+    def outputs(self, stack: str) -> Mapping[str, Value] | None:
+        query = select(outputs.c["values"]).where(outputs.c.stack == stack)
+
+        def read(connection: Connection) -> Mapping[str, Value] | None:
+            text = connection.execute(query).scalar()
+            return None if text is None else rows.read_outputs(text)
+
+        return self._read(f"the outputs of {stack!r}", read)
 
     def finish_run(self, lease: Lease, run: int, status: RunStatus, counts: Mapping[str, int]) -> None:
         def finish(connection: Connection) -> None:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from trueup.model.address import Address
 from trueup.model.outcome import Result, RunStatus
-from trueup.model.values import Document
+from trueup.model.values import Document, Value
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,10 @@ class Record:
     `body` is what was last applied, sensitive values hashed (`model.values.to_record`). `target` is the
     target's definition (`name`, `provider`, `labels`, `config`), so that an object can be deleted after its
     target left the stack. `created` is false for an object that was there before and was adopted.
-    `depends_on` orders deletes. `applied_at` is in seconds since the epoch.
+    `depends_on` orders deletes. `applied_at` is in seconds since the epoch. `triggers` has, for each node
+    that triggers this one, the digest of its body that this one has reacted to; empty while a reaction is
+    owed. `replacing` is the object that this one takes the place of, while both may live: its `external_id`,
+    `api_version` and `body`.
     """
 
     address: Address
@@ -37,6 +40,8 @@ class Record:
     depends_on: tuple[Address, ...] = ()
     commit: str = ""
     applied_at: float = 0.0
+    triggers: Mapping[str, str] = field(default_factory=dict)
+    replacing: Document = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -147,6 +152,15 @@ class Store(Protocol):
 
     def record_steps(self, lease: Lease, run: int, steps: Sequence[Step], records: Sequence[Record]) -> None:
         """Many outcomes at once, none of which had an intent."""
+
+    def write_outputs(self, lease: Lease, values: Mapping[str, Value], commit: str) -> None:
+        """What other stacks may read of this one, in place of what was written before.
+
+        A sensitive value is kept as its hash, an unknown one as unknown (`model.values.to_record`).
+        """
+
+    def outputs(self, stack: str) -> Mapping[str, Value] | None:
+        """What was written last; None where nothing ever was."""
 
     def finish_run(self, lease: Lease, run: int, status: RunStatus, counts: Mapping[str, int]) -> None:
         """Ends the run."""

@@ -6,28 +6,37 @@ import shutil
 import sqlite3
 import stat
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, text
 
 from trueup import __version__
 from trueup.errors import StoreError
+from trueup.model.address import Address
 from trueup.state import migrate, schema
 from trueup.state.open import open_store
+from trueup.state.store import Record
 
 NEXT = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "9999"
+down_revision = "{latest}"
 
 
 def upgrade() -> None:
     op.create_table("approvals", sa.Column("digest", sa.Text, primary_key=True))
     {more}
 """
+
+
+ADDRESS = Address("shop", "File", "motd", "h")
+FIRST_ROW = """INSERT INTO inventory (stack, address, api_version, target, fingerprint, external_id, body, created,
+protect, on_delete, depends_on, commit_id, applied_at) VALUES ('shop', 'shop/File/motd@h', 'v1',
+'{"name":"h"}', 'fp', '/etc/motd', '{"spec":{}}', true, false, 'delete', '[]', '', 1.5)"""
 
 
 @pytest.fixture
@@ -37,9 +46,10 @@ def next_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def upgrade(more: str = "") -> None:
         folder = tmp_path / "migrations"
         shutil.copytree(migrate.MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
-        (folder / "versions/v0002_next.py").write_text(NEXT.format(more=more))
+        script = NEXT.format(latest=schema.REVISIONS[-1], more=more)
+        (folder / "versions/v9999_next.py").write_text(script)
         monkeypatch.setattr(migrate, "MIGRATIONS", folder)
-        monkeypatch.setattr(migrate, "REVISIONS", (*schema.REVISIONS, "0002"))
+        monkeypatch.setattr(migrate, "REVISIONS", (*schema.REVISIONS, "9999"))
 
     return upgrade
 
@@ -83,7 +93,7 @@ def test_an_older_store_is_migrated_after_a_copy_of_it_was_made(tmp_path: Path, 
     next_version()
     store = open_store(str(file))
     assert (store.lease("shop"), "approvals" in _tables(file)) == (lease, True)
-    copy = tmp_path / "state.db.before-0001"
+    copy = tmp_path / f"state.db.before-{schema.REVISIONS[-1]}"
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
     assert "approvals" not in _tables(copy)
     installation = store.installation
@@ -93,6 +103,43 @@ def test_an_older_store_is_migrated_after_a_copy_of_it_was_made(tmp_path: Path, 
     restored = open_store(str(tmp_path / "copy.db"))
     assert (restored.lease("shop"), restored.installation) == (lease, installation)
     restored.close()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_store_of_the_first_schema_opens_and_keeps_its_rows(
+    tmp_path: Path, postgresql: Callable[[], str], kind: str, monkeypatch: pytest.MonkeyPatch
+):
+    url = postgresql() if kind == "postgresql" else str(tmp_path / "state.db")
+    folder = tmp_path / "migrations"
+    shutil.copytree(migrate.MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for script in folder.glob("versions/v*.py"):
+        if not script.name.startswith("v0001"):
+            script.unlink()
+    with monkeypatch.context() as first:
+        first.setattr(migrate, "MIGRATIONS", folder)
+        first.setattr(migrate, "REVISIONS", ("0001",))
+        store = open_store(url)
+        lease = store.acquire_lease("shop", "me", 60)
+        assert lease is not None
+        run = store.begin_run(lease, url="u", commit="c", digest="d")
+        token = store.write_intent(lease, run, ADDRESS, "create", fingerprint="fp")
+        installation = store.installation
+        store.close()
+    engine = create_engine(f"sqlite:///{url}" if kind == "sqlite" else url.replace("://", "+psycopg://"))
+    with engine.begin() as connection:
+        connection.execute(text(FIRST_ROW))
+    engine.dispose()
+    store = open_store(url)
+    record = Record(ADDRESS, "v1", {"name": "h"}, "fp", "/etc/motd", {"spec": {}}, applied_at=1.5)
+    assert store.inventory("shop") == {ADDRESS: record}
+    assert (store.installation, store.lease("shop")) == (installation, lease)
+    assert [intent.token for intent in store.open_intents("shop")] == [token]
+    assert store.outputs("shop") is None
+    later = replace(record, triggers={"shop/File/a@h": "sha256:x"}, replacing={"external_id": "/old"})
+    store.record_steps(lease, run, [], [later])
+    store.write_outputs(lease, {"url": "u"}, "c")
+    assert (store.inventory("shop"), store.outputs("shop")) == ({ADDRESS: later}, {"url": "u"})
+    store.close()
 
 
 def test_a_migration_that_fails_changes_nothing(tmp_path: Path, next_version):
@@ -127,7 +174,7 @@ def test_a_store_of_a_newer_version_is_refused_and_not_touched(
         open_store(url).close()
     monkeypatch.undo()
     before = (tmp_path / "state.db").read_bytes() if kind == "sqlite" else b""
-    with pytest.raises(StoreError, match=r"made by a newer trueup \(99\.1, schema 0002\)") as caught:
+    with pytest.raises(StoreError, match=r"made by a newer trueup \(99\.1, schema 9999\)") as caught:
         open_store(url)
     assert __version__ in str(caught.value)
     assert "99.1" in caught.value.hint
