@@ -9,7 +9,18 @@ import rich_click as click
 import trueup
 from trueup.cli.exit_codes import ERROR
 
-COMMANDS = ("validate", "plan", "reconcile", "status", "graph", "destroy", "forget", "daemon", "version")
+COMMANDS = (
+    "validate",
+    "plan",
+    "reconcile",
+    "status",
+    "graph",
+    "destroy",
+    "forget",
+    "daemon",
+    "fmt",
+    "version",
+)
 
 
 class LazyGroup(click.RichGroup):
