@@ -25,6 +25,7 @@ class EdgeReason(StrEnum):
 
     REF = "ref"
     DEPENDS_ON = "dependsOn"
+    TRIGGERS = "triggers"
     IMPLIED = "implied"
 
 
@@ -82,6 +83,8 @@ def build_graph(nodes: Sequence[Node], catalog: Catalog) -> Graph:
             edges.setdefault((reference.address, node.address), EdgeReason.REF)
         for dependency in node.depends_on:
             edges.setdefault((dependency, node.address), EdgeReason.DEPENDS_ON)
+        for trigger in node.lifecycle.triggers:
+            edges.setdefault((trigger, node.address), EdgeReason.TRIGGERS)
     for edge in _implied_edges(nodes, catalog):
         edges.setdefault(edge, EdgeReason.IMPLIED)
     digraph: nx.DiGraph[Address] = nx.DiGraph()

@@ -12,12 +12,19 @@ from trueup.manifests.expressions import Expression
 from trueup.manifests.fields import Fields
 from trueup.manifests.program import ExpressionError
 from trueup.manifests.references import NodeIndex, Unresolved
-from trueup.manifests.resource import Declaration, check_name, read_lifecycle
+from trueup.manifests.resource import (
+    NO_LIFECYCLE,
+    Declaration,
+    LifecycleBlock,
+    check_name,
+    read_lifecycle,
+    read_rollout,
+)
 from trueup.manifests.stack_file import StackFile, public_config
 from trueup.manifests.suggestions import suggest
 from trueup.manifests.templates import Scope
 from trueup.model.address import Address
-from trueup.model.resource import DEFAULT_LIFECYCLE, Lifecycle, Node, Target
+from trueup.model.resource import Node, Rollout, Target
 from trueup.model.values import UNKNOWN, Value, map_leaves
 from trueup.sdk.contracts import Catalog
 
@@ -29,6 +36,7 @@ class Expanded:
     node: Node
     declaration: Declaration
     depends_on: tuple[tuple[str, Path], ...]
+    triggers: tuple[tuple[str, Path], ...]
     deferred: tuple[Expression, ...]
 
     @cached_property
@@ -67,7 +75,7 @@ class Expander:
         self._problems = problems
         self._by_provider: dict[str, list[Target]] = {}
         self._shown: dict[str, Mapping[str, Value]] = {}
-        self._lifecycles: dict[int, Lifecycle] = {}
+        self._lifecycles: dict[int, LifecycleBlock] = {}
         for target in self._stack.targets:
             self._by_provider.setdefault(target.provider, []).append(target)
             schema = catalog.provider(target.provider).config_schema
@@ -256,28 +264,38 @@ class Expander:
         self._problems.extend(wrong)
         if wrong:
             return None
+        block = self._lifecycle(declaration, scope)
         node = Node(
             address=Address(self._stack.name, declaration.kind, name, target.name, namespace or ""),
             api_version=declaration.api_version,
             target=target,
             body=body,
-            lifecycle=self._lifecycle(declaration, scope),
+            lifecycle=block.lifecycle,
             place=document.place,
+            rollout=self._rollout(declaration, scope),
         )
-        return Expanded(node, declaration, self._dependencies(declaration, scope), tuple(filled.deferred))
+        dependencies = self._dependencies(declaration, scope)
+        return Expanded(node, declaration, dependencies, block.triggers, tuple(filled.deferred))
 
-    def _lifecycle(self, declaration: Declaration, scope: Scope) -> Lifecycle:
+    def _lifecycle(self, declaration: Declaration, scope: Scope) -> LifecycleBlock:
         own = declaration.own.get("lifecycle")
         if own is None:
-            return DEFAULT_LIFECYCLE
+            return NO_LIFECYCLE
         known = self._lifecycles.get(id(own))
         if known is not None:
             return known
         value = own.template.fill(scope, self._problems, "in lifecycle").value
-        lifecycle = read_lifecycle(declaration.document, value, own.path, self._problems)
+        block = read_lifecycle(declaration.document, value, own.path, self._problems)
         if own.template.is_static:
-            self._lifecycles[id(own)] = lifecycle
-        return lifecycle
+            self._lifecycles[id(own)] = block
+        return block
+
+    def _rollout(self, declaration: Declaration, scope: Scope) -> Rollout | None:
+        own = declaration.own.get("rollout")
+        if own is None:
+            return None
+        value = own.template.fill(scope, self._problems, "in rollout").value
+        return read_rollout(declaration.document, value, own.path, self._problems)
 
     def _dependencies(self, declaration: Declaration, scope: Scope) -> tuple[tuple[str, Path], ...]:
         own = declaration.own.get("dependsOn")
@@ -294,7 +312,7 @@ class Expander:
 
     def link(self, expanded: Expanded) -> Node:
         """The node with its expressions bound to nodes and its dependsOn resolved."""
-        node, document = expanded.node, expanded.declaration.document
+        node = expanded.node
         for expression in expanded.deferred:
             addresses = {}
             for part in expression.programs:
@@ -310,13 +328,21 @@ class Expander:
                             part.problem(ExpressionError(error.message, offset, error.hint))
                         )
             expression.bind(addresses)
-        if not expanded.depends_on:
-            return node
+        if expanded.depends_on:
+            node = replace(node, depends_on=self._resolve(expanded.depends_on, expanded))
+        if expanded.triggers:
+            triggers = self._resolve(expanded.triggers, expanded)
+            node = replace(node, lifecycle=replace(node.lifecycle, triggers=triggers))
+        return node
+
+    def _resolve(self, words: Sequence[tuple[str, Path]], expanded: Expanded) -> tuple[Address, ...]:
+        """The nodes that the words of dependsOn and triggers mean, each once."""
         found: dict[Address, None] = {}
-        for text, path in expanded.depends_on:
+        for text, path in words:
             try:
-                found.update(dict.fromkeys(self.index.all(text, node.address)))
+                found.update(dict.fromkeys(self.index.all(text, expanded.node.address)))
             except Unresolved as error:
                 if not error.is_consequence:
+                    document = expanded.declaration.document
                     self._problems.append(document.problem(error.message, path, error.hint))
-        return replace(node, depends_on=tuple(found))
+        return tuple(found)

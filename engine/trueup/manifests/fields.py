@@ -124,6 +124,13 @@ class Fields:
                 self.note(message, key, name, hint="quote it")
         return {name: item for name, item in value.items() if isinstance(item, str)}
 
+    def count(self, key: str, default: int = 0) -> int:
+        """A whole number that is not negative."""
+        value = self._take(key, int, "a whole number")
+        if value is not None and value < 0:
+            self.note(f"{self.name(key)} is negative", key, hint="write 0 or more")
+        return default if value is None else value
+
     def mapping(self, key: str) -> dict[str, Any]:
         value: dict[str, Any] | None = self._take(key, dict, "a map")
         return value or {}

@@ -81,7 +81,7 @@ class NodeIndex:
             found = [a for a in found if a.namespace == source.namespace] or found
         if source in found:
             if len(found) == 1:
-                raise Unresolved(f"{text} depends on itself", "remove it from dependsOn")
+                raise Unresolved(f"{text} depends on itself", "remove it")
             found = [address for address in found if address != source]
         return tuple(found)
 

@@ -14,14 +14,14 @@ from trueup.manifests.parse_yaml import parse_yaml
 from trueup.manifests.stack_file import API_VERSION
 from trueup.manifests.suggestions import suggest
 from trueup.manifests.templates import Template
-from trueup.model.resource import DEFAULT_LIFECYCLE, Drift, Lifecycle, OnDelete, Replace
+from trueup.model.resource import DEFAULT_LIFECYCLE, Drift, Lifecycle, OnDelete, Replace, Rollout
 from trueup.model.values import UNKNOWN, Value
 
 KUBERNETES = "kubernetes"
-OWN_KEYS = ("targets", "dependsOn", "forEach", "when", "lifecycle")
-UNSUPPORTED_KEYS = ("rollout",)
+OWN_KEYS = ("targets", "dependsOn", "forEach", "when", "lifecycle", "rollout")
 _ANNOTATION = "trueup.dev/"
 _DATA_HINT = "put data into a directory that begins with a dot, or name it in spec.exclude of the stack"
+_COUNT = re.compile(r"([1-9]\d{0,8})(%?)", re.ASCII)
 _PROVIDER = re.compile(r"([a-z0-9-]+)\.trueup\.dev/v\d+[a-z0-9]*")
 
 
@@ -82,11 +82,6 @@ def read_declaration(
     for key in OWN_KEYS:
         if key in value:
             own_values[key] = (value[key], (key,))
-    problems.extend(
-        document.problem(f"{key} is not supported by this version", (key,), "remove it", at_key=True)
-        for key in UNSUPPORTED_KEYS
-        if key in value
-    )
     body = {key: item for key, item in value.items() if key not in OWN_KEYS}
     if annotations is not None:
         body["metadata"] = {**body["metadata"], "annotations": annotations}
@@ -182,10 +177,7 @@ def _take_annotations(
             continue
         path: Path = ("metadata", "annotations", name)
         key = name.removeprefix(_ANNOTATION)
-        if key in UNSUPPORTED_KEYS:
-            message = f"{name} is not supported by this version"
-            problems.append(document.problem(message, path, "remove it", at_key=True))
-        elif key not in OWN_KEYS:
+        if key not in OWN_KEYS:
             hint = suggest(key, OWN_KEYS, "trueup.dev/ is reserved for")
             problems.append(document.problem(f'unknown annotation "{name}"', path, hint, at_key=True))
         elif key in document.value:
@@ -214,20 +206,27 @@ def _read_annotation(document: SourceDocument, text: str, path: Path, problems: 
     return documents[0].value["value"]
 
 
-def read_lifecycle(document: SourceDocument, value: Value, path: Path, problems: list[Problem]) -> Lifecycle:
+@dataclass(frozen=True)
+class LifecycleBlock:
+    """A `lifecycle` block as it is written: what `triggers` mean, only the whole stack tells."""
+
+    lifecycle: Lifecycle = DEFAULT_LIFECYCLE
+    triggers: tuple[tuple[str, Path], ...] = ()
+
+
+NO_LIFECYCLE = LifecycleBlock()
+
+
+def read_lifecycle(
+    document: SourceDocument, value: Value, path: Path, problems: list[Problem]
+) -> LifecycleBlock:
     """A lifecycle block whose expressions are filled."""
     if value is UNKNOWN:
-        return DEFAULT_LIFECYCLE
-    known = ("protect", "ignore", "onDelete", "replace", "adopt", "drift", "timeout")
-    unsupported = ("movedFrom", "triggers", "createFirst")
-    fields = Fields(document, value, path, problems, known=known, unsupported=unsupported, where="lifecycle")
-    replace = fields.values.get("replace")
-    if replace == "createFirst":
-        message = "lifecycle.replace: createFirst is not supported by this version"
-        fields.note(message, "replace", hint="allowed: allow, deny")
-        replace_word = ""
-    else:
-        replace_word = fields.choice("replace", [Replace.ALLOW.value, Replace.DENY.value])
+        return NO_LIFECYCLE
+    known = (
+        "protect", "ignore", "onDelete", "replace", "adopt", "drift", "timeout", "movedFrom", "triggers",
+    )  # fmt: skip
+    fields = Fields(document, value, path, problems, known=known, where="lifecycle")
     ignore = fields.strings("ignore", "list JSON pointers: ignore: [/spec/replicas]")
     for index, pointer in enumerate(ignore):
         if not pointer.startswith("/") or re.search(r"~(?![01])", pointer):
@@ -236,12 +235,62 @@ def read_lifecycle(document: SourceDocument, value: Value, path: Path, problems:
         elif pointer.split("/")[1] in ("apiVersion", "kind") or pointer == "/metadata/name":
             fields.note(f'lifecycle.ignore: "{pointer}" identifies the resource', "ignore", index)
     drift = fields.choice("drift", [word.value for word in Drift])
-    return Lifecycle(
+    kind = document.value.get("kind")
+    lifecycle = Lifecycle(
         protect=fields.boolean("protect", False),
         ignore=ignore,
         on_delete=OnDelete(fields.choice("onDelete", [word.value for word in OnDelete]) or OnDelete.DELETE),
-        replace=Replace(replace_word or Replace.ALLOW),
+        replace=Replace(fields.choice("replace", [word.value for word in Replace]) or Replace.ALLOW),
         adopt=fields.boolean("adopt", False),
         drift=Drift(drift) if drift else None,
         timeout=fields.duration("timeout"),
+        moved_from=_read_moves(fields, kind if isinstance(kind, str) else ""),
     )
+    triggers = fields.strings("triggers", "list resources: triggers: [File/site]")
+    places = ((text, (*path, "triggers", index)) for index, text in enumerate(triggers))
+    return LifecycleBlock(lifecycle, tuple(places))
+
+
+def _read_moves(fields: Fields, kind: str) -> tuple[str, ...]:
+    """`lifecycle.movedFrom`: addresses of the same kind, each of this stack or with another stack's name."""
+    form = f"write {kind}/old-name, or stack/{kind}/old-name for one of another stack"
+    texts = fields.strings("movedFrom", form)
+    for index, text in enumerate(texts):
+        path, at, target = text.partition("@")
+        parts = path.split("/")
+        is_address = len(parts) > 1 and (not at or (target and "@" not in target))
+        if not is_address or any(name_fault(part) for part in (*parts, *([target] if at else []))):
+            fields.note(f'lifecycle.movedFrom: "{text}" is not an address', "movedFrom", index, hint=form)
+        elif parts[0] != kind and (len(parts) < 3 or parts[1] != kind):
+            fields.note(
+                f'lifecycle.movedFrom: "{text}" is no {kind}, and a move cannot change the kind',
+                "movedFrom",
+                index,
+                hint=form,
+            )
+    return texts
+
+
+def read_rollout(
+    document: SourceDocument, value: Value, path: Path, problems: list[Problem]
+) -> Rollout | None:
+    """A rollout block whose expressions are filled; None where it is wrong."""
+    if value is UNKNOWN:
+        return None
+    example = "rollout: {batch: 25%, maxFailures: 0}"
+    known = ("batch", "maxFailures")
+    fields = Fields(document, value, path, problems, known=known, where="rollout", example=example)
+    if not isinstance(value, dict):
+        if value is None:
+            fields.note("rollout is empty", hint=example)
+        return None
+    batch = fields.values.get("batch")
+    if "batch" not in fields.values:
+        fields.note("rollout.batch is missing", hint=example)
+        return None
+    text = str(batch) if isinstance(batch, int | str) and not isinstance(batch, bool) else ""
+    match = _COUNT.fullmatch(text)
+    if batch is not UNKNOWN and (match is None or (match[2] and int(match[1]) > 100)):
+        hint = "write a count such as 2, or a share such as 25%"
+        fields.note("rollout.batch is neither a count nor a share", "batch", hint=hint)
+    return Rollout(text, fields.count("maxFailures"))

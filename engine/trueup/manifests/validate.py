@@ -9,7 +9,7 @@ from typing import Any
 from trueup.errors import NOWHERE, Problem
 from trueup.manifests.document import Path, SourceDocument
 from trueup.manifests.expand import Expanded
-from trueup.manifests.resource import OWN_KEYS, UNSUPPORTED_KEYS, Declaration
+from trueup.manifests.resource import OWN_KEYS, Declaration
 from trueup.manifests.schema import LATER, CompiledSchema
 from trueup.manifests.suggestions import suggest
 from trueup.model.address import Address
@@ -38,7 +38,7 @@ class Validator:
         elif kind.schema is not None and not kind.schema_of_document:
             known = (*_TOP_LEVEL, *OWN_KEYS)
             for key in document.value:
-                if key not in known and key not in UNSUPPORTED_KEYS:
+                if key not in known:
                     hint = suggest(key, known, "known fields")
                     yield document.problem(
                         f'unknown field "{key}" of the resource', (key,), hint, at_key=True
@@ -57,6 +57,8 @@ class Validator:
             if kind is None:
                 continue
             node = expanded.node
+            if expanded.triggers and not getattr(kind.traits, "refreshable", False):
+                yield self._not_refreshable(kind, expanded)
             if kind.schema is not None and id(node.body) not in checked:
                 # A body without expressions is one object for all targets.
                 checked.add(id(node.body))
@@ -110,6 +112,15 @@ class Validator:
         names = [kind.name for kind in kinds if kind.api_version == declaration.api_version]
         message = f'there is no kind "{declaration.kind}" in {declaration.api_version}'
         return document.problem(message, ("kind",), suggest(declaration.kind, names, "known kinds"))
+
+    def _not_refreshable(self, kind: Kind, expanded: Expanded) -> Problem:
+        kinds = self._catalog.provider(expanded.declaration.provider).kinds()
+        names = sorted({other.name for other in kinds if getattr(other.traits, "refreshable", False)})
+        return expanded.declaration.document.problem(
+            f"lifecycle.triggers: {kind.name} cannot be restarted or reloaded",
+            expanded.triggers[0][1][:-1],
+            f"kinds that can: {', '.join(names)}" if names else "use dependsOn for the order alone",
+        )
 
     def _check_schema(
         self, kind: Kind, body: Mapping[str, Any], document: SourceDocument

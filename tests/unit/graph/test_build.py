@@ -10,7 +10,7 @@ import pytest
 from trueup.errors import ManifestError, Place
 from trueup.graph.build import EdgeReason, build_graph
 from trueup.model.address import Address
-from trueup.model.resource import Node, Reference, Target
+from trueup.model.resource import Lifecycle, Node, Reference, Target
 from trueup.sdk.testing.memory import MemoryCatalog, MemoryProvider, Thing
 
 TARGET = Target("here", "memory")
@@ -53,6 +53,12 @@ def test_dependencies_come_first_and_equals_stay_in_file_order() -> None:
     assert names(graph.dependents(make_address("b"))) == ["m"]
     assert graph.edges[(make_address("m"), make_address("z"))] is EdgeReason.REF
     assert graph.edges[(make_address("b"), make_address("m"))] is EdgeReason.DEPENDS_ON
+
+
+def test_a_node_comes_after_what_triggers_it() -> None:
+    lifecycle = Lifecycle(triggers=(make_address("conf"),))
+    graph = build_graph([replace(make_node("web"), lifecycle=lifecycle), make_node("conf")], CATALOG)
+    assert dict(graph.edges) == {(make_address("conf"), make_address("web")): EdgeReason.TRIGGERS}
 
 
 def test_a_selection_takes_its_dependencies_along_and_nothing_else() -> None:

@@ -10,7 +10,7 @@ import pytest
 from trueup.errors import PluginError, SourceError
 from trueup.manifests.load import LoadedStack, load_stack
 from trueup.model.resource import Revision
-from trueup.sdk import Kind, Node, Problem, Provider
+from trueup.sdk import Kind, Node, Problem, Provider, Traits
 from trueup.sdk.contracts import Catalog
 
 STACK = """\
@@ -79,6 +79,10 @@ class PureKind(Kind):
         self._refuse()
 
 
+class Refreshable(Traits):
+    refreshable = True
+
+
 class File(PureKind):
     name = "File"
     api_version = "ssh.trueup.dev/v1"
@@ -126,6 +130,12 @@ class Package(PureKind):
     }
 
 
+class Service(PureKind):
+    name = "Service"
+    api_version = "ssh.trueup.dev/v1"
+    traits = Refreshable()
+
+
 class AnyKind(PureKind):
     """A kind whose schema only the live system knows."""
 
@@ -148,7 +158,7 @@ class Ssh(Provider):
     }
 
     def __init__(self) -> None:
-        self._kinds = (File(), Package())
+        self._kinds = (File(), Package(), Service())
 
     def kinds(self) -> Sequence[Kind]:
         return self._kinds

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from trueup.errors import ManifestError
-from trueup.model.resource import Drift, Lifecycle, OnDelete, Replace
+from trueup.model.resource import Drift, Lifecycle, OnDelete, Replace, Rollout
 
 CONFIG_MAP = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n"
 
@@ -85,3 +85,39 @@ def test_a_document_of_a_provider_that_is_not_installed_names_those_that_are(loa
         load("apiVersion: aws.trueup.dev/v1\nkind: AWS::SQS::Queue\nmetadata: {name: c}\n")
     assert 'there is no provider "aws" for aws.trueup.dev/v1' in str(error.value)
     assert "installed providers: kubernetes, ssh" in str(error.value)
+
+
+def test_a_rollout_is_read_as_key_and_as_annotation(load):
+    key = load(CONFIG_MAP + "rollout: {batch: 25%, maxFailures: 2}\n").nodes[0]
+    assert key.rollout == Rollout("25%", 2)
+    assert "rollout" not in key.body
+    note = load(
+        "apiVersion: v1\nkind: A\nmetadata: {name: c, annotations: {trueup.dev/rollout: 'batch: 3'}}\n"
+    ).nodes[0]
+    assert note.rollout == Rollout("3", 0)
+
+
+def test_earlier_addresses_are_kept_as_they_are_written_with_their_expressions_filled(load):
+    stack = load(
+        CONFIG_MAP + "forEach: [a, b]\n"
+        "lifecycle: {movedFrom: ['ConfigMap/old-${{ each.key }}', other/ConfigMap/c@prod], "
+        "replace: createFirst}\n"
+    )
+    assert [node.lifecycle.moved_from for node in stack.nodes] == [
+        ("ConfigMap/old-a", "other/ConfigMap/c@prod"),
+        ("ConfigMap/old-b", "other/ConfigMap/c@prod"),
+    ]
+    assert {node.lifecycle.replace for node in stack.nodes} == {Replace.CREATE_FIRST}
+
+
+def test_triggers_mean_nodes_as_dependencies_do(load):
+    stack = load(
+        "apiVersion: ssh.trueup.dev/v1\nkind: File\nmetadata: {name: conf}\n"
+        "targets: {matchLabels: {role: web}}\nforEach: [a, b]\nspec: {path: '/etc/${{ each.key }}'}\n---\n"
+        "apiVersion: ssh.trueup.dev/v1\nkind: Service\nmetadata: {name: web}\n"
+        "targets: {matchLabels: {role: web}}\nlifecycle: {triggers: [File/conf]}\n"
+    )
+    assert [[found.text for found in node.lifecycle.triggers] for node in stack.nodes[4:]] == [
+        ["shop/File/conf-a@web-1", "shop/File/conf-b@web-1"],
+        ["shop/File/conf-a@web-2", "shop/File/conf-b@web-2"],
+    ]
