@@ -10,6 +10,7 @@ pytest_plugins = [
     "tests.moto.fixtures",
     "tests.git.fixtures",
     "tests.postgres.fixtures",
+    "tests.tools.fixtures",
 ]
 
 
