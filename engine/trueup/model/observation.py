@@ -54,6 +54,30 @@ class Owned:
     body: Document
 
 
+@dataclass(frozen=True)
+class Discovered:
+    """An object that lives on a target, found without a manifest, for `trueup import`.
+
+    `id` is how a user names it, `external_id` and `body` are those of an `Observed`. `is_system`: the system
+    itself or one of its controllers made it, so that it is imported only when it is named.
+    """
+
+    id: str
+    external_id: str
+    body: Document
+    owner: Owner | None = None
+    version: str = ""
+    is_system: bool = False
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What `Kind.discover` cannot give: an id that names no object, or an object that cannot be read."""
+
+    id: str
+    error: ProviderError
+
+
 class Readiness(StrEnum):
     READY = "ready"
     PROGRESSING = "progressing"

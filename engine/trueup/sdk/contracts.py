@@ -11,10 +11,21 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, Literal
 
-from trueup.errors import PluginError, Problem
+from trueup.errors import Invalid, PluginError, Problem
 from trueup.model.address import Owner
 from trueup.model.change import Change
-from trueup.model.observation import READY, Absent, Done, Health, Observation, Observed, Owned, Pending
+from trueup.model.observation import (
+    READY,
+    Absent,
+    Discovered,
+    Done,
+    Health,
+    Missing,
+    Observation,
+    Observed,
+    Owned,
+    Pending,
+)
 from trueup.model.resource import Node, Target
 from trueup.model.values import Document, Value
 from trueup.sdk.compare import compare, document_schema, has_keyword, list_key_at, seal
@@ -36,6 +47,7 @@ class Traits:
     shared: it may well be there without us (a package, a directory): it is taken over without
         `adopt: true`, and only released, never deleted, where trueup did not create it.
     ready_timeout: seconds that a step may wait for the object to be ready, unless lifecycle.timeout says.
+    refreshable: it can be told that something which it reads has changed; see `Kind.refresh`.
     """
 
     identity: Identity = "named"
@@ -43,6 +55,7 @@ class Traits:
     stateful: bool = False
     shared: bool = False
     ready_timeout: float = 300.0
+    refreshable: bool = False
 
 
 @dataclass(frozen=True)
@@ -178,6 +191,15 @@ class Kind(ABC):
         """Whether the object does its work, from the observation alone."""
         return READY
 
+    def export(self, body: Document) -> Document:
+        """The resource that describes a discovered object, for `trueup import`: what a person would write.
+
+        Without what the system sets or fills in by default, and without our marker. Compared with the object
+        it gives no difference. Raises Invalid for an object that no resource can describe. Sensitive values
+        stay in; the engine refuses to write what `seal` then finds in it.
+        """
+        raise Invalid(f"the kind {self.name} does not support import")
+
     # -- I/O
 
     @abstractmethod
@@ -225,6 +247,26 @@ class Kind(ABC):
         For `onDelete: orphan`, and for a `shared` object that trueup did not create.
         """
 
+    def discover(self, session: Session, ids: Sequence[str]) -> Iterable[Discovered | Missing]:
+        """What lives on the target, whoever made it: what the ids name, or all of it where there are none.
+
+        In bulk, and never modifies. An id is what a user of the system calls the object, or a pattern with
+        `*`, `?` and `[...]` (see `sdk.choose`). Raises Invalid where the kind can only be listed by ids.
+        Raising counts for all objects; one that cannot be read alone is Missing.
+        """
+        raise Invalid(f"the kind {self.name} does not support import")
+
+    def refresh(self, session: Session, node: Node, intent: Intent) -> Done | Pending:
+        """Makes the live object take up what changed around it: a restart, a reload, a new rollout.
+
+        For `lifecycle.triggers`; only kinds whose `traits.refreshable` is true need it. The object exists, is
+        as `node` says and carries our marker; another one (`node.external_id`) or one without it is refused
+        with Conflict. What does not run is not started by it. Repeated with the same intent it does no harm,
+        and it changes nothing that `observe` compares: the next diff is as empty as the one before. What
+        `health` says afterwards is about the object as it runs now.
+        """
+        raise AssertionError(f"{self.name} is refreshable without implementing refresh")
+
     def poll(self, session: Session, operation: Document) -> Done | Pending:
         """How an operation that was Pending goes. Only kinds that return Pending need it."""
         raise AssertionError(f"{self.name} returned Pending without implementing poll")
@@ -259,6 +301,17 @@ class Provider(ABC):
         `owner_key` is the stack's `Owner.key`. Raises Transient where the place cannot be reached, Denied
         where it refuses us, Invalid for a wrong config; ImportError where the extra is not installed.
         """
+
+    def live_schema(self, session: Session, api_version: str, name: str) -> Mapping[str, object] | None:
+        """JSON Schema of a whole document of a kind that only the live system knows; None where it has none.
+
+        For people and editors alone. References stay inside of it (`#/$defs/...`). Raises what `observe` may.
+        """
+        return None
+
+    def discoverable(self, session: Session) -> Sequence[Kind]:
+        """The kinds whose objects on the target can all be listed: what `trueup import --all` looks for."""
+        return ()
 
     def batches(self, nodes: Sequence[Node]) -> Iterable[Sequence[Node]]:
         """The nodes of one target in groups that are observed by one call of `observe` each, at once.
