@@ -1,7 +1,7 @@
 """Finds Go and builds programs for the tests from pinned modules, each once for all time.
 
-Called by the fixtures of tests/tools and by tests/cluster/binaries.py. What was built stays in the cache of the
-user, under a name that holds the hash of go.sum; TRUEUP_TEST_CACHE names another folder.
+Called by the fixtures of tests/tools and by tests/cluster/binaries.py. What was built stays in the user's
+cache, under a name that holds the hash of go.sum; TRUEUP_TEST_CACHE names another folder.
 """
 
 from __future__ import annotations
