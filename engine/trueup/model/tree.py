@@ -9,15 +9,32 @@ from trueup.model.resource import Revision
 
 
 class Tree(Protocol):
-    """The files below one path of one revision. Paths are relative to it, with `/`, sorted."""
+    """The files below one path of one revision, the stack's directory, and what else its source holds.
+
+    Paths are relative to the stack's directory, with `/`, sorted. They may begin with `..`, as far as the root
+    of the source: the root of the repository, or of the work tree that a plain directory is in. All content is
+    of the same commit; of a plain directory, what is outside of the stack's is read when it is asked for.
+    """
 
     @property
     def revision(self) -> Revision: ...
 
     def paths(self) -> Sequence[str]:
-        """Every regular file. Raises SourceError for a symbolic link that leaves the tree."""
+        """Every regular file of the stack's directory.
+
+        Raises SourceError for a symbolic link that leaves it.
+        """
+
+    def paths_below(self, directory: str) -> Sequence[str]:
+        """Every regular file below a directory, which may begin with `..`.
+
+        Raises SourceError where there is none, and for a symbolic link that leaves the source.
+        """
+
+    def source_paths(self) -> Sequence[str]:
+        """Every regular file of the whole source that can be read."""
 
     def read(self, path: str) -> bytes:
-        """The content of one of `paths`. Raises SourceError for any other path or an oversized file."""
+        """The content of a file. Raises SourceError for any other path or an oversized file."""
 
     def close(self) -> None: ...

@@ -6,26 +6,36 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from trueup.errors import SourceError
 from trueup.model.resource import Revision
 from trueup.sources import limits
+from trueup.sources.layout import is_below, is_hidden, path_from_root, path_from_stack
 
 _CHUNK = 1024 * 1024
 
 
 class DirectoryTree:
-    """The files of a directory as they were when it was opened; all of them were read then, once."""
+    """The files of a directory as they were when it was opened; all of them were read then, once.
+
+    What is outside of it, in the same Git work tree or location, is read when it is asked for, once as well.
+    It has no part in the commit.
+    """
 
     def __init__(self, root: Path, path: str) -> None:
         self._where = str(root / path) if path else str(root)
         directory = _resolve(root, path)
+        self._top = _find_root(root.resolve(), directory)
+        self._base = directory.relative_to(self._top).as_posix() if directory != self._top else ""
         self._contents: dict[str, bytes | None] = {}
+        self._outside: dict[str, bytes] = {}
+        self._lock = threading.Lock()
         digest = hashlib.sha256()
         total = 0
-        files = sorted(_walk(directory, directory))
+        files = sorted(_walk(directory, directory, limits.OWN))
         limits.check_count(len(files), self._where)
         for name, file in files:
             limits.check_name(name)
@@ -40,6 +50,7 @@ class DirectoryTree:
                 f"the directory {self._where} holds no files",
                 hint="An empty directory is never taken for 'delete everything'.",
             )
+        self._total = total
         self._revision = Revision(url=str(root), path=path, commit=f"sha256:{digest.hexdigest()}")
 
     @property
@@ -49,10 +60,33 @@ class DirectoryTree:
     def paths(self) -> Sequence[str]:
         return list(self._contents)
 
+    def paths_below(self, directory: str) -> Sequence[str]:
+        full = path_from_root(self._base, directory)
+        found = {path for path in self._contents if is_below(self._full(path), full)}
+        if full != self._base and not is_below(full, self._base):
+            for name, _file in _walk(self._top, self._real_directory(full, directory), limits.WHOLE):
+                path = path_from_stack(self._base, name)
+                if not is_below(name, self._base) and not is_hidden(path):
+                    limits.check_name(path)
+                    found.add(path)
+                    limits.check_count(len(found), f"{directory}, seen from {self._where},")
+        if not found:
+            raise SourceError(
+                f"there are no files below {limits.show_path(directory)}, seen from {self._where}",
+                hint="Hidden directories are left out.",
+            )
+        return sorted(found)
+
+    def source_paths(self) -> Sequence[str]:
+        found = list(self._contents)
+        for name in _walk_source(self._top):
+            if not is_below(name, self._base) and name.isprintable():
+                found.append(path_from_stack(self._base, name))
+                limits.check_count(len(found), str(self._top), limits.MAX_SOURCE_FILES)
+        return sorted(found)
+
     def read(self, path: str) -> bytes:
-        if path not in self._contents:
-            raise SourceError(f"the directory {self._where} has no file {limits.show_path(path)}")
-        content = self._contents[path]
+        content = self._contents[path] if path in self._contents else self._read_outside(path)
         if content is None:
             raise limits.oversized(path)
         limits.check_content(path, content)
@@ -60,6 +94,63 @@ class DirectoryTree:
 
     def close(self) -> None:
         """Nothing is held open."""
+
+    def _full(self, path: str) -> str:
+        return f"{self._base}/{path}" if self._base else path
+
+    def _read_outside(self, path: str) -> bytes | None:
+        full = path_from_root(self._base, path)
+        near = path_from_stack(self._base, full)
+        if near in self._contents:
+            return self._contents[near]
+        missing = SourceError(f"the directory {self._where} has no file {limits.show_path(path)}")
+        if is_below(full, self._base) or is_hidden(near):
+            raise missing
+        with self._lock:
+            if near not in self._outside:
+                limits.check_name(near)
+                file = self._top / full
+                if not _is_plain(file.parent) or not (file.is_symlink() or _is(Path.is_file, file)):
+                    raise missing
+                file = _follow(self._top, file, limits.WHOLE) if file.is_symlink() else file
+                content, size, _digest = _read(near, file)
+                if content is None:
+                    return None
+                self._total += size
+                limits.check_total(self._total, self._where)
+                self._outside[near] = content
+            return self._outside[near]
+
+    def _real_directory(self, full: str, name: str) -> Path:
+        directory = self._top / full
+        # A link to a directory is not followed, as it is not inside the stack's directory.
+        if not _is_plain(directory) or not _is(Path.is_dir, directory):
+            raise SourceError(
+                f"there is no directory {limits.show_path(name)}, seen from {self._where}",
+                hint="Links to directories are not followed.",
+            )
+        return directory
+
+
+def _is_plain(path: Path) -> bool:
+    """Whether no link is on the way to a path."""
+    try:
+        return path.resolve() == path
+    except (OSError, RuntimeError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _is(has_type: Callable[[Path], bool], path: Path) -> bool:
+    try:
+        return has_type(path)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _find_root(location: Path, directory: Path) -> Path:
+    """The work tree that a directory is in, or the location where it is in none."""
+    folders = (directory, *directory.parents)
+    return next((folder for folder in folders if (folder / ".git").exists()), location)
 
 
 def _resolve(root: Path, path: str) -> Path:
@@ -75,8 +166,11 @@ def _resolve(root: Path, path: str) -> Path:
     return directory
 
 
-def _walk(top: Path, directory: Path) -> Iterator[tuple[str, Path]]:
-    """The name below `top` and the real file of each regular file; hidden directories are left out."""
+def _walk(top: Path, directory: Path, what: str) -> Iterator[tuple[str, Path]]:
+    """The name below `top` and the real file of each regular file; hidden directories are left out.
+
+    `what` is for the message about a link that leaves `top`.
+    """
     try:
         entries = sorted(os.scandir(directory), key=lambda entry: entry.name)
     except OSError as error:
@@ -86,24 +180,41 @@ def _walk(top: Path, directory: Path) -> Iterator[tuple[str, Path]]:
         if entry.is_symlink():
             # Emacs marks a file that is being edited with a link `.#name` to nowhere.
             if not entry.name.startswith(".#"):
-                yield str(file.relative_to(top)), _follow(top, file)
+                yield str(file.relative_to(top)), _follow(top, file, what)
         elif entry.is_dir(follow_symlinks=False):
             if not entry.name.startswith("."):
-                yield from _walk(top, file)
+                yield from _walk(top, file, what)
         elif entry.is_file(follow_symlinks=False):
             yield str(file.relative_to(top)), file
 
 
-def _follow(top: Path, link: Path) -> Path:
+def _walk_source(top: Path) -> Iterator[str]:
+    """The names of all files of a work tree, less those of repositories in it and links to nowhere."""
+
+    def refuse(error: OSError) -> None:
+        raise _unreadable(Path(error.filename), error) from error
+
+    for folder, directories, files in os.walk(top, onerror=refuse):
+        here = Path(folder)
+        directories[:] = sorted(
+            name for name in directories if not name.startswith(".") and not (here / name / ".git").exists()
+        )
+        for name in files:
+            file = here / name
+            if not file.is_symlink() or (file.is_file() and file.resolve().is_relative_to(top)):
+                yield file.relative_to(top).as_posix()
+
+
+def _follow(top: Path, link: Path, what: str) -> Path:
     name = str(link.relative_to(top))
     try:
         file = link.resolve(strict=True)
     except (OSError, RuntimeError) as error:
-        raise limits.broken_link(name) from error
+        raise limits.broken_link(name, what) from error
     if not file.is_relative_to(top):
-        raise limits.leaving_link(name)
+        raise limits.leaving_link(name, what)
     if not file.is_file():
-        raise limits.broken_link(name)
+        raise limits.broken_link(name, what)
     return file
 
 

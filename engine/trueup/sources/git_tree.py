@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from trueup.errors import SourceError
 from trueup.model.resource import Revision
 from trueup.sources import limits
 from trueup.sources.git import Mirror
+from trueup.sources.layout import is_below, is_hidden, path_from_root, path_from_stack
 
 _LINK = "120000"
 _SUBMODULE = "160000"
@@ -23,25 +24,30 @@ class _Entry:
 
 
 class GitTree:
-    """The files below one path of one commit.
+    """The files of one commit, as the stack at one path of it sees them.
 
     `offline` says why the remote was not asked, empty if it was.
     """
 
     def __init__(self, mirror: Mirror, revision: Revision, offline: str = "") -> None:
         self.offline = offline
+        self._mirror = mirror
         self._revision = revision
-        self._entries = dict(_list_entries(mirror, _find_tree(mirror, revision)))
         self._where = f"{revision.path or 'the root'} of {revision.url} at {revision.commit[:12]}"
+        entries = dict(_list_entries(mirror, _find_tree(mirror, revision)))
         self._reader = mirror.open_reader()
-        self._lock = threading.Lock()
+        self._own = _Listing(entries, self._reader.read, limits.OWN, self._where)
+        self._whole = self._own if not revision.path else None
+        # Guards the child process of the reader, and what was read.
+        self._lock = threading.RLock()
         self._blob_of: dict[str, _Entry] = {}
         self._contents: dict[str, bytes] = {}
         self._total = 0
         try:
-            for path in sorted(self._entries):
+            for path in sorted(entries):
                 if not limits.is_hidden(path):
-                    self._add(path)
+                    self._blob_of[path] = self._own.file(path)
+                    limits.check_count(len(self._blob_of), self._where)
         except BaseException:
             self.close()
             raise
@@ -59,13 +65,32 @@ class GitTree:
     def paths(self) -> Sequence[str]:
         return list(self._blob_of)
 
-    def read(self, path: str) -> bytes:
-        entry = self._blob_of.get(path)
-        if entry is None:
-            raise SourceError(f"there is no file {limits.show_path(path)} in {self._where}")
-        if entry.size > limits.MAX_FILE_BYTES:
-            raise limits.oversized(path)
+    def paths_below(self, directory: str) -> Sequence[str]:
+        top = path_from_root(self._revision.path, directory)
         with self._lock:
+            own, outside = self._split(path for path in self._root.entries if is_below(path, top))
+            for path, full in outside.items():
+                if not is_hidden(path):
+                    own[path] = self._root.file(full)
+                    limits.check_count(len(own), f"{directory}, seen from {self._where},")
+        if not own:
+            raise SourceError(
+                f"there are no files below {limits.show_path(directory)}, seen from {self._where}",
+                hint="Hidden directories are left out.",
+            )
+        return sorted(own)
+
+    def source_paths(self) -> Sequence[str]:
+        with self._lock:
+            limits.check_count(len(self._root.entries), self._revision.url, limits.MAX_SOURCE_FILES)
+            own, outside = self._split(self._root.entries)
+            return sorted([*own, *(path for path, full in outside.items() if self._is_readable(path, full))])
+
+    def read(self, path: str) -> bytes:
+        with self._lock:
+            entry = self._find(path)
+            if entry.size > limits.MAX_FILE_BYTES:
+                raise limits.oversized(path)
             content = self._contents.get(path)
             if content is None:
                 self._total += entry.size
@@ -78,19 +103,73 @@ class GitTree:
         with self._lock:
             self._reader.close()
 
-    def _add(self, path: str) -> None:
+    @property
+    def _root(self) -> _Listing:
+        """All files of the commit, listed when they are asked for: few stacks look beyond themselves."""
+        if self._whole is None:
+            tree = self._mirror.read_ref(f"{self._revision.commit}^{{tree}}")
+            entries = dict(_list_entries(self._mirror, tree))
+            self._whole = _Listing(entries, self._reader.read, limits.WHOLE, self._where)
+        return self._whole
+
+    def _find(self, path: str) -> _Entry:
+        entry = self._blob_of.get(path)
+        if entry is not None:
+            return entry
+        full = path_from_root(self._revision.path, path)
+        near = path_from_stack(self._revision.path, full)
+        if near in self._blob_of:
+            return self._blob_of[near]
+        if is_below(full, self._revision.path) or full not in self._root.entries or is_hidden(near):
+            raise SourceError(f"there is no file {limits.show_path(path)} in {self._where}")
+        return self._root.file(full)
+
+    def _split(self, paths: Iterator[str] | Mapping[str, _Entry]) -> tuple[dict[str, _Entry], dict[str, str]]:
+        """The stack's own files among paths below the root, and the others with those paths."""
+        base = self._revision.path
+        own: dict[str, _Entry] = {}
+        outside: dict[str, str] = {}
+        for full in paths:
+            path = path_from_stack(base, full)
+            if not is_below(full, base):
+                outside[path] = full
+            elif path in self._blob_of:
+                own[path] = self._blob_of[path]
+        return own, outside
+
+    def _is_readable(self, path: str, full: str) -> bool:
+        if is_hidden(path):
+            return False
+        try:
+            self._root.file(full)
+        except SourceError:
+            # Most repositories hold links to directories, and submodules, somewhere.
+            return False
+        return True
+
+
+@dataclass(frozen=True)
+class _Listing:
+    """The entries below one directory, which links must not leave."""
+
+    entries: Mapping[str, _Entry]
+    read_blob: Callable[[str], bytes]
+    what: str
+    where: str
+
+    def file(self, path: str) -> _Entry:
+        """The regular file that is at a path, or that the link there leads to. Raises SourceError."""
         limits.check_name(path)
-        entry = self._entries[path]
+        entry = self.entries[path]
         if entry.mode == _SUBMODULE:
             raise SourceError(
-                f"{path} in {self._where} is a submodule: submodules are not read",
+                f"{path} in {self.where} is a submodule: submodules are not read",
                 hint="Keep the files in this repository, or read the other one as a source of its own.",
             )
-        self._blob_of[path] = self._follow(path) if entry.mode == _LINK else entry
-        limits.check_count(len(self._blob_of), self._where)
+        return self._follow(path) if entry.mode == _LINK else entry
 
     def _follow(self, link: str) -> _Entry:
-        """The regular file that a link leads to, through other links, without leaving the tree."""
+        """The regular file that a link leads to, through other links, without leaving the directory."""
         waiting, done, hops = link.split("/"), list[str](), 0
         while waiting:
             part = waiting.pop(0)
@@ -98,30 +177,30 @@ class GitTree:
                 continue
             if part == "..":
                 if not done:
-                    raise limits.leaving_link(link)
+                    raise limits.leaving_link(link, self.what)
                 done.pop()
                 continue
             done.append(part)
-            entry = self._entries.get("/".join(done))
+            entry = self.entries.get("/".join(done))
             if entry is None or entry.mode != _LINK:
                 continue
             hops += 1
             if hops > limits.MAX_LINKS:
-                raise limits.broken_link(link)
+                raise limits.broken_link(link, self.what)
             target = self._read_link(link, entry)
             if target.startswith("/"):
-                raise limits.leaving_link(link)
+                raise limits.leaving_link(link, self.what)
             done.pop()
             waiting = target.split("/") + waiting
-        entry = self._entries.get("/".join(done))
+        entry = self.entries.get("/".join(done))
         if entry is None or entry.mode == _SUBMODULE:
-            raise limits.broken_link(link)
+            raise limits.broken_link(link, self.what)
         return entry
 
     def _read_link(self, link: str, entry: _Entry) -> str:
         if entry.size > 4096:
-            raise limits.broken_link(link)
-        return self._reader.read(entry.blob).decode("utf-8", "surrogateescape")
+            raise limits.broken_link(link, self.what)
+        return self.read_blob(entry.blob).decode("utf-8", "surrogateescape")
 
 
 def _find_tree(mirror: Mirror, revision: Revision) -> str:

@@ -10,6 +10,12 @@ MAX_FILE_BYTES = 4 * 1024 * 1024
 MAX_FILES = 50_000
 MAX_TOTAL_BYTES = 256 * 1024 * 1024
 MAX_LINKS = 40
+# Of a whole source, of which a stack is a part.
+MAX_SOURCE_FILES = 1_000_000
+
+# What a symbolic link must not leave: for the files of a stack, and for those outside of its directory.
+OWN = "the directory of the stack"
+WHOLE = "the source"
 
 _LFS_MARK = b"version https://git-lfs.github.com/spec/"
 
@@ -34,10 +40,11 @@ def check_name(path: str) -> None:
         )
 
 
-def check_count(count: int, where: str) -> None:
-    if count > MAX_FILES:
+def check_count(count: int, where: str, most: int | None = None) -> None:
+    most = MAX_FILES if most is None else most
+    if count > most:
         raise SourceError(
-            f"{where} holds more than {MAX_FILES} files",
+            f"{where} holds more than {most} files",
             hint="Name the subdirectory in which the stack's files are.",
         )
 
@@ -63,17 +70,15 @@ def check_content(path: str, content: bytes) -> None:
         )
 
 
-def leaving_link(path: str) -> SourceError:
+def leaving_link(path: str, what: str = OWN) -> SourceError:
     return SourceError(
-        f"the symbolic link {show_path(path)} leaves the directory of the stack",
-        hint="Copy the file into the directory of the stack, or remove the link.",
+        f"the symbolic link {show_path(path)} leaves {what}",
+        hint=f"Copy the file into {what}, or remove the link.",
     )
 
 
-def broken_link(path: str) -> SourceError:
-    return SourceError(
-        f"the symbolic link {show_path(path)} does not lead to a file of the stack's directory"
-    )
+def broken_link(path: str, what: str = OWN) -> SourceError:
+    return SourceError(f"the symbolic link {show_path(path)} does not lead to a file of {what}")
 
 
 def clean_path(path: str) -> str:

@@ -149,7 +149,7 @@ def test_an_unknown_file_and_an_oversized_file_are_errors_when_they_are_read(
     tree = open_tree(str(stack))
     with pytest.raises(SourceError, match=r"big\.bin is larger"):
         tree.read("big.bin")
-    for path in ("nowhere.yaml", "../outside.yaml", "apps"):
+    for path in ("nowhere.yaml", "apps", "apps/", "."):
         with pytest.raises(SourceError, match="has no file"):
             tree.read(path)
 
@@ -184,6 +184,122 @@ def test_a_pointer_of_git_lfs_is_refused_when_it_is_read(stack: Path):
     tree = open_tree(str(stack))
     with pytest.raises(SourceError, match=r"data\.bin is a Git LFS pointer"):
         tree.read("data.bin")
+
+
+@pytest.fixture
+def work_tree(tmp_path: Path) -> Path:
+    """A work tree with a stack in apps/shop, beside other things."""
+    root = tmp_path / "infra"
+    for path, text in {
+        ".git/HEAD": "ref: refs/heads/main",
+        "apps/shop/stack.yaml": "kind: Stack",
+        "apps/shop/conf/a.yaml": "a",
+        "apps/blog/stack.yaml": "blog",
+        "modules/site/module.yaml": "module",
+        "modules/site/.cache/x": "hidden",
+        "modules/site/.conf": "conf",
+        "motd": "welcome",
+    }.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+    (tmp_path / "outside.yaml").write_text("canary-secret")
+    return root
+
+
+@pytest.mark.parametrize(("location", "path"), [("infra", "apps/shop"), ("infra/apps/shop", "")])
+def test_a_stack_sees_the_work_tree_that_it_is_in(work_tree: Path, location: str, path: str):
+    tree = open_tree(str(work_tree.parent / location), path=path)
+    assert list(tree.paths()) == ["conf/a.yaml", "stack.yaml"]
+    assert tree.read("../../motd") == tree.read("conf/../../.././motd") == b"welcome"
+    assert tree.read("../shop/stack.yaml") == b"kind: Stack"
+    assert list(tree.paths_below("../../modules/site")) == [
+        "../../modules/site/.conf", "../../modules/site/module.yaml",
+    ]  # fmt: skip
+    assert list(tree.paths_below("conf")) == list(tree.paths_below("../shop/conf")) == ["conf/a.yaml"]
+    assert list(tree.paths_below("..")) == ["../blog/stack.yaml", "conf/a.yaml", "stack.yaml"]
+    assert list(tree.source_paths()) == [
+        "../../modules/site/.conf", "../../modules/site/module.yaml", "../../motd", "../blog/stack.yaml",
+        "conf/a.yaml", "stack.yaml",
+    ]  # fmt: skip
+
+
+def test_what_is_outside_of_the_stack_is_read_once_and_has_no_part_in_the_commit(work_tree: Path):
+    tree = open_tree(str(work_tree), path="apps/shop")
+    assert tree.read("../../motd") == b"welcome"
+    (work_tree / "motd").write_text("changed")
+    assert tree.read("../../motd") == b"welcome"
+    assert latest_commit(str(work_tree), path="apps/shop") == tree.revision.commit
+
+
+def test_without_a_work_tree_a_stack_sees_the_location_and_nothing_else(work_tree: Path):
+    shutil.rmtree(work_tree / ".git")
+    assert open_tree(str(work_tree), path="apps/shop").read("../../motd") == b"welcome"
+    tree = open_tree(str(work_tree / "apps/shop"))
+    assert list(tree.source_paths()) == list(tree.paths())
+    with pytest.raises(SourceError, match="leads out of the source"):
+        tree.read("../../motd")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../../../outside.yaml", "../../../../etc/passwd", "/etc/passwd", "../../modules/../../outside.yaml",
+        "../../.git/HEAD", "../../modules/site/.cache/x", "../../modules", "../../nowhere", "..", "../..", "",
+        "../../modules/site\0", "../../way/module.yaml", "../../out.yaml", "../../stray.yaml",
+    ],
+)  # fmt: skip
+def test_no_path_leads_out_of_the_source_or_into_what_is_hidden(work_tree: Path, path: str):
+    (work_tree / "way").symlink_to("modules/site")
+    (work_tree / "out.yaml").symlink_to("../outside.yaml")
+    (work_tree / "stray.yaml").symlink_to("nowhere.yaml")
+    tree = open_tree(str(work_tree), path="apps/shop")
+    with pytest.raises(SourceError) as caught:
+        tree.read(path)
+    assert "canary-secret" not in str(caught.value) + caught.value.hint
+    with pytest.raises(SourceError):
+        tree.paths_below(path) if path not in ("..", "../..", "", "../../modules") else tree.read(path)
+
+
+def test_links_outside_of_the_stack_are_followed_inside_the_source_and_else_refused(work_tree: Path):
+    (work_tree / "modules/site/copy").symlink_to("../../motd")
+    tree = open_tree(str(work_tree), path="apps/shop")
+    assert tree.read("../../modules/site/copy") == b"welcome"
+    assert "../../modules/site/copy" in tree.paths_below("../../modules/site")
+    (work_tree / "modules/site/bad").symlink_to("../../../outside.yaml")
+    assert "../../modules/site/bad" not in tree.source_paths()
+    with pytest.raises(SourceError, match="bad leaves the source"):
+        tree.paths_below("../../modules")
+    with pytest.raises(SourceError, match="bad leaves the source"):
+        tree.read("../../modules/site/bad")
+
+
+def test_a_link_of_the_stack_may_not_leave_the_directory_of_the_stack(work_tree: Path):
+    (work_tree / "apps/shop/motd").symlink_to("../../motd")
+    with pytest.raises(SourceError, match="motd leaves the directory of the stack"):
+        open_tree(str(work_tree), path="apps/shop")
+
+
+def test_repositories_inside_the_work_tree_are_no_part_of_the_source(work_tree: Path):
+    (work_tree / "vendor/.git").mkdir(parents=True)
+    (work_tree / "vendor/stack.yaml").write_text("x")
+    tree = open_tree(str(work_tree), path="apps/shop")
+    assert "../../vendor/stack.yaml" not in tree.source_paths()
+
+
+def test_what_is_read_outside_counts_for_the_limits(work_tree: Path, monkeypatch: pytest.MonkeyPatch):
+    tree = open_tree(str(work_tree), path="apps/shop")
+    monkeypatch.setattr(limits, "MAX_TOTAL_BYTES", 15)
+    with pytest.raises(SourceError, match="come to more than"):
+        tree.read("../../motd")
+    monkeypatch.setattr(limits, "MAX_FILE_BYTES", 5)
+    with pytest.raises(SourceError, match="motd is larger"):
+        tree.read("../../motd")
+    monkeypatch.setattr(limits, "MAX_FILES", 1)
+    with pytest.raises(SourceError, match="more than 1 files"):
+        tree.paths_below("../../modules")
+    monkeypatch.setattr(limits, "MAX_SOURCE_FILES", 3)
+    with pytest.raises(SourceError, match="more than 3 files"):
+        tree.source_paths()
 
 
 @pytest.fixture

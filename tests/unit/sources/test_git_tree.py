@@ -34,7 +34,7 @@ def test_only_the_files_below_the_path_are_listed(read_commit):
     assert (list(tree.paths()), tree.revision.path) == (["b/c.yaml", "stack.yaml"], "a")
     assert tree.read("b/c.yaml") == b"2"
     with pytest.raises(SourceError, match="there is no file"):
-        tree.read("../z.yaml")
+        tree.read("b")
 
 
 def test_hidden_directories_are_left_out(read_commit):
@@ -175,3 +175,99 @@ def test_a_damaged_mirror_is_an_error_that_says_what_to_do(git_server: GitServer
     with pytest.raises(SourceError, match="is missing") as caught:
         open_tree(repository.url("file"), "main", cache_dir=tmp_path / "cache")
     assert str(tmp_path / "cache") in caught.value.hint
+
+
+REPOSITORY: dict[str, Content] = {
+    "apps/shop/stack.yaml": "kind: Stack",
+    "apps/shop/conf/a.yaml": "a",
+    "apps/shop/.hidden/x": "x",
+    "apps/blog/stack.yaml": "blog",
+    "modules/site/module.yaml": "module",
+    "modules/site/.cache/x": "hidden",
+    "modules/site/.conf": "conf",
+    "motd": "welcome",
+}
+
+
+def test_a_stack_sees_the_rest_of_its_commit(read_commit):
+    tree = read_commit(REPOSITORY, "apps/shop")
+    assert list(tree.paths()) == ["conf/a.yaml", "stack.yaml"]
+    assert tree.read("../../motd") == tree.read("conf/../../.././motd") == b"welcome"
+    assert tree.read("../shop/stack.yaml") == b"kind: Stack"
+    assert list(tree.paths_below("../../modules/site")) == [
+        "../../modules/site/.conf", "../../modules/site/module.yaml",
+    ]  # fmt: skip
+    assert list(tree.paths_below("conf")) == list(tree.paths_below("../shop/conf")) == ["conf/a.yaml"]
+    assert list(tree.paths_below("..")) == ["../blog/stack.yaml", "conf/a.yaml", "stack.yaml"]
+    assert list(tree.source_paths()) == [
+        "../../modules/site/.conf", "../../modules/site/module.yaml", "../../motd", "../blog/stack.yaml",
+        "conf/a.yaml", "stack.yaml",
+    ]  # fmt: skip
+
+
+def test_the_rest_is_of_the_same_commit_although_the_branch_goes_on(git_server: GitServer, tmp_path: Path):
+    repository = git_server.create()
+    repository.commit(REPOSITORY)
+    tree = open_tree(repository.url("file"), "main", "apps/shop", cache_dir=tmp_path / "cache")
+    repository.commit({"motd": "changed"})
+    later = open_tree(repository.url("file"), "main", "apps/shop", cache_dir=tmp_path / "cache")
+    assert (tree.read("../../motd"), later.read("../../motd")) == (b"welcome", b"changed")
+    tree.close()
+    later.close()
+
+
+def test_the_source_of_a_stack_at_the_root_is_the_stack_itself(read_commit):
+    tree = read_commit({"stack.yaml": "1", "a/b.yaml": "2"})
+    assert list(tree.source_paths()) == list(tree.paths()) == ["a/b.yaml", "stack.yaml"]
+    with pytest.raises(SourceError, match="leads out of the source"):
+        tree.read("../x")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../../../x", "/motd", "../../modules/../../x", "../../modules/site/.cache/x", ".hidden/x",
+        "../shop/.hidden/x", "../../modules", "../..", "", "../../way/module.yaml", "../../out.yaml",
+        "../../stray.yaml", "../../sub", "../../round.yaml",
+    ],
+)  # fmt: skip
+def test_no_path_leads_out_of_the_source_or_into_what_is_hidden(read_commit, path: str):
+    links: dict[str, Content] = {
+        "way": Link("modules/site"),
+        "out.yaml": Link("../outside.yaml"),
+        "stray.yaml": Link("nowhere.yaml"),
+        "round.yaml": Link("round.yaml"),
+        "sub": Submodule("a" * 40),
+    }
+    tree = read_commit({**REPOSITORY, **links}, "apps/shop")
+    with pytest.raises(SourceError):
+        tree.read(path)
+    assert path not in tree.source_paths()
+    with pytest.raises(SourceError, match=r"leaves the source|does not lead to a file|is a submodule"):
+        tree.paths_below("../..")
+    with pytest.raises(SourceError, match="there are no files below"):
+        tree.paths_below("../../nowhere")
+
+
+def test_links_outside_of_the_stack_are_followed_inside_the_source(read_commit):
+    tree = read_commit({**REPOSITORY, "modules/site/copy": Link("../../motd")}, "apps/shop")
+    assert tree.read("../../modules/site/copy") == b"welcome"
+    assert "../../modules/site/copy" in tree.source_paths()
+    with pytest.raises(SourceError, match="motd leaves the directory of the stack"):
+        read_commit({**REPOSITORY, "apps/shop/motd": Link("../../motd")}, "apps/shop")
+
+
+def test_what_is_read_outside_counts_for_the_limits(read_commit, monkeypatch: pytest.MonkeyPatch):
+    tree = read_commit(REPOSITORY, "apps/shop")
+    monkeypatch.setattr(limits, "MAX_TOTAL_BYTES", 5)
+    with pytest.raises(SourceError, match="come to more than"):
+        tree.read("../../motd")
+    monkeypatch.setattr(limits, "MAX_FILE_BYTES", 5)
+    with pytest.raises(SourceError, match="motd is larger"):
+        tree.read("../../motd")
+    monkeypatch.setattr(limits, "MAX_FILES", 1)
+    with pytest.raises(SourceError, match="more than 1 files"):
+        tree.paths_below("..")
+    monkeypatch.setattr(limits, "MAX_SOURCE_FILES", 3)
+    with pytest.raises(SourceError, match="more than 3 files"):
+        tree.source_paths()
