@@ -1,6 +1,6 @@
-"""Finds providers by the entry points `trueup.providers` and loads each when it is first used.
+"""Finds plugins by their entry points and loads each when it is first used.
 
-The metadata is read without importing anything, so a provider whose libraries are missing breaks only the
+The metadata is read without importing anything, so a plugin whose libraries are missing breaks only the
 stacks that use it. Called by app.
 """
 
@@ -11,66 +11,103 @@ import threading
 from collections.abc import Sequence
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Generic, TypeVar
 
 import pluggy
 
 from trueup.errors import PluginError
 from trueup.sdk import hookspecs
 from trueup.sdk.contracts import Catalog, Provider
+from trueup.sdk.secrets import SecretSource, SecretSources
 
-GROUP = "trueup.providers"
+Plugin = TypeVar("Plugin", Provider, SecretSource)
 
 
 class InstalledProviders(Catalog):
-    """The providers of all installed distributions."""
+    """The providers of all installed distributions, found by the entry points `trueup.providers`."""
 
     def __init__(self) -> None:
-        self._loaded: dict[str, Provider] = {}
+        self._plugins: _Plugins[Provider] = _Plugins(
+            "trueup.providers", "trueup_provider", "provider", Provider
+        )
+
+    def names(self) -> Sequence[str]:
+        return self._plugins.names()
+
+    def provider(self, name: str) -> Provider:
+        return self._plugins.plugin(name)
+
+
+class InstalledSecretSources(SecretSources):
+    """The secret sources of all installed distributions, found by the entry points `trueup.secrets`."""
+
+    def __init__(self) -> None:
+        self._plugins: _Plugins[SecretSource] = _Plugins(
+            "trueup.secrets", "trueup_secret_source", "secret source", SecretSource
+        )
+
+    def names(self) -> Sequence[str]:
+        return self._plugins.names()
+
+    def source(self, name: str) -> SecretSource:
+        return self._plugins.plugin(name)
+
+
+class _Plugins(Generic[Plugin]):
+    """The plugins of one group of entry points: each one's module implements `hook`. Thread safe."""
+
+    def __init__(self, group: str, hook: str, noun: str, contract: type[Any]) -> None:
+        self._group = group
+        self._hook = hook
+        self._noun = noun
+        self._contract = contract
+        self._loaded: dict[str, Plugin] = {}
         self._lock = threading.Lock()
 
     @cached_property
     def _entry_points(self) -> dict[str, EntryPoint]:
-        return {point.name: point for point in entry_points(group=GROUP)}
+        return {point.name: point for point in entry_points(group=self._group)}
 
     def names(self) -> Sequence[str]:
         return sorted(self._entry_points)
 
-    def provider(self, name: str) -> Provider:
+    def plugin(self, name: str) -> Plugin:
         with self._lock:
             if name not in self._loaded:
                 self._loaded[name] = self._load(name)
             return self._loaded[name]
 
-    def _load(self, name: str) -> Provider:
+    def _load(self, name: str) -> Plugin:
         point = self._entry_points.get(name)
         if point is None:
             near = difflib.get_close_matches(name, self.names(), 1)
             hint = f"did you mean {near[0]!r}?" if near else f"installed: {', '.join(self.names())}"
-            raise PluginError(f"there is no provider {name!r}", hint=hint)
+            raise PluginError(f"there is no {self._noun} {name!r}", hint=hint)
         try:
-            plugin = point.load()
+            module = point.load()
         except ImportError as error:
-            raise missing_library(name, error) from error
+            raise missing_library(name, error, self._noun) from error
         hooks = pluggy.PluginManager(hookspecs.PROJECT)
         hooks.add_hookspecs(hookspecs)
-        hooks.register(plugin, name)
+        hooks.register(module, name)
         hooks.check_pending()
-        provided = hooks.hook.trueup_provider()
-        if len(provided) != 1 or not isinstance(provided[0], Provider):
+        provided = getattr(hooks.hook, self._hook)()
+        if len(provided) != 1 or not isinstance(provided[0], self._contract):
             raise PluginError(
-                f"the plugin of provider {name!r} ({point.value}) does not give a provider",
-                hint="its module has to implement the hook trueup_provider, which returns a Provider",
+                f"the plugin of {self._noun} {name!r} ({point.value}) does not give a {self._noun}",
+                hint=f"its module has to implement the hook {self._hook},"
+                f" which returns a {self._contract.__name__}",
             )
-        provider: Provider = provided[0]
-        if provider.name != name:
-            raise PluginError(f"the provider of entry point {name!r} calls itself {provider.name!r}")
-        return provider
+        plugin: Plugin = provided[0]
+        if plugin.name != name:
+            raise PluginError(f"the {self._noun} of entry point {name!r} calls itself {plugin.name!r}")
+        return plugin
 
 
-def missing_library(provider: str, error: ImportError) -> PluginError:
-    """The message for a provider whose library is not installed."""
+def missing_library(name: str, error: ImportError, noun: str = "provider") -> PluginError:
+    """The message for a plugin whose library is not installed; a provider's extra has its name."""
     module = (error.name or str(error)).partition(".")[0]
     return PluginError(
-        f"provider {provider!r} needs the library {module!r}, which is not installed",
-        hint=f"pip install 'trueup[{provider}]'",
+        f"{noun} {name!r} needs the library {module!r}, which is not installed",
+        hint=f"pip install 'trueup[{name}]'" if noun == "provider" else "pip install 'trueup[all]'",
     )

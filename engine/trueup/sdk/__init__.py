@@ -16,9 +16,11 @@ from trueup.model.change import MISSING, Action, Change, FieldChange
 from trueup.model.observation import (
     READY,
     Absent,
+    Discovered,
     Done,
     Failed,
     Health,
+    Missing,
     Observation,
     Observed,
     Owned,
@@ -31,7 +33,18 @@ from trueup.model.resource import Lifecycle, Node, Target
 from trueup.model.values import UNKNOWN, Document, Sensitive, Value, has_unknown, reveal
 from trueup.sdk.compare import change_of, compare, compare_documents, creation, is_equal, seal
 from trueup.sdk.contracts import Intent, Kind, Limits, Provider, Session, Traits
+from trueup.sdk.discovery import choose
 from trueup.sdk.hookspecs import hookimpl
+from trueup.sdk.secrets import (
+    SecretAnswer,
+    SecretContext,
+    SecretSource,
+    answer_each_key,
+    decode_secret,
+    select_secret,
+    select_secret_text,
+    split_secret_key,
+)
 
 __all__ = [
     "MISSING",
@@ -44,6 +57,7 @@ __all__ = [
     "Change",
     "Conflict",
     "Denied",
+    "Discovered",
     "Document",
     "Done",
     "Failed",
@@ -54,6 +68,7 @@ __all__ = [
     "Kind",
     "Lifecycle",
     "Limits",
+    "Missing",
     "Node",
     "Observation",
     "Observed",
@@ -65,6 +80,9 @@ __all__ = [
     "Provider",
     "ProviderError",
     "Readiness",
+    "SecretAnswer",
+    "SecretContext",
+    "SecretSource",
     "Sensitive",
     "Session",
     "Target",
@@ -72,10 +90,13 @@ __all__ = [
     "Traits",
     "Transient",
     "Value",
+    "answer_each_key",
     "change_of",
+    "choose",
     "compare",
     "compare_documents",
     "creation",
+    "decode_secret",
     "degraded",
     "has_unknown",
     "hookimpl",
@@ -83,4 +104,7 @@ __all__ = [
     "progressing",
     "reveal",
     "seal",
+    "select_secret",
+    "select_secret_text",
+    "split_secret_key",
 ]
