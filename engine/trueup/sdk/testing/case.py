@@ -18,7 +18,8 @@ class Case:
     occur nowhere else, for they are searched for. `sibling_body` is needed where the identity of an object
     lies in its body (a file's path): the body of a second, different object. `is_markable` is false where
     the system offers no place for an ownership marker; the promises about ownership are then not tested.
-    `is_drift_visible` is false where `changed` differs in write-only fields alone.
+    `is_drift_visible` is false where `changed` differs in write-only fields alone. `is_refreshable`: the kind
+    can be refreshed, so that the promises of `Kind.refresh` are tested.
     """
 
     api_version: str
@@ -34,6 +35,7 @@ class Case:
     sibling_body: Document | None = None
     is_markable: bool = True
     is_drift_visible: bool = True
+    is_refreshable: bool = False
 
     @property
     def id(self) -> str:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from trueup.sdk.testing.case import Case
 from trueup.sdk.testing.promises_failure import FailurePromises
+from trueup.sdk.testing.promises_import import ImportPromises
 from trueup.sdk.testing.promises_lifecycle import LifecyclePromises
 from trueup.sdk.testing.promises_ownership import OwnershipPromises
 from trueup.sdk.testing.promises_pure import PurePromises
@@ -24,5 +25,5 @@ from trueup.sdk.testing.rig import Rig, expect
 __all__ = ["Case", "ProviderContract", "Rig", "expect"]
 
 
-class ProviderContract(PurePromises, LifecyclePromises, OwnershipPromises, FailurePromises):
+class ProviderContract(PurePromises, LifecyclePromises, OwnershipPromises, FailurePromises, ImportPromises):
     """Every promise of `trueup.sdk.contracts`, run against a provider and a real system."""

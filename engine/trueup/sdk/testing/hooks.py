@@ -105,6 +105,10 @@ class ContractHooks:
         rig.release(rig.recorded(foreign, external_id))
         return external_id
 
+    def import_ids(self, rig: Rig, node: Node) -> Sequence[str]:
+        """The ids by which `discover` finds the node's object: none, where it can list all of the kind."""
+        return ()
+
     def remove(self, rig: Rig, node: Node) -> None:
         """Removes whatever lives under the node's identity, whoever it belongs to. Called after each test.
 
@@ -141,7 +145,7 @@ class ContractHooks:
         return self.prepare(rig, case)
 
     # The same for the cases that have what a promise needs; see pytest_generate_tests.
-    owned = changeable = driftable = replaceable = secretive = case
+    owned = changeable = driftable = replaceable = secretive = refreshable = case
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """One test for each case that has what the test needs; `bare` is a case that was not prepared."""
@@ -153,6 +157,7 @@ class ContractHooks:
             "driftable": [case for case in self.cases if case.changed and case.is_drift_visible],
             "replaceable": [case for case in self.cases if case.replaced is not None],
             "secretive": [case for case in self.cases if case.sensitive],
+            "refreshable": [case for case in self.cases if case.is_refreshable],
         }
         for name, cases in wanted.items():
             if name in metafunc.fixturenames:

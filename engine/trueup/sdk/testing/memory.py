@@ -1,7 +1,7 @@
 """A provider whose system is memory: for tests of the engine, and an example of a whole provider.
 
 Its kinds differ in what they demand of the engine: Thing is plain, Vault holds data, Slow answers Pending,
-Secretive has secrets, Shared may be there without us.
+Secretive has secrets, Shared may be there without us, Runner can be refreshed, Named is named by its spec.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from trueup.sdk import (
     Absent,
     Change,
     Conflict,
+    Discovered,
     Document,
     Done,
     Health,
     Intent,
     Kind,
     Limits,
+    Missing,
     Node,
     Observation,
     Observed,
@@ -32,6 +34,7 @@ from trueup.sdk import (
     Session,
     Target,
     Traits,
+    choose,
     progressing,
     reveal,
 )
@@ -120,6 +123,21 @@ class Thing(Kind):
             if owner is not None and owner.key == owner_key:
                 _, *namespace, name = key.split("/")
                 yield Owned(owner, entry["id"], self._body(name, "".join(namespace), entry))
+
+    def discover(self, session: Session, ids: Sequence[str]) -> Iterable[Discovered | Missing]:
+        scanned = world_of(session).scan("discover", f"{self.name}/")
+        found, missing = choose(
+            ids, {key.partition("/")[2]: entry for key, entry in scanned.items()}, self.name
+        )
+        yield from missing
+        for each, entry in found.items():
+            namespace, _, name = each.rpartition("/")
+            body = self._body(name, namespace, entry)
+            is_system = name.startswith("system-")
+            yield Discovered(each, entry["id"], body, owner_of(entry), str(entry["version"]), is_system)
+
+    def export(self, body: Document) -> Document:
+        return {key: value for key, value in body.items() if key != "status"}
 
     def health(self, observed: Observed) -> Health:
         return READY if observed.body["status"]["phase"] == "ready" else progressing("it is being made")
@@ -265,6 +283,66 @@ class Slow(Thing):
         return self._pending(operation["key"], entry)
 
 
+class Runner(Thing):
+    """Runs with what it read at its start; `refreshes` of the entry counts how often it did so again."""
+
+    name = "Runner"
+    traits = Traits(refreshable=True)
+
+    def refresh(self, session: Session, node: Node, intent: Intent) -> Done | Pending:
+        def restart(old: Entry | None) -> Entry:
+            if old is None or (node.external_id and old["id"] != node.external_id):
+                raise Conflict(f"{self.name} {node.name} is not the object that was observed")
+            if owner_of(old) != intent.owner:
+                raise Conflict(f"{self.name} {node.name} does not carry our marker")
+            return {**old, "refreshes": old.get("refreshes", 0) + 1}
+
+        return self._done(node, world_of(session).change("refresh", self.key(node), restart))
+
+
+class Named(Thing):
+    """Is called by `spec.name`, which cannot be changed, as a file is by its path."""
+
+    name = "Named"
+    schema = {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string", "x-immutable": True},
+            "size": {"type": "integer", "x-reset-to": 1},
+            "value": {},
+        },
+        "required": ["name"],
+    }
+
+    def identity(self, node: Node) -> str:
+        name = node.spec.get("name")
+        return f"{self.name}/{name}" if isinstance(name, str) else ""
+
+    def key(self, node: Node) -> str:
+        return self.identity(node)
+
+    def observe(self, session: Session, nodes: Sequence[Node]) -> Iterable[Observation]:
+        """Where an id is known, the object that has it: the manifest may call it otherwise by now."""
+        found = world_of(session).scan("observe", f"{self.name}/")
+        by_id = {entry["id"]: entry for entry in found.values()}
+        for node in nodes:
+            entry = by_id.get(node.external_id) if node.external_id else found.get(self.key(node))
+            yield Absent(node.address) if entry is None else self._observed(node, entry)
+
+    def delete(self, session: Session, node: Node, intent: Intent) -> Done | Pending:
+        return super().delete(session, self._live(session, node), intent)
+
+    def release(self, session: Session, node: Node, intent: Intent) -> Done:
+        return super().release(session, self._live(session, node), intent)
+
+    def _live(self, session: Session, node: Node) -> Node:
+        """The node under the name that the object has."""
+        for entry in world_of(session).scan("observe", f"{self.name}/").values():
+            if entry["id"] == node.external_id:
+                return node.with_body({**node.body, "spec": {**node.spec, "name": entry["spec"]["name"]}})
+        return node
+
+
 def owner_of(entry: Entry) -> Owner | None:
     """The marker on an object."""
     return Owner(*entry["owner"]) if entry["owner"] else None
@@ -289,7 +367,10 @@ class MemoryProvider(Provider):
     def __init__(self, world: World | None = None) -> None:
         self.world = world or MemoryWorld()
         self._has_own_world = world is not None
-        self._kinds: tuple[Kind, ...] = (Thing(), Vault(), Slow(), Secretive(), Shared())
+        self._kinds: tuple[Kind, ...] = (
+            *(Thing(), Vault(), Slow(), Secretive(), Shared()),
+            *(Runner(), Named()),
+        )
         self._by_name = {(kind.api_version, kind.name): kind for kind in self._kinds}
 
     def kinds(self) -> Sequence[Kind]:
@@ -297,6 +378,9 @@ class MemoryProvider(Provider):
 
     def kind(self, api_version: str, name: str) -> Kind | None:
         return self._by_name.get((api_version, name))
+
+    def discoverable(self, session: Session) -> Sequence[Kind]:
+        return self._kinds
 
     def connect(self, target: Target, owner_key: str) -> Session:
         directory = target.config.get("directory")

@@ -38,7 +38,7 @@ ERRORS: Mapping[str, Callable[[str], Exception]] = {
     "Blocked": lambda message: Blocked(message, by="something else"),
     BUG: RuntimeError,
 }
-READING_VERBS = frozenset({"connect", "observe", "find_owned", "poll"})
+READING_VERBS = frozenset({"connect", "discover", "observe", "find_owned", "poll"})
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import pytest
+
 from trueup.model.values import to_record
 from trueup.sdk import Absent, Action, Observation, Observed, Pending
 from trueup.sdk.testing.case import Case
@@ -181,6 +183,45 @@ class LifecyclePromises(ContractHooks):
         rig.expect_absent(node)
         rig.create(replaced)
         rig.expect_true(replaced)
+
+    # -- refresh
+
+    def test_a_refresh_leaves_nothing_that_differs(self, rig: Rig, refreshable: Case) -> None:
+        """`refresh` changes nothing that `observe` compares, can be repeated, and the object gets ready."""
+        node = rig.node(refreshable)
+        made = rig.apply(node)
+        intent = rig.intent(node)
+        live = replace(node, external_id=made.external_id)
+        for _ in range(2):
+            rig.finish(node, rig.kind(node).refresh(rig.session(node), live, intent))
+            seen = rig.expect_true(node)
+            expect(seen.external_id == made.external_id, "a refresh made another object")
+            expect(seen.owner == made.owner, "a refresh changed the marker")
+            rig.reconnect()
+
+    def test_what_was_refreshed_can_be_applied_over(self, rig: Rig, refreshable: Case) -> None:
+        """After a `refresh` the object can be changed as before, and comes to rest."""
+        if refreshable.changed is None:
+            pytest.skip("the case has no `changed` body")
+        node, changed = rig.node(refreshable), rig.node(refreshable, refreshable.changed)
+        live = replace(node, external_id=rig.apply(node).external_id)
+        rig.finish(node, rig.kind(node).refresh(rig.session(node), live, rig.intent(node)))
+        rig.expect_true(node)
+        rig.apply(changed, to_record(node.body))
+
+    def test_a_refresh_of_another_object_is_a_conflict(self, rig: Rig, refreshable: Case) -> None:
+        """`refresh` refuses where the object is not the recorded one, or carries no marker of ours."""
+        node = rig.node(refreshable)
+        made = rig.apply(node)
+        if refreshable.is_markable:
+            rig.release(rig.recorded(node, made.external_id))
+        else:
+            made = replace(made, external_id="another-id")
+        live = replace(node, external_id=made.external_id)
+        self.expect_conflict(
+            "a refresh of what is not ours",
+            lambda: rig.finish(node, rig.kind(node).refresh(rig.session(node), live, rig.intent(node))),
+        )
 
     # -- delete and release
 

@@ -520,6 +520,48 @@ class TellsInTheOperation(Secretive):
         return Done()
 
 
+# -- mutants of import
+
+
+class ExportsADefault(Thing):
+    def export(self, body):
+        return {**super().export(body), "spec": {**body["spec"], "size": 7}}
+
+
+class ExportsWhatItRefuses(Thing):
+    def export(self, body):
+        return {**super().export(body), "status": body["status"]}
+
+
+class ExportsTheMarker(Thing):
+    def _body(self, name, namespace, entry):
+        body = super()._body(name, namespace, entry)
+        return {**body, "metadata": {**body["metadata"], "annotations": {"owner": str(entry["owner"])}}}
+
+
+class DiscoversNoMarker(Thing):
+    def discover(self, session, ids):
+        return [replace(found, owner=None) for found in super().discover(session, ids)]
+
+
+class WritesWhileDiscovering(Thing):
+    def discover(self, session, ids):
+        for key in world_of(session).list_keys():
+            world_of(session).change("update", key, lambda old: {**old, "version": old["version"] + 1})
+        return super().discover(session, ids)
+
+
+class DiscoversNothing(Thing):
+    def discover(self, session, ids):
+        return []
+
+
+class ExportsTheTokenElsewhere(Secretive):
+    def export(self, body):
+        document = super().export(body)
+        return {**document, "spec": {**document["spec"], "user": reveal(body["spec"].get("token"))}}
+
+
 # Each promise of the suite with the kinds and providers that break it.
 MUTANTS: dict[str, list[type]] = {
     "what_was_never_made_is_absent": [SeesGhosts, ForgetsTheMissing],
@@ -580,6 +622,11 @@ MUTANTS: dict[str, list[type]] = {
     "pure_methods_change_nothing_and_repeat_themselves": [SortsInPlace],
     "the_diff_of_what_is_absent_is_a_create": [NeverCreates],
     "secrets_are_sealed_wherever_they_stand": [SealsNothing],
+    "an_exported_object_gives_no_difference": [ExportsADefault, ExportsWhatItRefuses, DiscoversNothing],
+    "an_exported_object_can_be_adopted_and_holds_no_marker": [ExportsTheMarker, DiscoversNoMarker],
+    "discovering_modifies_nothing": [WritesWhileDiscovering],
+    "an_id_that_names_nothing_is_missing": [DiscoversNothing],
+    "secrets_are_seen_in_what_is_exported": [ExportsTheTokenElsewhere],
     "importing_the_plugin_does_not_import_the_sdk_of_its_system": [BrokenProvider],
 }
 ROWS = [(promise, mutant) for promise, mutants in MUTANTS.items() for mutant in mutants]
