@@ -41,6 +41,22 @@ class MemoryContract(ProviderContract):
         Case(API_VERSION, "Shared", "tool", {"spec": {"size": 1}}, changed={"spec": {"size": 2}}),
         Case(
             API_VERSION,
+            "Runner",
+            "web",
+            {"spec": {"size": 1}},
+            changed={"spec": {"size": 2}},
+            is_refreshable=True,
+        ),
+        Case(
+            API_VERSION,
+            "Named",
+            "path",
+            {"spec": {"name": "a", "size": 1}},
+            changed={"spec": {"name": "a", "size": 2}},
+            sibling_body={"spec": {"name": "c"}},
+        ),
+        Case(
+            API_VERSION,
             "Secretive",
             "secret",
             {"spec": {"user": "u", "token": CANARIES[0], "password": CANARIES[1]}},

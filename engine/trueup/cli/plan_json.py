@@ -41,6 +41,8 @@ def change_document(change: Change) -> dict[str, Any]:
         "drift": change.is_drift,
         "fields": [field_document(field) for field in change.fields],
     }
+    if change.triggered_by:
+        document["triggeredBy"] = [address.text for address in change.triggered_by]
     if change.problem:
         document["problem"] = change.problem
     if change.hint:

@@ -60,6 +60,9 @@ class Change:
 
     `is_drift`: desired is as recorded, so the live system moved by itself.
     `moved_to`: the object goes on under this address, so nothing is done to it under the old one.
+    `triggered_by` are the nodes whose change makes the kind act on this one once more (`Kind.refresh`).
+    `replaced` is the old object where a replacement by one of another name was begun and not finished;
+    `observed` is then the new one.
     `problem` says why an UNKNOWN node could not be judged, or what refuses the change.
     """
 
@@ -72,6 +75,8 @@ class Change:
     problem: str = ""
     hint: str = ""
     moved_to: Address | None = None
+    triggered_by: tuple[Address, ...] = ()
+    replaced: Observed | None = field(default=None, compare=False, repr=False)
 
     @property
     def is_write(self) -> bool:

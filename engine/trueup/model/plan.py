@@ -67,13 +67,18 @@ class Plan:
 
 
 def _effect(change: Change) -> dict[str, object]:
-    observed = change.observed
-    return {
+    observed, replaced = change.observed, change.replaced
+    effect: dict[str, object] = {
         "address": change.address.text,
         "action": change.action.value,
         "fields": [_field(field) for field in change.fields],
         "rests_on": [observed.external_id, observed.version] if observed else None,
     }
+    if change.triggered_by:
+        effect["triggered_by"] = [address.text for address in change.triggered_by]
+    if replaced is not None:
+        effect["replaced"] = [replaced.external_id, replaced.version]
+    return effect
 
 
 def _field(field: FieldChange) -> list[object]:

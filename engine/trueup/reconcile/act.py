@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 
 from trueup.errors import ManifestError, ProviderError, Throttled, Transient, TrueupError
+from trueup.model.address import Address
 from trueup.model.change import Action, Change
 from trueup.model.observation import Absent, Done, Health, Observation, Observed, Pending
 from trueup.model.outcome import Outcome, Result
@@ -23,6 +24,7 @@ from trueup.reconcile.plan import judge, moved_from
 from trueup.reconcile.record import Recorder, outcome_of
 from trueup.reconcile.resolve import resolve_node
 from trueup.reconcile.situation import Knowledge, Situation, name_only
+from trueup.reconcile.trigger import CAUSES, baseline, find_due, with_triggers
 from trueup.reconcile.verify import Verdict, Verification, verify_gone, verify_health, verify_present
 from trueup.sdk.contracts import Intent, Kind, Session
 from trueup.state.store import Record
@@ -61,6 +63,13 @@ class Workshop:
     connections: Connections
     recorder: Recorder
     clock: Callable[[], float] = time.monotonic
+
+    def find_due(self, address: Address) -> tuple[Address, ...]:
+        """The sources that the node has to react to, by what is known and recorded by now."""
+        node = self.situation.graph.nodes.get(address)
+        if node is None or not node.lifecycle.triggers:
+            return ()
+        return find_due(node, self.recorder.seen_triggers(address), self.knowledge)
 
 
 class _Undone(Exception):
@@ -125,6 +134,7 @@ class Act:
             raise _Undone(f"target {self._node.target.name!r} became another place during the run")
         if self._is_stale:
             self._plan_again(session)
+        self.change = with_triggers(self.change, self._shop.find_due(self.change.address))
         action = self.change.action
         if action is Action.NONE:
             yield from self._wait_until_ready(session)
@@ -135,8 +145,10 @@ class Act:
             yield from self._let_go(session)
         if action in (Action.CREATE, Action.REPLACE):
             yield from self._call("create", session)
-        elif action is Action.UPDATE or (action is Action.ADOPT and not self._carries_our_marker()):
+        elif self._needs_update():
             yield from self._call("update", session)
+        if self.change.triggered_by:
+            yield from self._call("refresh", session)
         if action in (Action.DELETE, Action.FORGET):
             return
         if self.has_called:
@@ -144,11 +156,17 @@ class Act:
         else:
             yield from self._wait_until_ready(session)
 
+    def _needs_update(self) -> bool:
+        if self.change.action is Action.ADOPT:
+            return not self._carries_our_marker()
+        is_refresh_alone = bool(self.change.triggered_by) and not self.change.fields
+        return self.change.action is Action.UPDATE and not is_refresh_alone
+
     def _plan_again(self, session: Session) -> None:
         """A dependency was acted on: the node is judged anew from what lives now."""
         address, planned = self.change.address, self.change.action
         declared = self._shop.situation.graph.nodes[address]
-        resolved = resolve_node(declared, self._shop.knowledge.look_up)
+        resolved = resolve_node(declared, self._shop.knowledge)
         self._node = replace(resolved, external_id=self._node.external_id)
         observation = self._look(session, self._node)
         self._shop.knowledge.learn(self._node, observation)
@@ -252,9 +270,11 @@ class Act:
                 yield Wait(min(pause, max(0.0, self._deadline - now)), error.message)
 
     def _mutate(self, verb: str, session: Session) -> Done | Pending:
-        if verb in ("create", "update") and has_unknown(self._node.body):
+        if verb in ("create", "update", "refresh") and has_unknown(self._node.body):
             raise _Undone("it depends on a value that is not known yet", "run again")
         if not self._token:
+            if self.change.action in CAUSES:
+                self._shop.recorder.owe_reactions(self.change.address)
             self._token = self._shop.recorder.write_intent(
                 self._node, self.change.action, session.fingerprint
             )
@@ -264,9 +284,8 @@ class Act:
             return self._guarded(verb, self._kind.create, session, self._node, intent)
         if verb == "update":
             return self._guarded(verb, self._kind.update, session, self._node, self.change, intent)
-        if verb == "release":
-            return self._guarded(verb, self._kind.release, session, self._node, intent)
-        return self._guarded(verb, self._kind.delete, session, self._node, intent)
+        calls = {"refresh": self._kind.refresh, "release": self._kind.release, "delete": self._kind.delete}
+        return self._guarded(verb, calls[verb], session, self._node, intent)
 
     def _guarded(self, verb: str, call: Callable[..., Done | Pending], *arguments: object) -> Done | Pending:
         """Calls the plugin. Its own bug becomes an error of the node, whose effect is then unknown."""
@@ -311,7 +330,8 @@ class Act:
             row = replace(old, external_id="")
         if row is not None:
             # What was meant is not what was achieved: the next run must not take the rest for drift.
-            row = replace(row, body=name_only(row.body))
+            seen = self._shop.recorder.seen_triggers(self.change.address)
+            row = replace(row, body=name_only(row.body), triggers=seen)
         if self._token and not undone.is_open:
             self._shop.recorder.close_intent(self._token)
             self._token = ""
@@ -337,7 +357,12 @@ class Act:
         declared = shop.knowledge.declared[address]
         fingerprint = shop.connections.session(self._node.target).fingerprint
         return shop.recorder.make_record(
-            self._node, fingerprint, seen.external_id, declared, is_created=is_created
+            self._node,
+            fingerprint,
+            seen.external_id,
+            declared,
+            is_created=is_created,
+            triggers=baseline(self._node, shop.recorder.seen_triggers(address), shop.knowledge),
         )
 
     def _outcome(self, result: Result, message: str = "", hint: str = "") -> Outcome:

@@ -19,6 +19,7 @@ from trueup.reconcile.diff import Standing, diff_node, diff_undeclared, refuse
 from trueup.reconcile.guard import find_holds
 from trueup.reconcile.resolve import keep_ignored, resolve_node
 from trueup.reconcile.situation import Knowledge, Situation
+from trueup.reconcile.trigger import add_triggers
 from trueup.state.store import Record
 
 
@@ -28,6 +29,7 @@ def make_plan(situation: Situation, knowledge: Knowledge) -> Plan:
         judge(situation.graph.nodes[address], situation, knowledge) for address in situation.graph.order
     ]
     changes = _refuse_doubles(changes, situation, knowledge)
+    changes = add_triggers(changes, situation, knowledge)
     moved = find_moves(changes, situation, knowledge)
     changes += [
         _forget_moved(node, moved[node.address])
@@ -61,7 +63,7 @@ def judge(node: Node, situation: Situation, knowledge: Knowledge, *, is_applied:
     try:
         kind = situation.catalog.kind_of(node)
         if address in situation.graph.deferred:
-            knowledge.declared[address] = kind.seal(resolve_node(node, knowledge.look_up).body)
+            knowledge.declared[address] = kind.seal(resolve_node(node, knowledge).body)
         declared = knowledge.declared[address]
         external_id = observation.external_id if isinstance(observation, Observed) else node.external_id
         resolved = node.with_body(declared, external_id)

@@ -12,6 +12,7 @@ from dataclasses import replace
 from types import TracebackType
 
 from trueup.errors import LeaseLost
+from trueup.model.address import Address
 from trueup.model.change import MISSING, Action, Change, FieldChange
 from trueup.model.observation import Observed
 from trueup.model.outcome import Outcome, Result, RunStatus
@@ -22,6 +23,7 @@ from trueup.reconcile.situation import Situation, source_of
 from trueup.state.store import Lease, OpenIntent, Record, Step, Store
 
 LEASE_TTL = 60.0
+NO_TRIGGERS: Mapping[str, str] = {}
 
 
 class Recorder:
@@ -39,6 +41,10 @@ class Recorder:
         self._lease = lease
         self._situation = situation
         self._now = now
+        # The rows as they are now, and the reactions that are owed by nodes without one.
+        self._rows = dict(situation.records)
+        self._debts: dict[Address, dict[str, str]] = {}
+        self._lock = threading.Lock()
         revision = situation.revision
         self.run = store.begin_run(lease, url=source_of(revision), commit=revision.commit, digest=plan.digest)
 
@@ -53,7 +59,7 @@ class Recorder:
             if node.address not in self._situation.records
         ]
         if records:
-            self._store.record_steps(self._lease, self.run, (), records)
+            self._write_rows(records)
 
     def keep_lifecycles(self) -> None:
         """What Git says now of protection and of removal, for every declared object, whatever this run does.
@@ -69,7 +75,49 @@ class Recorder:
             if (record.protect, record.on_delete) != said:
                 changed.append(replace(record, protect=said[0], on_delete=said[1]))
         if changed:
-            self._store.record_steps(self._lease, self.run, (), changed)
+            self._write_rows(changed)
+
+    def owe_reactions(self, source: Address) -> None:
+        """Notes, before a call that changes the source, that those that it triggers have to act on it.
+
+        Even if this run dies or fails right after the call, a later one makes up for it.
+        """
+        graph, undeclared = self._situation.graph, self._situation.undeclared
+        with self._lock:
+            owing = []
+            for address in self._find_triggered(source):
+                row = self._rows.get(address)
+                if row is not None:
+                    owing.append(replace(row, triggers={**row.triggers, source.text: ""}))
+                else:
+                    self._debts.setdefault(address, {})[source.text] = ""
+            # Nodes that are not part of this run; what leaves Git needs no refresh any more.
+            owing += [
+                replace(row, triggers={**row.triggers, source.text: ""})
+                for address, row in self._rows.items()
+                if source.text in row.triggers and address not in graph.nodes and address not in undeclared
+            ]
+            if owing:
+                self._write_rows(owing)
+
+    def _find_triggered(self, source: Address) -> list[Address]:
+        if source not in self._situation.graph.nodes:
+            return []
+        nodes = self._situation.graph.nodes
+        return [
+            address
+            for address in self._situation.graph.dependents(source)
+            if source in nodes[address].lifecycle.triggers
+        ]
+
+    def seen_triggers(self, address: Address) -> Mapping[str, str]:
+        """What a node has reacted to so far; see `Record.triggers`."""
+        row = self._rows.get(address)
+        return row.triggers if row is not None else self._debts.get(address, {})
+
+    def _write_rows(self, records: Sequence[Record]) -> None:
+        self._store.record_steps(self._lease, self.run, (), records)
+        self._rows.update((record.address, record) for record in records)
 
     def write_intent(self, node: Node, action: Action, fingerprint: str) -> str:
         """The durable note before a mutation; gives its token. No call may be made if this raises."""
@@ -89,6 +137,8 @@ class Recorder:
     def record_outcome(self, outcome: Outcome, *, token: str = "", record: Record | None = None) -> None:
         """The outcome of one node that was acted on."""
         self._store.record_outcome(self._lease, self.run, to_step(outcome), token=token, record=record)
+        if record is not None:
+            self._rows[record.address] = record
 
     def record_quiet(self, outcomes: Sequence[Outcome], records: Sequence[Record]) -> None:
         """The outcomes that history keeps although nothing was called, and rows that were out of date."""
@@ -109,7 +159,14 @@ class Recorder:
         self._store.finish_run(self._lease, self.run, status, counts)
 
     def make_record(
-        self, node: Node, fingerprint: str, external_id: str, declared: Document, *, is_created: bool
+        self,
+        node: Node,
+        fingerprint: str,
+        external_id: str,
+        declared: Document,
+        *,
+        is_created: bool,
+        triggers: Mapping[str, str] = NO_TRIGGERS,
     ) -> Record:
         """The inventory's row of a node as it is now."""
         target = node.target
@@ -131,17 +188,29 @@ class Recorder:
             depends_on=self._situation.graph.dependencies(node.address),
             commit=self._situation.revision.commit,
             applied_at=self._now(),
+            triggers=triggers,
         )
 
     def refresh_record(
-        self, node: Node, observed: Observed, fingerprint: str, declared: Document
+        self,
+        node: Node,
+        observed: Observed,
+        fingerprint: str,
+        declared: Document,
+        triggers: Mapping[str, str] = NO_TRIGGERS,
     ) -> Record | None:
         """A new row where the recorded one no longer says what is, None where it does."""
         old = self._situation.records.get(node.address)
-        if old is not None and self._is_current(old, node, observed, fingerprint, declared):
+        if (
+            old is not None
+            and old.triggers == triggers
+            and self._is_current(old, node, observed, fingerprint, declared)
+        ):
             return None
         is_created = old.created if old else False
-        return self.make_record(node, fingerprint, observed.external_id, declared, is_created=is_created)
+        return self.make_record(
+            node, fingerprint, observed.external_id, declared, is_created=is_created, triggers=triggers
+        )
 
     def _is_current(
         self, record: Record, node: Node, observed: Observed, fingerprint: str, declared: Document

@@ -29,6 +29,7 @@ from trueup.reconcile.boundary import health_of
 from trueup.reconcile.record import outcome_of
 from trueup.reconcile.report import Listener
 from trueup.reconcile.situation import Situation
+from trueup.reconcile.trigger import baseline
 from trueup.state.store import Record
 
 UNDONE = frozenset({Result.FAILED, Result.BLOCKED})
@@ -230,7 +231,7 @@ class Walk:
             return outcome_of(change, Result.BLOCKED, blocker)
         if change.problem:
             return outcome_of(change, Result.FAILED, change.problem, change.hint)
-        if change.action is not Action.NONE or self._is_stale(address):
+        if change.action is not Action.NONE or self._is_stale(address) or self._shop.find_due(address):
             return None
         if address in self._shop.situation.undeclared or change.fields:
             return outcome_of(change, Result.SKIPPED, "; ".join(change.reasons))
@@ -249,6 +250,7 @@ class Walk:
             observed,
             self._shop.knowledge.fingerprints[node.target.name],
             self._shop.knowledge.declared[address],
+            baseline(node, self._shop.recorder.seen_triggers(address), self._shop.knowledge),
         )
         if record is not None:
             self._outdated.append(record)

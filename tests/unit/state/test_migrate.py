@@ -34,8 +34,8 @@ def upgrade() -> None:
 
 
 ADDRESS = Address("shop", "File", "motd", "h")
-FIRST_ROW = """INSERT INTO inventory (stack, address, api_version, target, fingerprint, external_id, body, created,
-protect, on_delete, depends_on, commit_id, applied_at) VALUES ('shop', 'shop/File/motd@h', 'v1',
+FIRST_ROW = """INSERT INTO inventory (stack, address, api_version, target, fingerprint, external_id, body,
+created, protect, on_delete, depends_on, commit_id, applied_at) VALUES ('shop', 'shop/File/motd@h', 'v1',
 '{"name":"h"}', 'fp', '/etc/motd', '{"spec":{}}', true, false, 'delete', '[]', '', 1.5)"""
 
 
