@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,7 @@ from types import TracebackType
 from trueup.collector import paused_collector
 from trueup.errors import StalePlan, UsageError
 from trueup.graph.build import Graph, build_graph
+from trueup.manifests.given_values import ValuesRequest
 from trueup.manifests.load import load_stack
 from trueup.model.address import Address
 from trueup.model.change import Change
@@ -23,9 +25,10 @@ from trueup.plugins.load import InstalledProviders
 from trueup.reconcile.boundary import health_of
 from trueup.reconcile.cycle import Request, plan_cycle, run_cycle
 from trueup.reconcile.forget import forget_records
+from trueup.reconcile.observe import Connections
 from trueup.reconcile.report import EVERYTHING, Listener, RunReport, Selection, Silent
 from trueup.reconcile.situation import Knowledge, Situation
-from trueup.sdk.contracts import Catalog
+from trueup.sdk.contracts import Catalog, Kind
 from trueup.sources.open import latest_commit, open_tree
 from trueup.state.open import open_store
 from trueup.state.store import Record, RunRecord, Store
@@ -45,12 +48,16 @@ class SourceSpec:
     """Where a stack is read from: a directory or a Git URL, with a ref (branch, tag, commit) and a path.
 
     `is_offline_allowed`: where the repository cannot be reached, the last commit that was fetched will do.
+    `values` are values files of the same content, named relative to the stack's directory, later over
+    earlier; over them `sets`, each the text of a `--set` such as `replicas=3`.
     """
 
     location: str
     ref: str = ""
     path: str = ""
     is_offline_allowed: bool = False
+    values: tuple[str, ...] = ()
+    sets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -124,7 +131,7 @@ class App:
         tree = open_tree(source.location, source.ref, source.path, offline_ok=source.is_offline_allowed)
         try:
             with paused_collector():
-                loaded = load_stack(tree, self._catalog)
+                loaded = load_stack(tree, self._catalog, ValuesRequest(source.values, source.sets))
                 graph = build_graph(loaded.nodes, self._catalog)
             return Loaded(loaded.stack, loaded.revision, graph)
         finally:
@@ -185,7 +192,10 @@ class App:
         return forget_records(request, self.store, self._catalog)
 
     def save_plan(self, plan: Plan, source: SourceSpec, selection: Selection, file: str) -> None:
-        """Writes what `reconcile_saved` needs: the exact commit and the digest. Holds no values at all."""
+        """Writes what `reconcile_saved` needs: the exact commit, the digest, and what `source` says.
+
+        Of what the plan changes it holds nothing.
+        """
         location = source.location
         if Path(location).exists():
             location = str(Path(location).resolve())
@@ -194,6 +204,7 @@ class App:
             "stack": plan.stack,
             "source": {"location": location, "path": source.path, "commit": plan.revision.commit},
             "ref": source.ref,
+            "values": {"files": list(source.values), "sets": list(source.sets)},
             "selection": {"targets": list(selection.targets), "only": list(selection.only)},
             "digest": plan.digest,
         }
@@ -218,6 +229,22 @@ class App:
             )
         request = replace(request, confirm=confirm, approved=approved, expected=saved.digest)
         return run_cycle(request, self.store, self._catalog, self._parallelism)
+
+    def live_schema(
+        self, source: SourceSpec, target: str, provider: str, kind: Kind
+    ) -> Mapping[str, object] | None:
+        """What the live system of a target says of a kind. `target` empty: the only one of the provider."""
+        stack = self.load(source).stack
+        found = [each for each in stack.targets if each.provider == provider and target in ("", each.name)]
+        if len(found) != 1:
+            names = ", ".join(each.name for each in stack.targets if each.provider == provider) or "none"
+            raise UsageError(
+                f"stack {stack.name!r} has {len(found)} targets of provider {provider} that this could mean",
+                hint=f"--target says which one; there are: {names}",
+            )
+        with closing(Connections(self._catalog, f"{self.store.installation}/{stack.name}")) as connections:
+            session = connections.session(found[0])
+            return self._catalog.provider(provider).live_schema(session, kind.api_version, kind.name)
 
     def status(self, source: SourceSpec, selection: Selection = EVERYTHING) -> StackStatus:
         """The stack as it stands. Changes nothing anywhere."""
@@ -295,9 +322,12 @@ def read_saved_plan(file: str) -> SavedPlan:
         place, selected = document["source"], document["selection"]
         texts = [place["location"], document["ref"], place["path"], place["commit"], document["digest"]]
         selection = Selection(tuple(map(str, selected["targets"])), tuple(map(str, selected["only"])))
+        values = document.get("values", {"files": [], "sets": []})
+        files, sets = (tuple(map(str, values[key])) for key in ("files", "sets"))
     except (KeyError, TypeError) as error:
         raise UsageError(f"{file}: the saved plan is not complete", hint="make a new plan") from error
     if not all(isinstance(text, str) for text in texts):
         raise UsageError(f"{file}: the saved plan is not complete", hint="make a new plan")
     location, ref, path, commit, digest = texts
-    return SavedPlan(SourceSpec(location, ref, path), commit, selection, digest)
+    source = SourceSpec(location, ref, path, values=files, sets=sets)
+    return SavedPlan(source, commit, selection, digest)

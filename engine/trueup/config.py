@@ -10,7 +10,9 @@ from pathlib import Path
 from trueup.errors import ManifestError, Place, Problem, UsageError
 from trueup.manifests.document import SourceDocument, SourceText, kind_of_value
 from trueup.manifests.fields import Fields
-from trueup.manifests.parse_toml import parse_toml
+from trueup.manifests.given_values import set_text
+from trueup.manifests.parse_toml import parse_toml_map
+from trueup.manifests.variables import name_problem
 
 FILE_NAME = "trueup.toml"
 DEFAULT_PARALLELISM = 16
@@ -18,6 +20,7 @@ MAX_PARALLELISM = 1000
 
 _LISTEN = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^:\[\]]+):(?P<port>\d{1,5})")
 _LISTEN_HINT = 'write a host and a port, as in "127.0.0.1:9090" or "[::1]:9090"'
+_VALUES_HINT = 'list files, named relative to the directory of the stack: values = ["envs/prod.yaml"]'
 _STACKS_HINT = "begin each stack with a line [[stacks]]"
 # `git@host:path` has a colon before any slash; a path of the file system that has one is written `./a:b`.
 _REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|[^/]+:")
@@ -28,6 +31,7 @@ class StackConfig:
     """One stack that the daemon follows. `poll` and `interval` are in seconds.
 
     `interval` None leaves it to the stack's own file. A directory is absolute here, whatever was written.
+    `values` are values files, named relative to the stack's directory; over them `sets`, as `--set` has them.
     """
 
     name: str
@@ -36,6 +40,8 @@ class StackConfig:
     path: str = ""
     poll: float = 30.0
     interval: float | None = None
+    values: tuple[str, ...] = ()
+    sets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,10 +77,10 @@ def load_config(path: str | Path) -> Config:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise UsageError(f"cannot read {file}: {why}") from error
     problems: list[Problem] = []
-    documents = parse_toml(SourceText(str(file), text), problems)
+    document = parse_toml_map(SourceText(str(file), text), problems)
     config = Config()
-    if documents and not problems:
-        config = _read_config(documents[0], file.absolute().parent, problems)
+    if document is not None:
+        config = _read_config(document, file.absolute().parent, problems)
     if problems:
         raise ConfigError(problems)
     return config
@@ -149,7 +155,7 @@ def _read_stacks(
             table,
             path,
             problems,
-            known=("name", "location", "ref", "path", "poll", "interval"),
+            known=("name", "location", "ref", "path", "poll", "interval", "values", "set"),
             where="stacks",
         )
         stack = _read_stack(fields, folder)
@@ -176,7 +182,19 @@ def _read_stack(fields: Fields, folder: Path) -> StackConfig:
         path,
         default.poll if poll is None else poll,
         fields.duration("interval"),
+        fields.strings("values", _VALUES_HINT),
+        tuple(_read_sets(fields)),
     )
+
+
+def _read_sets(fields: Fields) -> Iterator[str]:
+    """The variables of `set` as `--set` texts."""
+    for name, value in fields.mapping("set").items():
+        wrong = name_problem(name)
+        if wrong is None:
+            yield set_text(name, value)
+        else:
+            fields.note(f'stacks.set: "{name}" {wrong[0]}', "set", name, hint=wrong[1], at_key=True)
 
 
 def _last_part(location: str) -> str:

@@ -97,5 +97,5 @@ def _followed(stack: StackConfig) -> Followed:
     from trueup.app import SourceSpec
     from trueup.daemon.follow import Followed
 
-    source = SourceSpec(stack.location, stack.ref, stack.path)
+    source = SourceSpec(stack.location, stack.ref, stack.path, values=stack.values, sets=stack.sets)
     return Followed(stack.name, source, stack.poll, stack.interval)

@@ -9,6 +9,7 @@ import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +17,11 @@ import rich_click as click
 from click.core import ParameterSource
 
 from trueup.cli import problems
-from trueup.errors import TrueupError
+from trueup.errors import TrueupError, UsageError
 
 if TYPE_CHECKING:
     from trueup.app import App, SourceSpec
-    from trueup.config import Config
+    from trueup.config import Config, StackConfig
     from trueup.reconcile.report import Selection
 
 # Makes the App from the store's URL and the parallelism.
@@ -40,6 +41,8 @@ class Call:
     source_text: str
     ref: str = ""
     path: str = ""
+    values: tuple[str, ...] = ()
+    sets: tuple[str, ...] = ()
     store: str = ""
     targets: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
@@ -50,9 +53,32 @@ class Call:
 
     @property
     def source(self) -> SourceSpec:
+        """What to read: SOURCE as a place, or the stack of trueup.toml that it names, with its values."""
         from trueup.app import SourceSpec
 
-        return SourceSpec(self.source_text, self.ref, self.path)
+        stack = self._configured_stack()
+        if stack is None:
+            return SourceSpec(self.source_text, self.ref, self.path, values=self.values, sets=self.sets)
+        return SourceSpec(
+            stack.location,
+            self.ref or stack.ref,
+            self.path or stack.path,
+            values=(*stack.values, *self.values),
+            sets=(*stack.sets, *self.sets),
+        )
+
+    def _configured_stack(self) -> StackConfig | None:
+        """The stack of trueup.toml whose name is SOURCE."""
+        found = next((stack for stack in self._config.stacks if stack.name == self.source_text), None)
+        here = Path(self.source_text)
+        if found is None or not here.exists():
+            return found
+        if not found.ref and here.resolve() == Path(found.location, found.path).resolve():
+            return found
+        raise UsageError(
+            f'"{self.source_text}" is a stack of the settings and a directory here',
+            hint=f"write ./{self.source_text} for the directory, or be elsewhere and pass --config",
+        )
 
     @property
     def selection(self) -> Selection:
@@ -62,7 +88,7 @@ class Call:
 
     def open_app(self) -> App:
         """The engine with its settings: the command line, then the environment, then trueup.toml."""
-        config = self._read_config()
+        config = self._config
         store = self.store or config.store or default_store()
         parallelism = self.parallelism or config.parallelism
         if self.engine is not None:
@@ -71,7 +97,8 @@ class Call:
 
         return App(store, parallelism=parallelism)
 
-    def _read_config(self) -> Config:
+    @cached_property
+    def _config(self) -> Config:
         from trueup.config import FILE_NAME, Config, load_config
 
         if self.config:
@@ -85,7 +112,8 @@ class Call:
         words = ["trueup", verb, mask_credentials(self.source_text)]
         for option, value in (("ref", self.ref), ("path", self.path)):
             words += [f"--{option}", value] if value else []
-        for option, values in (("target", self.targets), ("only", self.only)):
+        repeatable = {"values": self.values, "set": self.sets, "target": self.targets, "only": self.only}
+        for option, values in repeatable.items():
             for value in values:
                 words += [f"--{option}", value]
         for option, value in (("store", mask_credentials(self.store)), ("config", self.config)):
@@ -100,7 +128,7 @@ def default_store() -> str:
 
 
 def takes_source(function: Function) -> Function:
-    """Adds SOURCE, --ref, --path and -v; the function gets a `Call` and its own options.
+    """Adds SOURCE, what says how to read it, --config and -v; the function gets a `Call` and its own options.
 
     A TrueupError of the function is shown in the form that its option `output` asks for; exit code 1.
     """
@@ -147,6 +175,27 @@ _SOURCE = (
     click.argument("source", type=_FILE),
     click.option("--ref", default="", metavar="REF", help="Branch, tag or commit of SOURCE."),
     click.option("--path", default="", metavar="PATH", help="The stack's directory inside SOURCE."),
+    click.option(
+        "--values",
+        multiple=True,
+        metavar="FILE",
+        help="A values file of SOURCE, relative to the stack's directory. Repeatable: later over earlier.",
+    ),
+    click.option(
+        "--set",
+        "sets",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="A variable's value, over all values files; NAME.KEY=VALUE for one key of a map. Repeatable.",
+    ),
+    click.option(
+        "--config",
+        envvar="TRUEUP_CONFIG",
+        type=_FILE,
+        default="",
+        metavar="FILE",
+        help="Settings. [default: ./trueup.toml if it exists]",
+    ),
     click.option("--verbose", "-v", count=True, help="Log to standard error; twice for details."),
 )
 _STACK = (
@@ -171,25 +220,18 @@ _STACK = (
         metavar="N",
         help="How many calls at once at most. [default: 16]",
     ),
-    click.option(
-        "--config",
-        envvar="TRUEUP_CONFIG",
-        type=_FILE,
-        default="",
-        metavar="FILE",
-        help="Settings. [default: ./trueup.toml if it exists]",
-    ),
 )
+
+
+_SHARED = (
+    "ref", "path", "values", "sets", "store", "targets", "only", "parallelism", "config", "verbose",
+)  # fmt: skip
 
 
 def _pack(ctx: click.Context, options: dict[str, Any]) -> Call:
     """Takes the shared options out of `options`."""
     source = options.pop("source")
-    shared = {
-        name: options.pop(name)
-        for name in ("ref", "path", "store", "targets", "only", "parallelism", "config", "verbose")
-        if name in options
-    }
+    shared = {name: options.pop(name) for name in _SHARED if name in options}
     typed = {name for name in shared if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE}
     return Call(ctx.obj, source, **shared, typed=frozenset(typed))
 

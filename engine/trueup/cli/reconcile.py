@@ -12,7 +12,7 @@ from trueup.cli.running import Running
 from trueup.errors import UsageError
 from trueup.reconcile.report import RunReport
 
-_FIXED_BY_PLAN = ("ref", "path", "targets", "only")
+_FIXED_BY_PLAN = ("ref", "path", "values", "sets", "targets", "only")
 
 
 @click.command()
@@ -38,8 +38,8 @@ def reconcile(ctx: click.Context, call: Call, output: str, yes: bool, approve: s
     is_saved = Path(call.source_text).is_file()
     if is_saved and call.typed.intersection(_FIXED_BY_PLAN):
         raise UsageError(
-            f"{call.source_text} is a saved plan: its ref, path and selection are fixed",
-            hint="leave out --ref, --path, --target and --only, or name the source instead of the plan",
+            f"{call.source_text} is a saved plan: its source, values and selection are fixed",
+            hint="leave out --ref, --path, --values, --set, --target and --only, or name the source itself",
         )
     running = Running(
         output=output,

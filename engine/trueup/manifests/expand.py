@@ -20,12 +20,13 @@ from trueup.manifests.resource import (
     read_lifecycle,
     read_rollout,
 )
-from trueup.manifests.stack_file import StackFile, public_config
+from trueup.manifests.stack_file import StackFile
 from trueup.manifests.suggestions import suggest
+from trueup.manifests.targets import public_config
 from trueup.manifests.templates import Scope
 from trueup.model.address import Address
 from trueup.model.resource import Node, Rollout, Target
-from trueup.model.values import UNKNOWN, Value, map_leaves
+from trueup.model.values import UNKNOWN, Sensitive, Value, map_leaves
 from trueup.sdk.contracts import Catalog
 
 
@@ -56,7 +57,7 @@ class _Item:
 
 
 def _known_or_unknown(leaf: Value) -> Value:
-    return UNKNOWN if isinstance(leaf, Expression) else leaf
+    return UNKNOWN if isinstance(leaf, Expression | Sensitive) else leaf
 
 
 class Expander:
@@ -245,9 +246,7 @@ class Expander:
         namespace = metadata.get("namespace") if declaration.is_kubernetes else None
         for key, value in (("name", name), ("namespace", namespace)):
             if isinstance(value, Expression):
-                part = next(part for part in value.programs if part.program.references)
-                message = f"ref() cannot be used in metadata.{key}, which identifies the resource"
-                self._problems.append(part.problem(ExpressionError(message, hint="use vars")))
+                self._problems.append(value.refuse(f"in metadata.{key}, which identifies the resource"))
                 return None
             if value is UNKNOWN:
                 return None

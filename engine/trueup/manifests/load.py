@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from trueup.collector import paused_collector
 from trueup.errors import ManifestError, Place, Problem
 from trueup.manifests.document import SourceDocument
 from trueup.manifests.expand import Expanded, Expander
+from trueup.manifests.given_values import NO_VALUES, ValuesRequest, read_values_files
 from trueup.manifests.parse import SUFFIXES, decode_text, parse_file
 from trueup.manifests.program import ExpressionError
 from trueup.manifests.resource import Declaration, read_declaration
@@ -33,20 +34,21 @@ class LoadedStack:
     nodes: tuple[Node, ...]
 
 
-def load_stack(tree: Tree, catalog: Catalog) -> LoadedStack:
-    """Reads and checks everything that the tree declares.
+def load_stack(tree: Tree, catalog: Catalog, values: ValuesRequest = NO_VALUES) -> LoadedStack:
+    """Reads and checks everything that the tree declares, with the values that are asked for.
 
     Raises ManifestError with all problems, PluginError for a provider that cannot be loaded, and what the
     tree raises. An input that is not complete and valid never gives a smaller stack.
     """
     with paused_collector():
-        stack_file, nodes = _Loader(tree, catalog).load()
-    return LoadedStack(stack_file.stack, tree.revision, nodes)
+        stack_file, nodes = _Loader(tree, catalog, values).load()
+    return LoadedStack(stack_file.stack, replace(tree.revision, values=stack_file.given), nodes)
 
 
 class _Loader:
-    def __init__(self, tree: Tree, catalog: Catalog) -> None:
+    def __init__(self, tree: Tree, catalog: Catalog, values: ValuesRequest) -> None:
         self._tree = tree
+        self._values = values
         self._catalog = catalog
         self._paths = frozenset(tree.paths())
         self._problems: list[Problem] = []
@@ -100,7 +102,10 @@ class _Loader:
         def read_file(name: str) -> str:
             return self._read_text(name, document)
 
-        return read_stack(document, self._catalog, self._tree.revision, read_file, self._problems)
+        files = read_values_files(self._values, self._tree, self._problems)
+        return read_stack(
+            document, self._catalog, self._tree.revision, read_file, self._problems, self._values, files
+        )
 
     def _is_stack(self, document: SourceDocument) -> bool:
         expected = {"apiVersion": API_VERSION, "kind": "Stack"}
@@ -144,6 +149,7 @@ class _Loader:
             path
             for path in sorted(self._paths)
             if path not in STACK_FILES
+            and path not in self._values.normal_files
             and not _is_hidden(path)
             and not any(pattern.fullmatch(path) for pattern in patterns)
             and not any(parent in nested for parent in _parents(path))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from trueup.errors import Place, Problem
 from trueup.manifests.document import SourceDocument, SourceText
 from trueup.manifests.parse_json import parse_json
-from trueup.manifests.parse_toml import parse_toml
+from trueup.manifests.parse_toml import parse_toml, parse_toml_map
 from trueup.manifests.parse_yaml import parse_yaml
 
 MAX_FILE_BYTES = 4 * 1024 * 1024
@@ -18,32 +18,62 @@ _LIST = "List"
 
 def parse_file(file: str, data: bytes, problems: list[Problem]) -> list[SourceDocument]:
     """The documents of a file, the items of Lists among them; what is wrong goes to `problems`."""
-    text = decode_text(file, data, problems)
-    if text is None:
+    source = _read_source(file, data, problems)
+    if source is None:
         return []
-    if text.count("\n") + text.count(",") > MAX_SEPARATORS:
-        message = f"the file has more than {MAX_SEPARATORS} lines and commas"
-        problems.append(Problem(message, Place(file), "split it, or read large data with file()"))
-        return []
-    source = SourceText(file, text)
     before = len(problems)
     if file.endswith(".json"):
-        documents = parse_json(source, problems) if text.strip() else []
+        documents = parse_json(source, problems) if source.text.strip() else []
     elif file.endswith(".toml"):
         documents = parse_toml(source, problems)
     else:
         documents = parse_yaml(source, problems)
+    _bound_problems(before, problems)
+    if not documents and len(problems) == before:
+        problems.append(Problem("the file holds no document", Place(file), "fill it or remove it"))
+    return [item for document in documents for item in _unpack(document, problems)]
+
+
+def parse_data(file: str, data: bytes, problems: list[Problem], what: str) -> SourceDocument | None:
+    """A file that holds one map of plain data. `what` it is called in messages; an empty one is refused."""
+    source = _read_source(file, data, problems)
+    if source is None:
+        return None
+    before = len(problems)
+    if file.endswith(".toml"):
+        found = parse_toml_map(source, problems)
+        documents = [] if found is None else [found]
+    elif file.endswith(".json"):
+        documents = parse_json(source, problems) if source.text.strip() else []
+    else:
+        documents = parse_yaml(source, problems)
+    _bound_problems(before, problems)
+    if not documents and len(problems) == before:
+        hint = "write {} into it if that is meant" if not file.endswith(".toml") else "leave it out"
+        problems.append(Problem(f"the {what} is empty", Place(file), hint))
+    for extra in documents[1:]:
+        problems.append(extra.problem(f"a {what} holds one document", (), "merge them into one map"))
+    return documents[0] if documents and len(problems) == before else None
+
+
+def _read_source(file: str, data: bytes, problems: list[Problem]) -> SourceText | None:
+    text = decode_text(file, data, problems)
+    if text is None:
+        return None
+    if text.count("\n") + text.count(",") > MAX_SEPARATORS:
+        message = f"the file has more than {MAX_SEPARATORS} lines and commas"
+        problems.append(Problem(message, Place(file), "split it, or read large data with file()"))
+        return None
+    return SourceText(file, text)
+
+
+def _bound_problems(before: int, problems: list[Problem]) -> None:
+    """Keeps the first problems of a file that has too many."""
     found = len(problems) - before
     if found > MAX_PROBLEMS:
         del problems[before + MAX_PROBLEMS :]
-        problems.append(
-            Problem(
-                f"{found - MAX_PROBLEMS} more problems in this file", problems[-1].place, "mend these first"
-            )
-        )
-    if not documents and not found:
-        problems.append(Problem("the file holds no document", Place(file), "fill it or remove it"))
-    return [item for document in documents for item in _unpack(document, problems)]
+        message = f"{found - MAX_PROBLEMS} more problems in this file"
+        problems.append(Problem(message, problems[-1].place, "mend these first"))
 
 
 def decode_text(file: str, data: bytes, problems: list[Problem]) -> str | None:

@@ -22,23 +22,33 @@ _ESCAPE = re.compile(r'\\(["\\bfnrte]|x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|U[0-9A-Fa-
 
 def parse_toml(source: SourceText, problems: list[Problem]) -> list[SourceDocument]:
     """The documents of a TOML file; what is wrong goes to `problems`."""
+    document = parse_toml_map(source, problems)
+    return [] if document is None else _take_tables(document, problems)
+
+
+def parse_toml_map(source: SourceText, problems: list[Problem]) -> SourceDocument | None:
+    """A TOML file as one map, whatever its tables are called; None for an empty or broken one."""
     try:
         value = tomli.loads(source.text)
     except tomli.TOMLDecodeError as error:
         place = Place(source.file, error.lineno, error.colno)
         problems.append(Problem(f"not TOML: {error.msg}", place, _syntax_hint(error.msg)))
-        return []
+        return None
     except RecursionError:
         problems.append(Problem(f"nested deeper than {MAX_DEPTH} levels", source.place(0), "flatten it"))
-        return []
+        return None
     if not value:
-        return []
+        return None
     locator = _TomlLocator(source.text)
     document = SourceDocument(value, source, locator)
     before = len(problems)
     _check(document, value, (), problems)
-    if len(problems) > before:
-        return []
+    return document if len(problems) == before else None
+
+
+def _take_tables(document: SourceDocument, problems: list[Problem]) -> list[SourceDocument]:
+    """The document itself, or its tables `[[resource]]`, each a document."""
+    value = document.value
     if _TABLES not in value or "kind" in value:
         return [document]
     problems.extend(

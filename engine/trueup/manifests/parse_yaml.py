@@ -75,6 +75,28 @@ def parse_yaml(source: SourceText, problems: list[Problem]) -> list[SourceDocume
     return documents
 
 
+def parse_flow_value(source: SourceText, problems: list[Problem], text: str) -> Any:
+    """One value outside of any document: a list or map in its flow form, a quoted or a plain scalar.
+
+    A plain scalar that is neither a number nor a constant is `text`, whatever marks of YAML it holds.
+    """
+    first = source.text[:1]
+    expected: Any = {"[": SequenceNode, "{": MappingNode, '"': ScalarNode, "'": ScalarNode}.get(first)
+    builder = _Builder(source, problems)
+    if expected is None:
+        return builder.build_plain(source.text, text)
+    try:
+        root: Any = _Composer(source.text).get_single_node()
+    except yaml.YAMLError as error:
+        problems.append(_syntax_problem(source, error))
+        return None
+    if not isinstance(root, expected) or (expected is MappingNode and not root.flow_style):
+        message = f"there is text after the end of what {first} begins"
+        problems.append(Problem(message, source.place(0), "put the whole value into one pair of quotes"))
+        return None
+    return builder.build_value(root)
+
+
 class _Builder:
     """Plain values from the nodes of one document."""
 
@@ -91,6 +113,20 @@ class _Builder:
         except _Refused:
             return None
         return value if len(self._problems) == before else None
+
+    def build_value(self, root: Node) -> Any:
+        """What stands in a node of any kind; None with a problem where it makes no sense."""
+        try:
+            return self._build(root, 0)
+        except _Refused:
+            return None
+
+    def build_plain(self, scalar: str, text: str) -> Any:
+        """What a plain scalar means; `text` where it is a string."""
+        if scalar not in _CONSTANTS and not _is_number(scalar):
+            return text
+        start = yaml.Mark("", 0, 0, 0, None, 0)
+        return self._scalar(ScalarNode(_PLAIN, scalar, start, start))
 
     def _build(self, node: Any, depth: int) -> Any:
         if node.__class__ is ScalarNode:

@@ -250,7 +250,8 @@ class Stack:
 class Revision:
     """Which content of a source was read. `commit` is a full hash, or `sha256:...` of a plain directory.
 
-    `branch` is the branch it was found by, empty for a tag, a commit or a directory.
+    `branch` is the branch it was found by, empty for a tag, a commit or a directory. `values` says with which
+    values the stack was read, in a few words that tell them from others; empty for the defaults.
     """
 
     url: str
@@ -258,3 +259,4 @@ class Revision:
     commit: str
     branch: str = ""
     ref: str = ""
+    values: str = ""

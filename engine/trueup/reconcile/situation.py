@@ -9,8 +9,8 @@ from functools import cached_property
 from trueup.graph.build import Graph
 from trueup.model.address import Address, Owner
 from trueup.model.observation import Failed, Observation, Observed
-from trueup.model.resource import Lifecycle, Node, OnDelete, Revision, Stack, Target
-from trueup.model.values import UNKNOWN, Document, Unknown
+from trueup.model.resource import Facts, Lifecycle, Node, OnDelete, Revision, Stack, Target
+from trueup.model.values import UNKNOWN, Document, Unknown, Value
 from trueup.reconcile.resolve import known_document
 from trueup.sdk.contracts import Catalog
 from trueup.state.store import Record
@@ -32,6 +32,7 @@ class Situation:
     catalog: Catalog
     is_destroy: bool = False
     last_source: str = ""
+    facts: Facts = field(default_factory=Facts)
 
     @property
     def source(self) -> str:
@@ -68,17 +69,29 @@ class Knowledge:
     """What is known of the live world while a run goes on: grows as steps are done.
 
     `nodes` are resolved as far as they can be, with live values in their ignored fields; `declared` are their
-    bodies as Git says them. `made_anew` have no status until they are done.
+    bodies as Git says them. `made_anew` have no status until they are done. `facts` come from outside of the
+    stack and stay the same during a run.
+
+    It is the `Lookup` of the expressions of nodes.
     """
 
     observations: dict[Address, Observation]
     fingerprints: Mapping[str, str]
+    facts: Facts = field(default_factory=Facts)
     nodes: dict[Address, Node] = field(default_factory=dict)
     declared: dict[Address, Document] = field(default_factory=dict)
     made_anew: set[Address] = field(default_factory=set)
     _documents: dict[Address, Document] = field(default_factory=dict)
 
-    def look_up(self, address: Address) -> Document | Unknown:
+    def secret(self, text: str) -> Value:
+        """A secret by the text of its `secret()`; UNKNOWN where it could not be read."""
+        return self.facts.secrets.get(text, UNKNOWN)
+
+    def outputs(self, stack: str) -> Mapping[str, Value] | Unknown:
+        """The outputs of another stack; UNKNOWN where it was never reconciled."""
+        return self.facts.outputs.get(stack, UNKNOWN)
+
+    def node(self, address: Address) -> Document | Unknown:
         """What an expression may see of another node."""
         if address not in self.nodes:
             return UNKNOWN
@@ -106,8 +119,12 @@ class Knowledge:
 
 
 def source_of(revision: Revision) -> str:
-    """A source in one text: its URL, and the path inside it if there is one."""
-    return f"{revision.url}//{revision.path}" if revision.path else revision.url
+    """A source in one text: its URL, the path inside it, and the values that it is read with, if any.
+
+    Other values give other resources, as another directory does.
+    """
+    place = f"{revision.url}//{revision.path}" if revision.path else revision.url
+    return f"{place} with {revision.values}" if revision.values else place
 
 
 def undeclared_node(record: Record, stack: Stack) -> Node:

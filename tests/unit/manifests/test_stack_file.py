@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from trueup.errors import ManifestError
-from trueup.manifests.stack_file import public_config
 from trueup.model.resource import Drift
 
 HEAD = "apiVersion: trueup.dev/v1\nkind: Stack\nmetadata: {name: shop}\n"
@@ -69,16 +68,3 @@ def test_a_stack_file_may_be_of_any_language(load, name):
     }
     text = texts.get(name.rpartition(".")[2], HEAD + "spec: {allowEmpty: true}\n")
     assert load({name: text}).stack.name == "shop"
-
-
-def test_the_public_part_of_a_config_is_what_the_schema_names_and_does_not_call_sensitive():
-    schema = {
-        "properties": {
-            "host": {"type": "string"},
-            "password": {"x-sensitive": True},
-            "proxy": {"properties": {"url": {}, "token": {"x-sensitive": True}}},
-        }
-    }
-    config = {"host": "a", "password": "b", "proxy": {"url": "c", "token": "d"}, "else": 1}
-    assert public_config(config, schema) == {"host": "a", "proxy": {"url": "c"}}
-    assert public_config(config, {}) == {}
