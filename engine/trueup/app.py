@@ -242,7 +242,8 @@ class App:
                 f"stack {stack.name!r} has {len(found)} targets of provider {provider} that this could mean",
                 hint=f"--target says which one; there are: {names}",
             )
-        with closing(Connections(self._catalog, f"{self.store.installation}/{stack.name}")) as connections:
+        # Nothing is written, so the name of the installation does not matter: no store is opened for it.
+        with closing(Connections(self._catalog, f"-/{stack.name}")) as connections:
             session = connections.session(found[0])
             return self._catalog.provider(provider).live_schema(session, kind.api_version, kind.name)
 

@@ -78,6 +78,13 @@ class KubernetesProvider(Provider):
             client.close()
             raise
 
+    def live_schema(self, session: Session, api_version: str, name: str) -> Mapping[str, object] | None:
+        from trueup_kubernetes.openapi import read_schema
+
+        if not isinstance(session, ClusterSession):
+            raise TypeError(f"not a session of a cluster: {session!r}")
+        return read_schema(session, api_version, name)
+
 
 @lru_cache(maxsize=1)
 def _well_known() -> tuple[Kind, ...]:

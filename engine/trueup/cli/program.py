@@ -18,6 +18,8 @@ COMMANDS = (
     "destroy",
     "forget",
     "daemon",
+    "explain",
+    "schema",
     "fmt",
     "version",
 )

@@ -25,6 +25,8 @@ NONE_BLOCKED = dict.fromkeys(ACCESS_BLOCKS, False)
 PLAIN_ENCRYPTION = {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}, "BucketKeyEnabled": False}
 
 SCHEMA = spec_schema(
+    "A bucket of S3. Its deletion waits for an approval, and for the bucket to be empty.",
+    {"BucketName": "shop-assets", "VersioningConfiguration": {"Status": "Enabled"}},
     {
         "BucketName": text(
             "The bucket's name, unique in all of AWS. Left out: made from stack and resource name.",
@@ -103,7 +105,7 @@ SCHEMA = spec_schema(
             reset={"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]},
         ),
         "LifecycleConfiguration": LIFECYCLE,
-    }
+    },
 )
 DEFAULTS: Mapping[str, Any] = {
     key: property["x-reset-to"] for key, property in SCHEMA["properties"].items() if "x-reset-to" in property

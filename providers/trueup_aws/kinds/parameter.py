@@ -32,6 +32,8 @@ VALUES_PER_CALL = 10
 DESCRIPTIONS_PER_CALL = 50
 
 SCHEMA = spec_schema(
+    "A parameter of Systems Manager.",
+    {"Name": "/shop/db/host", "Type": "String", "Value": "db.example.com"},
     {
         "Name": text(
             "The parameter's name, such as /shop/db/host. Left out: made from stack and resource name.",

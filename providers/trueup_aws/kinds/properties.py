@@ -63,9 +63,17 @@ def listing(description: str, items: Property, *, reset: object = _NO_RESET, **m
     return _property("array", description, reset, False, {"items": items, **more})
 
 
-def spec_schema(properties: Mapping[str, Property], *, required: tuple[str, ...] = ()) -> Property:
-    """The schema of a whole spec. Every kind has Tags."""
+def spec_schema(
+    description: str,
+    example: Mapping[str, Any],
+    properties: Mapping[str, Property],
+    *,
+    required: tuple[str, ...] = (),
+) -> Property:
+    """The schema of a whole spec, with what the kind is and an example. Every kind has Tags."""
     return {
+        "description": description,
+        "examples": [dict(example)],
         "type": "object",
         "additionalProperties": False,
         "required": list(required),

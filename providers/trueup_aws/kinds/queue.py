@@ -28,6 +28,8 @@ POLICIES = ("RedrivePolicy", "RedriveAllowPolicy")
 FIFO_ONLY = ("ContentBasedDeduplication", "DeduplicationScope", "FifoThroughputLimit")
 
 SCHEMA = spec_schema(
+    "A queue of SQS.",
+    {"QueueName": "orders", "VisibilityTimeout": 60},
     {
         "QueueName": text(
             "The queue's name, ending in .fifo for a FIFO queue. Left out: made from stack and resource.",
@@ -100,7 +102,7 @@ SCHEMA = spec_schema(
         "KmsDataKeyReusePeriodSeconds": number(
             "Seconds for which a data key is used again. Default: 300.", 60, 86_400, reset=300
         ),
-    }
+    },
 )
 
 

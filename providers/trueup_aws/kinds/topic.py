@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 ATTRIBUTES: Mapping[str, Any] = {"ContentBasedDeduplication": False, "DisplayName": "", "KmsMasterKeyId": ""}
 
 SCHEMA = spec_schema(
+    "A topic of SNS.",
+    {"TopicName": "orders", "DisplayName": "Orders"},
     {
         "TopicName": text(
             "The topic's name, ending in .fifo for a FIFO topic. Left out: made from stack and resource.",
@@ -33,7 +35,7 @@ SCHEMA = spec_schema(
         ),
         "KmsMasterKeyId": text("Encryption with this KMS key: id, ARN or alias. Default: none.", reset=""),
         "Subscription": {"description": "Not supported, and refused."},
-    }
+    },
 )
 
 

@@ -45,6 +45,8 @@ class Directory(PathKind):
     name = "Directory"
     traits = Traits(shared=True)
     schema = {
+        "description": "A directory. What is in it is left alone.",
+        "examples": [{"path": "/srv/shop", "mode": "0755"}],
         "type": "object",
         "additionalProperties": False,
         "required": ["path"],

@@ -57,6 +57,8 @@ class File(PathKind):
     name = "File"
     traits = Traits()
     schema = {
+        "description": "A file with a text of its own, or with one that a template makes.",
+        "examples": [{"path": "/etc/motd", "content": "Managed by trueup.\n", "mode": "0644"}],
         "type": "object",
         "additionalProperties": False,
         "required": ["path"],

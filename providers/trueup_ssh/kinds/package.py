@@ -38,6 +38,8 @@ class Package(HostKind):
     # A lock, the lists, a package of any size, its scripts.
     change_seconds = 1200.0
     schema = {
+        "description": "A Debian package, installed.",
+        "examples": [{"name": "nginx"}],
         "type": "object",
         "additionalProperties": False,
         "properties": {

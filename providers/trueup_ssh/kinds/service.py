@@ -46,6 +46,8 @@ class Service(HostKind):
     traits = Traits(shared=True, ready_timeout=120.0)
     change_seconds = 240.0
     schema = {
+        "description": "A unit of systemd: whether it runs, and whether it starts at boot.",
+        "examples": [{"name": "nginx"}],
         "type": "object",
         "additionalProperties": False,
         "properties": {

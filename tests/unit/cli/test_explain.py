@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import pytest
+
+from trueup.cli import run
+
+
+def explain(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert run(["explain", *arguments]) == 0
+    return capsys.readouterr().out
+
+
+def test_a_kind_shows_its_fields_and_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    output = explain(capsys, "File")
+    assert output.startswith("KIND: File (ssh.trueup.dev/v1), provider ssh\n\n  A file with")
+    assert "  path       string   required, create-only\n      Absolute path" in output
+    assert "  mode       string   default: 0644\n" in output
+    assert "  One of: content, template\n" in output
+    assert output.endswith("    mode: '0644'\n")
+
+
+def test_one_field_is_explained_through_lists_and_maps(capsys: pytest.CaptureFixture[str]) -> None:
+    output = explain(capsys, "AWS::SQS::Queue.spec.RedrivePolicy")
+    assert "FIELD: spec.RedrivePolicy   map\n" in output
+    assert "  deadLetterTargetArn  string             required\n" in output
+    assert "FIELD: spec.targets.name   string\n" in explain(capsys, "Stack.spec.targets.name")
+
+
+def test_the_last_part_of_a_long_name_will_do(capsys: pytest.CaptureFixture[str]) -> None:
+    assert explain(capsys, "queue").startswith("KIND: AWS::SQS::Queue")
+
+
+def test_a_name_of_two_kinds_needs_its_provider(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["explain", "Service"]) == 1
+    assert "several kinds are named Service: kubernetes/Service, ssh/Service" in capsys.readouterr().err
+    assert "systemd" in explain(capsys, "ssh/Service")
+    assert "provider kubernetes" in explain(capsys, "v1/Service")
+
+
+def test_a_kind_of_a_cluster_says_that_the_cluster_knows_more(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "add --source and --target" in explain(capsys, "example.com/v1/Widget")
+    assert run(["explain", "Deployment.spec.strategy"]) == 1
+    assert "add --source and --target" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("Fiel", 'did you mean "File"?'),
+        ("File.spec.contnt", 'did you mean "content"?'),
+        ("File.nothing.at.all", "fields there: "),
+    ],
+)
+def test_what_does_not_exist_is_told_with_what_does(
+    name: str, hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["explain", name]) == 1
+    assert hint in capsys.readouterr().err
+
+
+def test_keys_of_trueup_are_explained_for_every_kind(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "  onDelete   delete | orphan\n" in explain(capsys, "Deployment.lifecycle")

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pytest
+
+from trueup.cli import run
+from trueup.cli.schema import make_schema
+from trueup.errors import Problem
+from trueup.manifests.editor_schema import kind_document, stack_document
+from trueup.manifests.explain import example_of
+from trueup.manifests.parse import parse_file
+from trueup.manifests.stack_file import KNOWN
+from trueup.plugins.load import InstalledProviders
+from trueup.sdk.contracts import Kind
+
+ROOT = Path(__file__).parents[3]
+CATALOG = InstalledProviders()
+KINDS = [
+    kind for name in CATALOG.names() for kind in CATALOG.provider(name).kinds() if kind.schema is not None
+]
+EXAMPLES = [
+    file for file in sorted((ROOT / "examples").rglob("*.yaml")) if not {"charts", ".values"} & {*file.parts}
+]
+
+
+def problems(schema: dict[str, Any], document: Any) -> list[str]:
+    validator = jsonschema_rs.Draft202012Validator(schema, offline=True)
+    return [
+        f"{'/'.join(map(str, error.instance_path))}: {error}" for error in validator.iter_errors(document)
+    ]
+
+
+def resource(**fields: Any) -> dict[str, Any]:
+    about = {"apiVersion": "ssh.trueup.dev/v1", "kind": "File", "metadata": {"name": "a"}}
+    return {**about, "spec": {"path": "/a", "content": "x"}, **fields}
+
+
+@pytest.fixture(scope="module")
+def resources() -> dict[str, Any]:
+    return make_schema(CATALOG, "resources")
+
+
+def test_what_is_right_passes_and_what_is_wrong_does_not(resources: dict[str, Any]) -> None:
+    assert problems(resources, resource()) == []
+    assert problems(resources, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {}, "data": {}}) == []
+    assert problems(resources, resource(spec={"path": "/a", "content": 1}))
+    assert problems(resources, resource(spec={"path": "/a", "contents": "x"}))
+    assert problems(resources, resource(kind="Fiel"))
+    assert problems(resources, resource(lifecycle={"protekt": True}))
+    assert problems(resources, resource(targets={"names": ["a"], "matchLabels": {}}))
+
+
+def test_an_expression_may_stand_for_any_value(resources: dict[str, Any]) -> None:
+    text = "${{ vars.x }}"
+    assert problems(resources, resource(when=text, forEach=text, lifecycle={"protect": text})) == []
+    assert problems(resources, resource(spec={"path": text, "content": text, "sensitive": text})) == []
+    queue = resource(apiVersion="aws.trueup.dev/v1", kind="AWS::SQS::Queue", spec={"DelaySeconds": text})
+    assert problems(resources, queue) == []
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_the_example_of_a_kind_is_right(kind: Kind, resources: dict[str, Any]) -> None:
+    document = kind_document(kind)
+    example = example_of(document, document)
+    example["metadata"] = {"name": "example"}
+    assert problems(resources, example) == []
+    assert example["spec"], "an empty example explains nothing"
+    assert document["description"]
+
+
+def test_the_stack_schema_knows_every_key_that_the_engine_knows() -> None:
+    known = set(stack_document(CATALOG)["properties"]["spec"]["properties"])
+    assert known == set(KNOWN)
+
+
+def test_a_wrong_config_of_a_target_is_seen_in_the_stack_file() -> None:
+    schema = make_schema(CATALOG, "stack")
+    target = {"name": "a", "provider": "ssh", "config": {"hots": "x"}}
+    stack = {"apiVersion": "trueup.dev/v1", "kind": "Stack", "metadata": {"name": "a"}}
+    assert problems(schema, {**stack, "spec": {"targets": [target]}})
+    target["config"] = {"connection": "local"}
+    assert problems(schema, {**stack, "spec": {"targets": [target]}}) == []
+
+
+@pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_every_example_of_the_project_passes(file: Path, resources: dict[str, Any]) -> None:
+    name = {"stack.yaml": "stack", "module.yaml": "module"}.get(file.name)
+    schema = make_schema(CATALOG, name) if name else resources
+    found: list[Problem] = []
+    documents = [document.value for document in parse_file(str(file), file.read_bytes(), found)]
+    assert not found
+    wrong = [problems(schema, document) for document in documents if "apiVersion" in document]
+    assert wrong == [[] for _ in wrong]
+
+
+def test_all_schemas_are_written_into_a_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["schema", "--output-dir", str(tmp_path / "s"), "ssh/File"]) == 0
+    names = sorted(file.name for file in (tmp_path / "s").iterdir())
+    assert names == ["module.json", "resources.json", "ssh_File.json", "stack.json"]
+    assert len(capsys.readouterr().out.splitlines()) == 4
+    for file in (tmp_path / "s").iterdir():
+        jsonschema_rs.meta.validate(json.loads(file.read_text()))
+
+
+def test_one_schema_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["schema", "stack"]) == 0
+    assert json.loads(capsys.readouterr().out)["$schema"].startswith("https://json-schema.org/")
+    assert run(["schema"]) == 1
+    assert "name one" in capsys.readouterr().err
