@@ -15,7 +15,7 @@ import networkx as nx
 
 from trueup.errors import ManifestError, Problem
 from trueup.model.address import Address
-from trueup.model.resource import Node, Reference
+from trueup.model.resource import Deferred, Node
 from trueup.model.values import Value
 from trueup.sdk.contracts import Catalog, Kind
 
@@ -33,7 +33,7 @@ class EdgeReason(StrEnum):
 class Graph:
     """The nodes of a stack and who waits for whom. Immutable once built; addresses are in file order.
 
-    `deferred` are the nodes whose bodies hold expressions that read other nodes.
+    `deferred` are the nodes whose bodies hold expressions that read other nodes, secrets or other stacks.
     """
 
     nodes: Mapping[Address, Node]
@@ -78,9 +78,10 @@ def build_graph(nodes: Sequence[Node], catalog: Catalog) -> Graph:
     edges: dict[tuple[Address, Address], EdgeReason] = {}
     deferred: set[Address] = set()
     for node in nodes:
-        for reference in references_in(node.body):
+        for expression in deferred_in(node.body):
             deferred.add(node.address)
-            edges.setdefault((reference.address, node.address), EdgeReason.REF)
+            for reference in expression.references:
+                edges.setdefault((reference.address, node.address), EdgeReason.REF)
         for dependency in node.depends_on:
             edges.setdefault((dependency, node.address), EdgeReason.DEPENDS_ON)
         for trigger in node.lifecycle.triggers:
@@ -96,18 +97,18 @@ def build_graph(nodes: Sequence[Node], catalog: Catalog) -> Graph:
     return graph
 
 
-def references_in(value: Value) -> Iterator[Reference]:
-    """Every reference of the expressions inside a body."""
+def deferred_in(value: Value) -> Iterator[Deferred]:
+    """Every expression inside a body, or inside any other value."""
     if isinstance(value, str | int | None):
         return
     if isinstance(value, Mapping):
         for item in value.values():
-            yield from references_in(item)
+            yield from deferred_in(item)
     elif isinstance(value, list | tuple):
         for item in value:
-            yield from references_in(item)
+            yield from deferred_in(item)
     elif hasattr(value, "references"):
-        yield from value.references
+        yield value
 
 
 def _implied_edges(nodes: Sequence[Node], catalog: Catalog) -> Iterator[tuple[Address, Address]]:

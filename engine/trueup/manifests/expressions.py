@@ -1,4 +1,4 @@
-"""Values that need other nodes: an expression with a `ref()`, and how it becomes a value.
+"""Values that are known only when a stack is reconciled: expressions with `ref()`, `secret()` or `stack()`.
 
 `templates` makes the expressions when a stack is loaded; the loop calls `resolve` for each node, first with
 what the plan knows and again right before the node is acted on.
@@ -7,126 +7,86 @@ what the plan knows and again right before the node is acted on.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Protocol
 
-from trueup.errors import ManifestError, Place, Problem
-from trueup.manifests.document import Path, SourceDocument, kind_of_value
-from trueup.manifests.program import ExpressionError, Program, follow
+from trueup.errors import NOWHERE, ManifestError, Place, Problem
+from trueup.manifests.document import kind_of_value
+from trueup.manifests.program import NO_OBJECTS, ExpressionError, Objects, Program, follow
+from trueup.manifests.selection import FieldPath, Selector
 from trueup.manifests.suggestions import did_you_mean
 from trueup.manifests.syntax_tree import Call
+from trueup.manifests.text_places import Part, ProgramPart
 from trueup.model.address import Address
-from trueup.model.resource import Reference
-from trueup.model.values import UNKNOWN, Document, PartlyKnown, Sensitive, Unknown, Value, map_leaves, reveal
+from trueup.model.resource import OutputReference, Reference, SecretReference
+from trueup.model.values import UNKNOWN, Document, Sensitive, Unknown, Value, map_leaves
 
 _MISSING_KEY = re.compile(r'Key not found in map : ["\'](.*)["\']', re.DOTALL)
 
-Lookup = Callable[[Address], Document | Unknown]
+
+class Lookup(Protocol):
+    """What an expression reads when it is evaluated; UNKNOWN for whatever is not known yet."""
+
+    def node(self, address: Address) -> Document | Unknown:
+        """Another node's document."""
+        ...
+
+    def secret(self, text: str) -> Value:
+        """What `secret(text)` gives: a Sensitive."""
+        ...
+
+    def outputs(self, stack: str) -> Mapping[str, Value] | Unknown:
+        """The outputs of another stack."""
+        ...
 
 
-@dataclass(frozen=True)
-class TextPlace:
-    """Where the text of an expression stands; `indent` is what a block of YAML strips."""
+class NothingKnown:
+    """The look-up for what may be read before anything is known."""
 
-    text: str
-    place: Place
-    indent: int = 0
+    def node(self, _address: Address) -> Unknown:
+        return UNKNOWN
 
-    def problem(self, error: ExpressionError) -> Problem:
-        """An error in the text as a problem in the file."""
-        before = self.text[: error.offset]
-        lines = before.count("\n")
-        column = self.place.column + len(before)
-        if lines:
-            column = self.indent + len(before) - before.rfind("\n")
-        return Problem(error.message, Place(self.place.file, self.place.line + lines, column), error.hint)
+    def secret(self, _text: str) -> Unknown:
+        return UNKNOWN
+
+    def outputs(self, _stack: str) -> Unknown:
+        return UNKNOWN
 
 
-class TextPlaces:
-    """Finds where the expressions of one string of a document stand, when it is asked for the first time.
-
-    It refers to the document and to nothing that refers to it, so that both go once they are not needed.
-    """
-
-    __slots__ = ("_document", "_path", "_places", "_texts", "_whole")
-
-    def __init__(self, document: SourceDocument, path: Path, whole: str, texts: tuple[str, ...]) -> None:
-        self._document = document
-        self._path = path
-        self._whole = whole
-        self._texts = texts
-        self._places: Sequence[TextPlace] | None = None
-
-    def __call__(self) -> Sequence[TextPlace]:
-        """The places, in the order of the texts."""
-        if self._places is None:
-            self._places = tuple(self._find_all())
-        return self._places
-
-    def _find_all(self) -> Iterator[TextPlace]:
-        offset = self._document.offset_of(self._path)
-        # Escapes and indentation make the text in the file longer than the string, within limits.
-        end = offset + 8 * len(self._whole) + 4096
-        for text in self._texts:
-            found = self._find(text, offset, end)
-            place = self._document.source.place(offset if found is None else found)
-            offset = offset if found is None else found + len(text)
-            yield TextPlace(text, place, self._indent(text, place.line))
-
-    def _find(self, part: str, start: int, end: int) -> int | None:
-        """Where the part of a string stands in the file, unless escapes or folding changed its look."""
-        source = self._document.source.text
-        found = source.find(part, start, end)
-        if found < 0 and "\n" in part:
-            found = source.find(part.split("\n")[0], start, end)
-        return found if found >= 0 else None
-
-    def _indent(self, text: str, line: int) -> int:
-        """How far the second line of a text stands to the right in its file."""
-        if "\n" not in text:
-            return 0
-        second = text.split("\n")[1]
-        return max(0, self._document.source.line(line + 1).find(second))
+NOTHING_KNOWN: Lookup = NothingKnown()
 
 
-@dataclass(frozen=True)
-class ProgramPart:
-    """One `${{ ... }}` of a string: its program, and how to find where the string's texts stand.
+class _Needs:
+    """What an expression reads, and what the expressions inside its data read, each once."""
 
-    Finding them takes longer than reading the string, so it waits for a problem.
-    """
+    def __init__(self) -> None:
+        self.references: dict[Reference, None] = {}
+        self.secrets: dict[SecretReference, None] = {}
+        self.outputs: dict[OutputReference, None] = {}
 
-    program: Program
-    find_places: TextPlaces
-    index: int
-
-    def problem(self, error: ExpressionError) -> Problem:
-        """An error of the program as a problem in the file."""
-        return self.find_places()[self.index].problem(error)
-
-
-Part = str | ProgramPart
+    def add(self, other: _Needs) -> None:
+        self.references |= other.references
+        self.secrets = other.secrets | self.secrets
+        self.outputs = other.outputs | self.outputs
 
 
 class Expression:
-    """A string with at least one `ref()`: a leaf of a body that is known only after other nodes are.
+    """A string whose value is known only later: a leaf of a body, or of the data of other expressions.
 
     Implements `trueup.model.resource.Deferred`. `data` holds the names that were known when the stack was
-    loaded, `files` the texts of its `file()` calls.
+    loaded; it may hold expressions itself, which are evaluated first. `files` are the texts of the `file()`
+    calls.
     """
-
-    __slots__ = ("_addresses", "_data", "_files", "_parts", "_paths", "_references")
 
     def __init__(self, parts: Sequence[Part], data: Mapping[str, Value], files: Mapping[str, str]) -> None:
         self._parts = tuple(parts)
         self._data = data
         self._files = files
-        self._addresses: dict[str, Address] = {}
-        self._paths: dict[str, set[tuple[str, ...]]] = {}
-        for call in self._calls():
-            self._paths.setdefault(call.argument or "", set()).add(call.path)
-        self._references: tuple[Reference, ...] | None = None
+        self._addresses: Mapping[str, Address] = {}
+        self._documents: Mapping[str, Document] = {}
+        self._needs: _Needs | None = None
+        self._is_collecting = False
 
     def __repr__(self) -> str:
         texts = (part if isinstance(part, str) else f"${{{{ {part.program.text} }}}}" for part in self._parts)
@@ -139,75 +99,230 @@ class Expression:
     def programs(self) -> Sequence[ProgramPart]:
         return [part for part in self._parts if isinstance(part, ProgramPart)]
 
-    def bind(self, addresses: Mapping[str, Address]) -> None:
-        """Says which nodes the arguments of `ref()` mean; called once, when all nodes are known."""
+    @property
+    def place(self) -> Place:
+        """Where it stands."""
+        return next((part.place for part in self.programs), NOWHERE)
+
+    def bind(self, addresses: Mapping[str, Address], documents: Mapping[str, Document] | None = None) -> None:
+        """Says what the arguments of its `ref()` mean; called once, when all nodes are known.
+
+        An argument means either a node or a document of values whose leaves may be expressions: what is
+        known of a module, as in `{"outputs": {...}}`.
+        """
         self._addresses = dict(addresses)
-        self._references = None
+        self._documents = dict(documents or {})
+        self._needs = None
 
     @property
     def references(self) -> tuple[Reference, ...]:
-        """The nodes that the expression reads, each with the fields that are selected literally."""
-        if self._references is None:
-            found = (Reference(self._addresses[call.argument or ""], call.path) for call in self._calls())
-            self._references = tuple(dict.fromkeys(found))
-        return self._references
+        """The nodes that it reads, each with the fields that are selected literally."""
+        return tuple(self._collect().references)
 
-    def _calls(self) -> Iterator[Call]:
-        for part in self._parts:
-            if isinstance(part, ProgramPart):
-                yield from (call for call in part.program.references if call.argument is not None)
+    @property
+    def secrets(self) -> tuple[SecretReference, ...]:
+        """The secrets that it reads."""
+        return tuple(self._collect().secrets)
+
+    @property
+    def outputs(self) -> tuple[OutputReference, ...]:
+        """The outputs of other stacks that it reads."""
+        return tuple(self._collect().outputs)
+
+    @cached_property
+    def functions(self) -> frozenset[str]:
+        """Which of `ref`, `secret` and `stack` its value comes from; known before it is bound."""
+        own = {call.function for part in self.programs for call in part.program.needs}
+        return frozenset(own.union(*(inner.functions for inner in self._inside_data())))
+
+    @cached_property
+    def _paths(self) -> Mapping[tuple[str, str], set[FieldPath]]:
+        """The fields that are selected, by function and argument."""
+        paths: dict[tuple[str, str], set[FieldPath]] = {}
+        for part in self.programs:
+            for call in part.program.needs:
+                paths.setdefault((call.function, call.argument or ""), set()).add(call.path)
+        return paths
+
+    @cached_property
+    def _reads(self) -> Mapping[str, tuple[set[FieldPath], set[FieldPath]]]:
+        """The fields of each variable: those whose values are read, and those that `has()` asks for."""
+        reads: dict[str, tuple[set[FieldPath], set[FieldPath]]] = {}
+        for part in self.programs:
+            for selection in part.program.selections:
+                values, tests = reads.setdefault(selection.variable, (set(), set()))
+                (tests if selection.is_test else values).add(selection.path)
+        return reads
+
+    def _inside_data(self) -> Iterator[Expression]:
+        for variable, (values, tests) in self._reads.items():
+            yield from expressions_at(self._data.get(variable), values, tests)
+
+    def _collect(self) -> _Needs:
+        """Raises ManifestError where its value would need itself, by way of the outputs of modules."""
+        if self._needs is not None:
+            return self._needs
+        if self._is_collecting:
+            message = f"this value needs itself: {self!r}"
+            raise ManifestError([Problem(message, self.place, "break the circle between the modules")])
+        self._is_collecting = True
+        try:
+            needs = _Needs()
+            for part in self.programs:
+                for call in part.program.needs:
+                    self._add_need(needs, part, call)
+            for inner in self._inside_data():
+                needs.add(inner._collect())
+        finally:
+            self._is_collecting = False
+        self._needs = needs
+        return needs
+
+    def _add_need(self, needs: _Needs, part: ProgramPart, call: Call) -> None:
+        argument = call.argument or ""
+        if call.function == "secret":
+            needs.secrets.setdefault(SecretReference(argument, part.place))
+        elif call.function == "stack":
+            output = call.path[0] if call.path else ""
+            needs.outputs.setdefault(OutputReference(argument, output, part.place))
+        elif argument in self._documents:
+            for inner in expressions_at(self._documents[argument], [call.path]):
+                needs.add(inner._collect())
+        else:
+            needs.references.setdefault(Reference(self._addresses[argument], call.path))
 
     def evaluate(self, lookup: Lookup) -> Value:
         """The value, UNKNOWN where any part that it reads is not known, Sensitive where any part is.
 
         Raises ManifestError where a field does not exist or the expression fails on the values.
         """
-        objects: dict[str, Any] = {}
-        is_sensitive = False
-        for argument, paths in self._paths.items():
-            document = lookup(self._addresses[argument])
-            selected = _select(document, paths)
-            if selected is None:
-                return UNKNOWN
-            objects[argument], touches_sensitive = selected
-            is_sensitive = is_sensitive or touches_sensitive
-        value = self._join(objects, is_sensitive)
-        return Sensitive(value) if is_sensitive else value
+        return self._evaluate(lookup, {})
 
-    def _join(self, objects: Mapping[str, Any], is_sensitive: bool) -> Value:
+    def _evaluate(self, lookup: Lookup, done: dict[Expression, Value]) -> Value:
+        """`done` holds what was evaluated along the way: modules in modules read the same inputs again."""
+        if self not in done:
+            done[self] = self._compute(lookup, done)
+        return done[self]
+
+    def _compute(self, lookup: Lookup, done: dict[Expression, Value]) -> Value:
+        selector = Selector(lambda inner: inner._evaluate(lookup, done))
+        objects: dict[str, dict[str, Value]] = {}
+        for (function, argument), paths in self._paths.items():
+            found = selector.select(self._find(function, argument, paths, lookup), paths)
+            if found is UNKNOWN:
+                return UNKNOWN
+            objects.setdefault(function, {})[argument] = found
+        data: dict[str, Value] = {}
+        for variable, (values, tests) in self._reads.items():
+            data[variable] = selector.select(self._data[variable], values, tests)
+            if data[variable] is UNKNOWN:
+                return UNKNOWN
+        value = self._join(data, objects, selector.is_sensitive)
+        return Sensitive(value) if selector.is_sensitive else value
+
+    def _find(self, function: str, argument: str, paths: set[FieldPath], lookup: Lookup) -> Value:
+        if function == "secret":
+            return lookup.secret(argument)
+        if function == "stack":
+            outputs = lookup.outputs(argument)
+            if isinstance(outputs, Mapping) and any(path and path[0] not in outputs for path in paths):
+                return UNKNOWN  # that stack has still to be reconciled with this output
+            return outputs
+        if argument in self._documents:
+            return self._documents[argument]
+        return lookup.node(self._addresses[argument])
+
+    def _join(self, data: Mapping[str, Value], objects: Objects, is_sensitive: bool) -> Value:
         values: list[Value] = []
         for part in self._parts:
             if isinstance(part, str):
                 values.append(part)
                 continue
             try:
-                value = part.program.evaluate(self._data, self._files.__getitem__, objects)
+                value = part.program.evaluate(data, self._files.__getitem__, objects)
                 values.append(value if len(self._parts) == 1 else text_of(value))
             except ExpressionError as error:
-                found = explain_missing(error, part.program, self._data, objects)
+                found = explain_missing(error, part.program, data, objects)
                 if found is None and is_sensitive:
                     # CEL's message may quote a value.
                     found = ExpressionError("the expression fails on a sensitive value")
                 raise ManifestError([part.problem(found or error)]) from None
         return values[0] if len(values) == 1 else "".join(values)
 
+    def refuse(self, where: str) -> Problem:
+        """That it cannot be used somewhere: `in metadata.name, which ...`."""
+        for part in self.programs:
+            for call in part.program.needs:
+                offset = call.offset - len(call.function)
+                message = f"{call.function}() cannot be used {where}"
+                return part.problem(ExpressionError(message, offset, "use vars instead"))
+        names = " and ".join(f"{name}()" for name in sorted(self.functions))
+        hint = f"its value comes from {names}" if names else "its value is sensitive"
+        for part in self.programs:
+            for read in part.program.selections:
+                if has_special(follow(self._data.get(read.variable), read.path)):
+                    name = ".".join((read.variable, *read.path))
+                    message = f"{name} cannot be used {where}"
+                    return part.problem(ExpressionError(message, read.offset, hint))
+        return Problem(f"{self!r} cannot be used {where}", self.place, hint)
+
+
+def expressions_at(
+    document: Value, paths: Iterable[FieldPath], tests: Iterable[FieldPath] = ()
+) -> Iterator[Expression]:
+    """The expressions that have to be evaluated for what stands under the paths of a document.
+
+    Of the paths in `tests` only whether they are there.
+    """
+    for path in paths:
+        yield from expressions_in(follow(document, path))
+    for path in tests:
+        found = follow(document, path[:-1])
+        if isinstance(found, Expression):
+            yield found
+
+
+def expressions_in(value: Value) -> Iterator[Expression]:
+    """Every expression in a value."""
+    kind = type(value)
+    if kind is str or kind is int or kind is bool:
+        return
+    if isinstance(value, Expression):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from expressions_in(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from expressions_in(item)
+
+
+def has_special(value: Value) -> bool:
+    """Whether anything in a value is no plain data: an expression, sensitive, or not known."""
+    if isinstance(value, Mapping):
+        return any(has_special(item) for item in value.values())
+    if isinstance(value, list | tuple):
+        return any(has_special(item) for item in value)
+    return not isinstance(value, str | int | float | None)
+
 
 def resolve(body: Document, lookup: Lookup) -> Document:
     """A copy of a body with its expressions replaced by values. Raises ManifestError with all problems."""
     problems: list[Problem] = []
+    done: dict[Expression, Value] = {}
 
     def change(leaf: Value) -> Value:
         if not isinstance(leaf, Expression):
             return leaf
         try:
-            return leaf.evaluate(lookup)
+            return leaf._evaluate(lookup, done)
         except ManifestError as error:
             problems.extend(error.problems)
             return UNKNOWN
 
     result: Document = map_leaves(body, change)
     if problems:
-        raise ManifestError(problems)
+        raise ManifestError(dict.fromkeys(problems))
     return result
 
 
@@ -229,15 +344,20 @@ def text_of(value: Value) -> str:
 
 
 def explain_missing(
-    error: ExpressionError, program: Program, data: Mapping[str, Value], objects: Mapping[str, Value]
+    error: ExpressionError, program: Program, data: Mapping[str, Value], objects: Objects = NO_OBJECTS
 ) -> ExpressionError | None:
     """For an error about a missing field: which of the fields that are named literally it is."""
     missing = _MISSING_KEY.search(error.message)
     if missing is None and "SELECT to non-message" not in error.message:
         return None
     reads = [
-        (f'ref("{call.argument}")', objects.get(call.argument or ""), call.path, call.offset - len("ref"))
-        for call in program.references
+        (
+            f'{call.function}("{call.argument}")',
+            objects.get(call.function, {}).get(call.argument or ""),
+            call.path,
+            call.offset - len(call.function),
+        )
+        for call in program.needs
     ]
     reads += [
         (selection.variable, data.get(selection.variable), selection.path, selection.offset)
@@ -262,87 +382,6 @@ def _missing(where: str, key: str, there: list[str], offset: int) -> ExpressionE
         message = f'there is no variable "{key}"'
         hint = did_you_mean(key, there) or "declare it in the stack file, under spec.variables"
         return ExpressionError(message, offset, hint)
-    known = ", ".join(sorted(there)[:20]) or "nothing"
-    hint = did_you_mean(key, there) or f"what is there: {known}; has() tells whether a field exists"
+    known = f"what is there: {', '.join(sorted(there)[:20])}; " if there else ""
+    hint = did_you_mean(key, there) or f"{known}has() tells whether a field exists"
     return ExpressionError(f'{where} has no field "{key}"', offset, hint)
-
-
-_Selected = tuple[Any, bool]
-
-
-def _select(document: Document | Unknown, paths: set[tuple[str, ...]]) -> _Selected | None:
-    """The part of a document under the paths, in plain values, and whether any of it is sensitive.
-
-    None where any of it is not known, or where the system may still add to it. What the expression does not
-    select never reaches it.
-    """
-    result: Any = {}
-    is_sensitive = False
-    # The longest first, so that a path that contains another one has the last word.
-    for path in sorted(paths, key=lambda path: (-len(path), path)):
-        value: Any = document
-        taken: list[str] = []
-        is_missing = False
-        for key in path:
-            if isinstance(value, Sensitive):
-                value, is_sensitive = reveal(value), True
-            if not isinstance(value, Mapping):
-                break
-            taken.append(key)
-            if key not in value:
-                is_missing = True
-                break
-            value = value[key]
-        if _is_unknown(value) or (isinstance(document, PartlyKnown) and isinstance(value, Mapping)):
-            return None
-        if is_missing:
-            _keep_siblings(result, document, taken)
-            continue
-        if _has_sensitive(value):
-            value, is_sensitive = reveal(value), True
-        result = _put(result, taken, map_leaves(value, lambda leaf: leaf))
-    return result, is_sensitive
-
-
-def _put(result: Any, path: list[str], value: Any) -> Any:
-    if not path:
-        return value
-    inner = result
-    for key in path[:-1]:
-        inner = inner.setdefault(key, {})
-    inner[path[-1]] = value
-    return result
-
-
-def _keep_siblings(result: dict[str, Any], document: Any, path: list[str]) -> None:
-    """For the message about a missing field: the names beside it, without their values."""
-    value, inner = document, result
-    for key in path[:-1]:
-        value = value[key]
-        inner = inner.setdefault(key, {})
-        if isinstance(value, Sensitive):
-            return
-    for key in value:
-        inner.setdefault(key, {})
-
-
-def _is_unknown(value: Any) -> bool:
-    if type(value) is str:
-        return False
-    if isinstance(value, Mapping):
-        return any(_is_unknown(item) for item in value.values())
-    if isinstance(value, list | tuple):
-        return any(_is_unknown(item) for item in value)
-    if isinstance(value, Sensitive):
-        return _is_unknown(reveal(value))
-    return value is UNKNOWN or isinstance(value, Expression)
-
-
-def _has_sensitive(value: Any) -> bool:
-    if type(value) is str:
-        return False
-    if isinstance(value, Mapping):
-        return any(_has_sensitive(item) for item in value.values())
-    if isinstance(value, list | tuple):
-        return any(_has_sensitive(item) for item in value)
-    return isinstance(value, Sensitive)

@@ -6,6 +6,7 @@ The only user of the CEL library, which is imported when the first expression is
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import threading
@@ -24,10 +25,11 @@ MAX_COST = 256 * 1024 * 1024
 _MAX_ITERATIONS = 10_000  # CEL's own budget
 _LEAF_BYTES = 16
 
-FUNCTIONS = frozenset({"ref", "file"})
+# What other resources, secret sources and other stacks give: known only when a stack is reconciled.
+# For each function the variable that holds what it gives, in programs only: no one can write it.
+LATER = {"ref": "trueup_objects", "secret": "trueup_secrets", "stack": "trueup_outputs"}
+FUNCTIONS = frozenset({*LATER, "file"})
 VARIABLES = frozenset({"vars", "each", "target", "git", "self"})
-# Functions and keys of the format that expressions of this version cannot use.
-UNSUPPORTED = frozenset({"secret", "stack"})
 
 _ERROR_POSITION = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (.*)")
 _NO_OVERLOAD = re.compile(r"[Nn]o matching overloads? (?:for|found :) '?([^'(]+)(?:' applied to ')?\((.*?)\)")
@@ -45,10 +47,22 @@ class ExpressionError(Exception):
         self.hint = hint
 
 
-# The variable that holds what ref() gives, in programs only: no one can write it.
-OBJECTS = "trueup_objects"
-NO_OBJECTS: Mapping[str, Value] = MappingProxyType({})
-_PLAIN_CALL = re.compile(r"""\(\s*("(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')\s*\)""")
+# What the functions of LATER give: by function, then by argument.
+Objects = Mapping[str, Mapping[str, Value]]
+NO_OBJECTS: Objects = MappingProxyType({})
+_LITERAL_CALL = re.compile(
+    r"""\(\s*(?:"""
+    r"""[rR](?:\"{3}.*?\"{3}|'{3}.*?'{3}|"[^"\n]*"|'[^'\n]*')|"""
+    r"""\"{3}(?:[^\\]|\\.)*?\"{3}|'{3}(?:[^\\]|\\.)*?'{3}|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'"""
+    r""")\s*\)""",
+    re.DOTALL,
+)
+_LITERAL_HINTS = {
+    "ref": 'write it out, as in ref("Queue/orders"): it draws an edge of the graph',
+    "secret": 'write it out, as in secret("env:DB_PASSWORD"): it is read before the run',
+    "stack": 'write it out, as in stack("network").vpcId: that stack comes first',
+}
+_SECRET = re.compile(r"[A-Za-z][\w-]*(@[^:@]+)?:.+", re.DOTALL)
 
 
 def read_no_file(name: str) -> str:
@@ -68,6 +82,11 @@ class Program:
     def references(self) -> list[Call]:
         return [call for call in self.tree.calls if call.function == "ref"]
 
+    @cached_property
+    def needs(self) -> list[Call]:
+        """The calls whose values are known only when a stack is reconciled."""
+        return [call for call in self.tree.calls if call.function in LATER]
+
     @property
     def files(self) -> list[Call]:
         return [call for call in self.tree.calls if call.function == "file"]
@@ -80,17 +99,21 @@ class Program:
         self,
         data: Mapping[str, Value],
         read_file: Callable[[str], str] = read_no_file,
-        objects: Mapping[str, Value] = NO_OBJECTS,
+        objects: Objects = NO_OBJECTS,
     ) -> Value:
-        """The value; `objects` are what `ref()` gives, by its argument. Raises ExpressionError.
+        """The value; `objects` are what `ref()`, `secret()` and `stack()` give. Raises ExpressionError.
 
         Errors of `read_file` pass through as they are.
         """
         self._check_cost(data, objects)
-        functions = {"ref": objects.__getitem__, "file": read_file}
+        names = data
+        functions: dict[str, Callable[[str], Value]] = {"file": read_file}
+        if objects:
+            names = {**data, **{LATER[function]: found for function, found in objects.items()}}
+            functions |= {function: found.__getitem__ for function, found in objects.items()}
         _calls.functions, _calls.raised = functions, None
         try:
-            result = self._compiled.eval(data={**data, OBJECTS: objects} if objects else data)
+            result = self._compiled.eval(data=names)
             kind = result.type().name()
             value = result.plain_value()
         except RuntimeError as error:
@@ -107,14 +130,15 @@ class Program:
             raise ExpressionError(_plain_message(value), hint=hint)
         return _json_value(value)
 
-    def _check_cost(self, data: Mapping[str, Value], objects: Mapping[str, Value]) -> None:
+    def _check_cost(self, data: Mapping[str, Value], objects: Objects) -> None:
         """Refuses what could fill the memory: CEL's own budget counts steps, not what each step copies."""
         tree = self.tree
         if not tree.loop_depth and not tree.additions:
             return
         size = items = 0
         inputs = [follow(data.get(read.variable), read.path) for read in self.selections]
-        for value in {id(value): value for value in (*inputs, *objects.values())}.values():
+        inputs += [value for found in objects.values() for value in found.values()]
+        for value in {id(value): value for value in inputs}.values():
             more_size, more_items = _weigh(value)
             size, items = size + more_size, items + more_items
         size += len(self.text)
@@ -160,30 +184,47 @@ def compile_expression(text: str) -> Program:
     except RuntimeError as error:
         raise _compile_error(text, str(error)) from None
     tree = read_tree(compiled.serialize(), FUNCTIONS, VARIABLES)
-    for call in tree.calls:
-        if call.function == "ref" and call.argument is None:
-            raise ExpressionError(
-                "the argument of ref() must be a string literal",
-                call.offset,
-                'write it out, as in ref("Queue/orders"): it draws an edge of the graph',
-            )
-    with_variable = _name_objects(text, tree)
-    if with_variable != text:
-        compiled = _environment(OBJECTS).compile(with_variable)
+    _check_arguments(tree)
+    with_variables = _name_objects(text, tree)
+    if with_variables != text:
+        compiled = _environment(*LATER.values()).compile(with_variables)
     return Program(text, tree, compiled)
+
+
+def _check_arguments(tree: Tree) -> None:
+    """Raises ExpressionError for an argument that could not be known before anything is evaluated."""
+    for call in tree.calls:
+        if call.function not in LATER:
+            continue
+        if call.argument is None:
+            raise ExpressionError(
+                f"the argument of {call.function}() must be a string literal",
+                call.offset,
+                _LITERAL_HINTS[call.function],
+            )
+        if call.function == "secret" and not _SECRET.fullmatch(call.argument):
+            raise ExpressionError(
+                f'"{call.argument}" does not name a secret',
+                call.offset,
+                'write source:key, as in secret("env:DB_PASSWORD")',
+            )
+        if call.function == "stack" and not call.argument:
+            raise ExpressionError('"" does not name a stack', call.offset, _LITERAL_HINTS["stack"])
 
 
 def _name_objects(text: str, tree: Tree) -> str:
     """The text with each `ref("a")` written as a variable's item, `trueup_objects["a"]`.
 
     The library never frees a map that a function gives to it, and a daemon evaluates for ever; what comes in
-    a variable is freed. A call that is written in an unusual way stays a call.
+    a variable is freed. A call with a comment in it stays a call.
     """
     for call in sorted(tree.calls, key=lambda call: call.offset, reverse=True):
-        found = _PLAIN_CALL.match(text, call.offset)
-        start = call.offset - len("ref")
-        if call.function == "ref" and found is not None and text[start : call.offset] == "ref":
-            text = f"{text[:start]}{OBJECTS}[{found[1]}]{text[found.end() :]}"
+        variable = LATER.get(call.function)
+        start = call.offset - len(call.function)
+        found = _LITERAL_CALL.match(text, call.offset)
+        if variable and found and text[start : call.offset] == call.function:
+            item = json.dumps(call.argument, ensure_ascii=False)
+            text = f"{text[:start]}{variable}[{item}]{text[found.end() :]}"
     return text
 
 
@@ -208,7 +249,7 @@ def _environment(*more: str) -> Any:
                     )
                 ],
             )
-            for name, result in (("ref", kinds.DYN), ("file", kinds.STRING))
+            for name, result in (*((name, kinds.DYN) for name in LATER), ("file", kinds.STRING))
         ],
     )
 
@@ -229,14 +270,15 @@ def _compile_error(text: str, raw: str) -> ExpressionError:
         what = what.removeprefix("Syntax error: ").split(" expecting ")[0].replace("'<EOF>'", "end")
         return ExpressionError(f"the expression is not valid CEL: {what}", min(offset, len(text)))
     undeclared = {name.removeprefix(".") for name in _UNDECLARED.findall(raw)}
-    for name in sorted(undeclared & UNSUPPORTED):
-        return ExpressionError(f"{name}() is not supported by this version", text.find(name), "remove it")
     what = what.replace(" (in container '')", "")
     hint = ""
     if _NO_OVERLOAD.search(what):
         return ExpressionError(_plain_message(what), offset, _CONVERT)
     if undeclared or "reserved identifier" in what:
-        hint = "names: ref(), file(), vars, each, target, git, and CEL's own functions; text goes into quotes"
+        hint = (
+            "names: vars, each, target, git, ref(), stack(), secret(), file(), and CEL's own functions;"
+            " text goes into quotes"
+        )
     return ExpressionError(what, offset, hint)
 
 

@@ -25,8 +25,8 @@ Message = dict[int, list[bytes | int]]
 
 @dataclass(frozen=True)
 class Call:
-    """One call of `ref` or `file`: its literal argument (None: not a literal), its offset, and for `ref` the
-    fields that are selected from it literally."""
+    """One call of a function of ours: its literal argument (None: not a literal), its offset, and the fields
+    that are selected from it literally."""
 
     function: str
     argument: str | None
@@ -36,19 +36,27 @@ class Call:
 
 @dataclass(frozen=True)
 class Selection:
-    """A variable with the fields that are selected from it literally, and its offset."""
+    """A variable with the fields that are selected from it literally, and its offset.
+
+    `is_test`: `has()` asks only whether the last field is there.
+    """
 
     variable: str
     path: tuple[str, ...]
     offset: int
+    is_test: bool = False
 
 
 @dataclass
 class Tree:
-    """What the engine has to know of an expression: what it reads, and what bounds its cost."""
+    """What the engine has to know of an expression: what it reads, and what bounds its cost.
+
+    `plain` is the one selection that the whole expression consists of, as in `vars.name`.
+    """
 
     calls: list[Call] = field(default_factory=list)
     selections: list[Selection] = field(default_factory=list)
+    plain: Selection | None = None
     loop_depth: int = 0
     additions: int = 0
     elements: int = 0
@@ -64,8 +72,34 @@ def read_tree(serialized: bytes, functions: frozenset[str], variables: frozenset
         pair = _fields(_as_bytes(entry))
         positions[_number(pair, 1)] = _number(pair, 2)
     reader = _Reader(functions, variables, positions)
-    reader.visit(_bytes(checked, _CHECKED_EXPR), (), frozenset(), 0)
+    root = _bytes(checked, _CHECKED_EXPR)
+    reader.visit(root, (), frozenset(), 0)
+    if len(reader.tree.selections) == 1 and _is_selection(root):
+        reader.tree.plain = reader.tree.selections[0]
     return reader.tree
+
+
+def _is_selection(data: bytes) -> bool:
+    """Whether a node is a variable, or fields of one that are named literally."""
+    while True:
+        node = _fields(data)
+        if _IDENT in node:
+            return True
+        if _SELECT in node:
+            select = _fields(_bytes(node, _SELECT))
+            if _number(select, _SELECT_TEST_ONLY):
+                return False
+            data = _bytes(select, _SELECT_OPERAND)
+            continue
+        if _CALL not in node:
+            return False
+        call = _fields(_bytes(node, _CALL))
+        arguments = [_as_bytes(argument) for argument in call.get(_CALL_ARGUMENT, ())]
+        if _text(call, _CALL_FUNCTION) != _INDEX or len(arguments) != 2:
+            return False
+        if _string_constant(arguments[1]) is None:
+            return False
+        data = arguments[0]
 
 
 class _Reader:
@@ -77,21 +111,33 @@ class _Reader:
         self._variables = variables
         self._positions = positions
 
-    def visit(self, data: bytes, path: tuple[str, ...], bound: frozenset[str], loops: int) -> None:
-        """`path` are the fields selected from this node; `bound` are the names of enclosing loops."""
+    def visit(
+        self,
+        data: bytes,
+        path: tuple[str, ...],
+        bound: frozenset[str],
+        loops: int,
+        *,
+        is_test: bool = False,
+    ) -> None:
+        """`path` are the fields selected from this node; `bound` are the names of enclosing loops.
+
+        `is_test`: `has()` asks for the last of the fields.
+        """
         node = _fields(data)
         offset = self._positions.get(_number(node, _ID), 0)
         if _IDENT in node:
             name = _text(_fields(_bytes(node, _IDENT)), 1)
             if name in self._variables and name not in bound:
-                self.tree.selections.append(Selection(name, path, offset))
+                self.tree.selections.append(Selection(name, path, offset, is_test))
         elif _SELECT in node:
             select = _fields(_bytes(node, _SELECT))
-            # has(a.b) reads b only to see whether it is there: the value that matters is a.
-            fields = () if _number(select, _SELECT_TEST_ONLY) else (_text(select, _SELECT_FIELD), *path)
-            self.visit(_bytes(select, _SELECT_OPERAND), fields, bound, loops)
+            fields = (_text(select, _SELECT_FIELD), *path)
+            is_test = is_test or bool(_number(select, _SELECT_TEST_ONLY))
+            self.visit(_bytes(select, _SELECT_OPERAND), fields, bound, loops, is_test=is_test)
         elif _CALL in node:
-            self._visit_call(_fields(_bytes(node, _CALL)), offset, path, bound, loops)
+            call = _fields(_bytes(node, _CALL))
+            self._visit_call(call, offset, path, bound, loops, is_test=is_test)
         elif _LIST in node:
             for element in _fields(_bytes(node, _LIST)).get(1, ()):
                 self.tree.elements += 1
@@ -102,20 +148,30 @@ class _Reader:
             self._visit_loop(_fields(_bytes(node, _COMPREHENSION)), bound, loops + 1)
 
     def _visit_call(
-        self, call: Message, offset: int, path: tuple[str, ...], bound: frozenset[str], loops: int
+        self,
+        call: Message,
+        offset: int,
+        path: tuple[str, ...],
+        bound: frozenset[str],
+        loops: int,
+        *,
+        is_test: bool,
     ) -> None:
         function = _text(call, _CALL_FUNCTION)
         arguments = [_as_bytes(argument) for argument in call.get(_CALL_ARGUMENT, ())]
         if function in self._functions:
-            self.tree.calls.append(Call(function, _string_constant(arguments[0]), offset, path))
+            # has(a.b) reads b only to see whether it is there: of another object the value that matters is a.
+            read = path[:-1] if is_test else path
+            self.tree.calls.append(Call(function, _string_constant(arguments[0]), offset, read))
         if function == _ADD:
             self.tree.additions += 1
         if _CALL_TARGET in call:
             self.visit(_bytes(call, _CALL_TARGET), (), bound, loops)
         key = _string_constant(arguments[1]) if function == _INDEX and len(arguments) == 2 else None
         for position, argument in enumerate(arguments):
+            is_container = key is not None and position == 0
             fields = (key, *path) if key is not None and position == 0 else ()
-            self.visit(argument, fields, bound, loops)
+            self.visit(argument, fields, bound, loops, is_test=is_test and is_container)
 
     def _visit_struct(self, struct: Message, bound: frozenset[str], loops: int) -> None:
         for data in struct.get(2, ()):

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from trueup.errors import Problem
+from trueup.errors import ManifestError, Problem
 from trueup.manifests.document import Path, SourceDocument
-from trueup.manifests.expressions import Expression, Part, ProgramPart, TextPlaces, explain_missing, text_of
+from trueup.manifests.expressions import (
+    NOTHING_KNOWN,
+    Expression,
+    explain_missing,
+    text_of,
+)
 from trueup.manifests.interpolation import has_expression, split_expressions
-from trueup.manifests.program import ExpressionError, compile_expression
-from trueup.model.values import UNKNOWN, Value
+from trueup.manifests.program import ExpressionError, Program, compile_expression, follow
+from trueup.manifests.text_places import Part, ProgramPart, TextPlaces
+from trueup.model.values import UNKNOWN, Sensitive, Value
 
 
 @dataclass(frozen=True)
 class Scope:
     """The names that are known when a stack is loaded: `vars`, `git`, and where they apply `each`, `target`.
 
-    `read_file` gives the text of a file of the tree, named relative to the manifest.
+    The values may hold expressions, which are known later, and Sensitive or UNKNOWN values: what reads one
+    of them becomes so itself. `read_file` gives the text of a file of the tree, named relative to the
+    manifest.
     """
 
     data: Mapping[str, Value]
@@ -30,7 +39,10 @@ class Scope:
 
 @dataclass
 class Filled:
-    """A value with its expressions replaced: those with a `ref()` are left in it as `deferred`."""
+    """A value with its expressions replaced: those that are known only later are left in it.
+
+    `deferred` are those of this value itself, which `Expression.bind` still has to be called for.
+    """
 
     value: Value
     deferred: list[Expression] = field(default_factory=list)
@@ -39,7 +51,11 @@ class Filled:
 @dataclass(frozen=True)
 class _TextTemplate:
     parts: tuple[Part, ...]
-    has_reference: bool
+    is_later: bool
+
+    @property
+    def programs(self) -> list[ProgramPart]:
+        return [part for part in self.parts if isinstance(part, ProgramPart)]
 
 
 @dataclass(frozen=True)
@@ -50,6 +66,7 @@ class _Static:
 _ESCAPES = {
     "each": ("each exists only in a resource with forEach", "add forEach, or use vars"),
     "target": ("target is not known here", "use vars"),
+    "git": ("git is not known here", "use vars"),
     "self": ("self exists only in the check of a variable", "use ref() for another resource"),
 }
 
@@ -67,11 +84,20 @@ class Template:
     def is_static(self) -> bool:
         return isinstance(self._tree, _Static)
 
-    def fill(self, scope: Scope, problems: list[Problem], no_references: str = "") -> Filled:
-        """The value in a scope. `no_references` says why `ref()` is refused here; what fails is UNKNOWN."""
-        filled = Filled(None)
-        filled.value = _fill(self._tree, scope, filled, problems, no_references)
-        return filled
+    def fill(
+        self,
+        scope: Scope,
+        problems: list[Problem],
+        refusal: str = "",
+        allowed: Collection[str] = (),
+    ) -> Filled:
+        """The value in a scope; what fails is UNKNOWN.
+
+        `refusal` says where this is, and why only what is known at once can be used here: no `ref()`,
+        `secret()` or `stack()`, save those of `allowed`, and nothing that comes from one.
+        """
+        filling = _Filling(scope, problems, refusal, frozenset(allowed))
+        return Filled(filling.fill(self._tree), filling.deferred)
 
     def _read(self, value: Value, path: Path) -> Any:
         if isinstance(value, dict):
@@ -100,7 +126,7 @@ class Template:
         texts = tuple(part.text for part in split if not isinstance(part, str))
         find_places = TextPlaces(self._document, path, text, texts)
         parts: list[Part] = []
-        has_reference = False
+        is_later = False
         index = 0
         for part in split:
             if isinstance(part, str):
@@ -112,11 +138,11 @@ class Template:
                 self._problems.append(find_places()[index].problem(error))
                 return _Static(UNKNOWN)
             parts.append(ProgramPart(program, find_places, index))
-            has_reference = has_reference or bool(program.references)
+            is_later = is_later or bool(program.needs)
             index += 1
         if not index:
             return _Static("".join(part for part in parts if isinstance(part, str)))
-        return _TextTemplate(tuple(parts), has_reference)
+        return _TextTemplate(tuple(parts), is_later)
 
 
 def has_marker(value: Value) -> bool:
@@ -139,46 +165,147 @@ def _is_changed(tree: _Static) -> bool:
     return tree.value is UNKNOWN or (isinstance(tree.value, str) and "${{" in tree.value)
 
 
-def _fill(tree: Any, scope: Scope, filled: Filled, problems: list[Problem], no_references: str) -> Value:
-    if isinstance(tree, _Static):
-        return tree.value
-    if isinstance(tree, dict):
-        return {k: _fill(item, scope, filled, problems, no_references) for k, item in tree.items()}
-    if isinstance(tree, list):
-        return [_fill(item, scope, filled, problems, no_references) for item in tree]
-    if tree.has_reference and no_references:
-        part = next(p for p in tree.parts if isinstance(p, ProgramPart) and p.program.references)
-        offset = part.program.references[0].offset - len("ref")
-        problems.append(
-            part.problem(ExpressionError(f"ref() cannot be used {no_references}", offset, "use vars instead"))
-        )
-        return UNKNOWN
-    return _fill_text(tree, scope, filled, problems)
+class _Filling:
+    """One filling of a template: the scope, and what comes of it beside the value."""
 
+    def __init__(self, scope: Scope, problems: list[Problem], refusal: str, allowed: frozenset[str]) -> None:
+        self.deferred: list[Expression] = []
+        self._scope = scope
+        self._problems = problems
+        self._refusal = refusal
+        self._allowed = allowed
 
-def _fill_text(tree: _TextTemplate, scope: Scope, filled: Filled, problems: list[Problem]) -> Value:
-    values: list[Value] = []
-    files: dict[str, str] = {}
-    for part in tree.parts:
-        if isinstance(part, str):
-            values.append(part)
-            continue
-        try:
-            _check_names(part, scope)
-            if tree.has_reference:
-                files.update(_read_files(part, scope))
+    def fill(self, tree: Any) -> Value:
+        if isinstance(tree, _Static):
+            return tree.value
+        if isinstance(tree, dict):
+            return {key: self.fill(item) for key, item in tree.items()}
+        if isinstance(tree, list):
+            return [self.fill(item) for item in tree]
+        return self._fill_text(tree)
+
+    def _fill_text(self, text: _TextTemplate) -> Value:
+        scope = self._scope
+        values: list[Value] = []
+        for part in text.parts:
+            if isinstance(part, str):
+                values.append(part)
                 continue
-            value = part.program.evaluate(scope.data, scope.read_file)
-            values.append(value if len(tree.parts) == 1 else text_of(value))
-        except ExpressionError as error:
-            found = explain_missing(error, part.program, scope.data, {})
-            problems.append(part.problem(found or error))
+            try:
+                _check_names(part, scope)
+                if text.is_later or _find_special(part, scope):
+                    return self._fill_later(text)
+                value = _select_plain(part.program, scope)
+                if value is _NOT_PLAIN:
+                    value = part.program.evaluate(scope.data, scope.read_file)
+                values.append(value if len(text.parts) == 1 else text_of(value))
+            except ExpressionError as error:
+                found = explain_missing(error, part.program, scope.data)
+                self._problems.append(part.problem(found or error))
+                return UNKNOWN
+        return values[0] if len(text.parts) == 1 else "".join(values)
+
+    def _fill_later(self, text: _TextTemplate) -> Value:
+        """A string that reads what is known only later, or what is sensitive or unknown already."""
+        scope = self._scope
+        special: set[type] = set()
+        files: dict[str, str] = {}
+        for part in text.programs:
+            try:
+                _check_names(part, scope)
+                special |= _find_special(part, scope)
+                files.update(_read_files(part, scope))
+            except ExpressionError as error:
+                self._problems.append(part.problem(error))
+                return UNKNOWN
+        expression = Expression(text.parts, scope.data, files)
+        sources = expression.functions | ({"secret"} if Sensitive in special else set())
+        if self._refusal and sources - self._allowed:
+            self._problems.append(expression.refuse(self._refusal))
             return UNKNOWN
-    if not tree.has_reference:
-        return values[0] if len(tree.parts) == 1 else "".join(values)
-    expression = Expression(tree.parts, scope.data, files)
-    filled.deferred.append(expression)
-    return expression
+        if len(text.parts) == 1:
+            value = _select_plain(text.programs[0].program, scope)
+            if value is not _NOT_PLAIN:
+                return value
+        if expression.functions:
+            self.deferred.append(expression)
+            return expression
+        try:
+            return expression.evaluate(NOTHING_KNOWN)
+        except ManifestError as error:
+            self._problems.extend(error.problems)
+            return UNKNOWN
+
+
+_PLAIN = frozenset({str, bool, int, float, type(None)})
+_NOT_PLAIN = object()
+_MAX_INT = 2**63
+
+
+def _find_special(part: ProgramPart, scope: Scope) -> set[type]:
+    """The types of the values that the program reads and that are no plain data."""
+    found: set[type] = set()
+    for read in part.program.selections:
+        value = follow(scope.data[read.variable], read.path[:-1] if read.is_test else read.path)
+        if type(value) not in _PLAIN and not (read.is_test and isinstance(value, Mapping | list)):
+            _add_special(value, found)
+    return found
+
+
+def _add_special(value: Value, found: set[type]) -> None:
+    kind = type(value)
+    if kind in _PLAIN:
+        return
+    if isinstance(value, Mapping):
+        for item in value.values():
+            _add_special(item, found)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            _add_special(item, found)
+    else:
+        found.add(kind)
+
+
+def _select_plain(program: Program, scope: Scope) -> Value:
+    """What CEL would give for an expression that only selects, such as `vars.name`, without asking it.
+
+    A map or a list keeps its shape, with what is known only later in its place. `_NOT_PLAIN` where the
+    expression does more than that, or where CEL has a word to say.
+    """
+    selection = program.tree.plain
+    if selection is None:
+        return _NOT_PLAIN
+    value = scope.data[selection.variable]
+    for key in selection.path:
+        if not isinstance(value, Mapping) or key not in value:
+            return _NOT_PLAIN
+        value = value[key]
+    if type(value) not in _PLAIN and not isinstance(value, Mapping | list):
+        return _NOT_PLAIN
+    try:
+        return _copy(value)
+    except _NotPlain:
+        return _NOT_PLAIN
+
+
+class _NotPlain(Exception):
+    """A value that CEL does not take as it is."""
+
+
+def _copy(value: Value) -> Value:
+    """The value with its maps sorted by key, as they come out of CEL."""
+    kind = type(value)
+    if kind is int and not -_MAX_INT <= value < _MAX_INT:
+        raise _NotPlain
+    if kind is float and not math.isfinite(value):
+        raise _NotPlain
+    if isinstance(value, Mapping):
+        if not all(isinstance(key, str) for key in value):
+            raise _NotPlain
+        return {key: _copy(value[key]) for key in sorted(value)}
+    if isinstance(value, list):
+        return [_copy(item) for item in value]
+    return value
 
 
 def _check_names(part: ProgramPart, scope: Scope) -> None:
@@ -194,7 +321,9 @@ def _read_files(part: ProgramPart, scope: Scope) -> dict[str, str]:
     for call in part.program.files:
         if call.argument is None:
             raise ExpressionError(
-                "the argument of file() must be a string literal beside a ref()", call.offset, "write it out"
+                "the argument of file() must be a string literal in an expression that is evaluated later",
+                call.offset,
+                "write it out",
             )
         files[call.argument] = scope.read_file(call.argument)
     return files

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from trueup.collector import paused_collector
 from trueup.errors import StalePlan, StoreError, UsageError
@@ -23,7 +23,7 @@ from trueup.model.change import Action
 from trueup.model.observation import Failed
 from trueup.model.outcome import Outcome, RunStatus
 from trueup.model.plan import Plan
-from trueup.model.resource import Revision, Stack
+from trueup.model.resource import Facts, Revision, Stack
 from trueup.reconcile.act import Workshop
 from trueup.reconcile.observe import Connections, observe_stack
 from trueup.reconcile.plan import make_plan
@@ -40,7 +40,7 @@ class Request:
     """What one run is asked to do, and with whom it talks meanwhile.
 
     `confirm` is asked with the plan once nothing holds it. `approved` is the digest that lifts its holds;
-    with `expected`, a plan of any other digest is refused.
+    with `expected`, a plan of any other digest is refused. `facts` is what expressions need from outside.
     """
 
     stack: Stack
@@ -53,6 +53,7 @@ class Request:
     approved: str = ""
     expected: str = ""
     is_destroy: bool = False
+    facts: Facts = field(default_factory=Facts)
 
 
 def run_cycle(request: Request, store: Store, catalog: Catalog, parallelism: int) -> RunReport:
@@ -136,6 +137,7 @@ def describe(request: Request, store: Store, catalog: Catalog) -> Situation:
         catalog,
         request.is_destroy,
         last_source=next((run.url for run in store.runs(request.stack.name, 1)), ""),
+        facts=request.facts,
     )
 
 

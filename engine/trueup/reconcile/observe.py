@@ -14,10 +14,10 @@ from dataclasses import replace
 import stamina
 
 from trueup.errors import ManifestError, PluginError, ProviderError, Throttled, Transient
+from trueup.manifests.expressions import NOTHING_KNOWN
 from trueup.model.address import Address
 from trueup.model.observation import Absent, Failed, Observation, Observed
 from trueup.model.resource import Node, Target
-from trueup.model.values import UNKNOWN
 from trueup.reconcile.boundary import broken_plugin
 from trueup.reconcile.resolve import resolve_node
 from trueup.reconcile.situation import Knowledge, Situation
@@ -93,7 +93,7 @@ def observe_stack(situation: Situation, connections: Connections, pool: Executor
     A node whose name on its target comes from another node's status is looked at once that is known; where
     it is not known yet the node cannot be there.
     """
-    knowledge = Knowledge({}, {})
+    knowledge = Knowledge({}, {}, situation.facts)
     named: list[Node] = list(situation.undeclared.values())
     nameless: list[Node] = []
     for address in situation.graph.order:
@@ -119,9 +119,9 @@ def _resolve_early(address: Address, situation: Situation, knowledge: Knowledge)
     node = situation.graph.nodes[address]
     if address in situation.graph.deferred:
         try:
-            node = resolve_node(node, knowledge.look_up)
+            node = resolve_node(node, knowledge)
         except ManifestError:
-            node = resolve_node(node, lambda _address: UNKNOWN)
+            node = resolve_node(node, NOTHING_KNOWN)
     try:
         body = situation.catalog.kind_of(node).seal(node.body)
     except Exception:  # noqa: BLE001 - the plan meets the same bug and tells it

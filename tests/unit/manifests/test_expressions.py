@@ -15,6 +15,22 @@ QUEUE = "apiVersion: sqs.example/v1\nkind: Queue\nmetadata: {name: q}\nspec: {si
 ADDRESS = Address("shop", "Queue", "q", "prod")
 
 
+class Known:
+    """A look-up that knows what it is given, and fails for any other question."""
+
+    def __init__(self, nodes=None, secrets=None, outputs=None):
+        self._nodes, self._secrets, self._outputs = nodes or {}, secrets or {}, outputs or {}
+
+    def node(self, address):
+        return self._nodes[address]
+
+    def secret(self, text):
+        return self._secrets[text]
+
+    def outputs(self, stack):
+        return self._outputs[stack]
+
+
 @pytest.fixture
 def value_of(load):
     """What one string becomes once `ref("Queue/q")` is the given document."""
@@ -22,7 +38,7 @@ def value_of(load):
     def _value_of(text, document):
         expression = body_of(load, text)["data"]["v"]
         assert isinstance(expression, Expression)
-        return expression.evaluate(lambda address: {ADDRESS: document}[address])
+        return expression.evaluate(Known({ADDRESS: document}))
 
     return _value_of
 
@@ -38,6 +54,9 @@ LIVE = {
     "status": {"url": "https://q", "ready": True},
     "metadata": {"name": "q"},
 }
+
+
+KNOWN = Known({ADDRESS: LIVE})
 
 
 @pytest.mark.parametrize(
@@ -155,15 +174,15 @@ def test_the_references_are_addresses_with_literal_paths(load):
 
 def test_resolve_gives_a_copy_and_reports_every_problem(load):
     body = body_of(load, '${{ ref("Queue/q").spec.size }}')
-    assert resolve(body, lambda _: LIVE)["data"] == {"v": 5}
+    assert resolve(body, KNOWN)["data"] == {"v": 5}
     assert isinstance(body["data"]["v"], Expression)
-    assert resolve(copy.deepcopy(body), lambda _: LIVE)["data"] == {"v": 5}
+    assert resolve(copy.deepcopy(body), KNOWN)["data"] == {"v": 5}
     stack = load(
         f"{QUEUE}apiVersion: v1\nkind: A\nmetadata: {{name: c}}\ndata: [\"${{{{ ref('Queue/q').x }}}}\", "
         "\"${{ ref('Queue/q').y }}\"]\n"
     )
     with pytest.raises(ManifestError) as error:
-        resolve(stack.nodes[1].body, lambda _: LIVE)
+        resolve(stack.nodes[1].body, KNOWN)
     assert len(error.value.problems) == 2
 
 
@@ -176,4 +195,4 @@ def test_files_are_read_when_the_stack_is_loaded(load):
             "x.txt": "at ",
         }
     )
-    assert resolve(stack.nodes[1].body, lambda _: LIVE)["data"] == {"v": "at https://q"}
+    assert resolve(stack.nodes[1].body, KNOWN)["data"] == {"v": "at https://q"}

@@ -147,7 +147,7 @@ def test_the_library_is_not_imported_before_it_is_needed():
     ],
 )
 def test_however_a_reference_is_written_it_reads_its_object(text):
-    objects = {"Q/a": {"status": {"id": "x"}}}
+    objects = {"ref": {"Q/a": {"status": {"id": "x"}}}}
     expected = {
         'ref("Q/a").status.id': "x",
         "ref( 'Q/a' ).status.id": "x",
@@ -165,7 +165,7 @@ def test_what_a_reference_gives_is_freed():
     given = {"status": {"id": "x"}}
     before = sys.getrefcount(given)
     for _ in range(100):
-        assert program.evaluate({}, objects={"Q/a": given}) == "x"
+        assert program.evaluate({}, objects={"ref": {"Q/a": given}}) == "x"
     assert sys.getrefcount(given) == before
 
 

@@ -1,0 +1,115 @@
+"""The part of a document that an expression selects, in plain values. Called by `expressions`.
+
+What an expression does not select never reaches it: it may be unknown, or sensitive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from trueup.model.values import UNKNOWN, PartlyKnown, Sensitive, Value, reveal
+
+FieldPath = tuple[str, ...]
+_PLAIN = frozenset({str, bool, int, float, type(None)})
+
+
+class _NotKnown(Exception):
+    """A selected value is not known."""
+
+
+class Selector:
+    """Selects for one evaluation. `evaluate` gives the value of an expression that stands in the data.
+
+    `is_sensitive` once anything was that it selected.
+    """
+
+    def __init__(self, evaluate: Callable[[Value], Value]) -> None:
+        self._evaluate = evaluate
+        self.is_sensitive = False
+
+    def select(self, document: Value, paths: Iterable[FieldPath], tests: Iterable[FieldPath] = ()) -> Value:
+        """What stands under the paths; UNKNOWN where any of it is not known or may still be added to.
+
+        Of the paths in `tests` only whether they are there.
+        """
+        result: Value = {}
+        try:
+            # The longest first, so that a path that contains another one has the last word.
+            for path in sorted(tests, key=_longest_first):
+                result = self._add(result, document, path, is_test=True)
+            for path in sorted(paths, key=_longest_first):
+                result = self._add(result, document, path, is_test=False)
+        except _NotKnown:
+            return UNKNOWN
+        return result
+
+    def _add(self, result: Value, document: Value, path: FieldPath, *, is_test: bool) -> Value:
+        value = self._open(document)
+        taken: list[str] = []
+        for position, key in enumerate(path):
+            if not isinstance(value, Mapping):
+                break
+            taken.append(key)
+            if key not in value:
+                if isinstance(document, PartlyKnown):
+                    raise _NotKnown
+                self._keep_siblings(result, document, taken)
+                return result
+            if is_test and position == len(path) - 1:
+                _put_name(result, taken)
+                return result
+            value = self._open(value[key])
+        if isinstance(document, PartlyKnown) and isinstance(value, Mapping):
+            raise _NotKnown
+        return _put(result, taken, self._plain(value))
+
+    def _open(self, value: Value) -> Value:
+        """The value itself: what an expression gives, what a sensitive value holds."""
+        if type(value) in _PLAIN or isinstance(value, Mapping | list | tuple):
+            return value
+        if value is UNKNOWN:
+            raise _NotKnown
+        if isinstance(value, Sensitive):
+            self.is_sensitive = True
+            return reveal(value)
+        return self._open(self._evaluate(value))
+
+    def _plain(self, value: Value) -> Value:
+        value = self._open(value)
+        if isinstance(value, Mapping):
+            return {key: self._plain(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._plain(item) for item in value]
+        return value
+
+    def _keep_siblings(self, result: dict[str, Any], document: Value, path: list[str]) -> None:
+        """For the message about a missing field: the names beside it, without their values."""
+        value, inner = document, result
+        for key in path[:-1]:
+            if not isinstance(value, Mapping):
+                return  # hidden in a sensitive value or in an expression
+            value = value[key]
+            inner = inner.setdefault(key, {})
+        if isinstance(value, Mapping):
+            for key in value:
+                inner.setdefault(key, {})
+
+
+def _put_name(result: Value, path: list[str]) -> None:
+    for key in path:
+        result = result.setdefault(key, {})
+
+
+def _longest_first(path: FieldPath) -> tuple[int, FieldPath]:
+    return -len(path), path
+
+
+def _put(result: Value, path: list[str], value: Value) -> Value:
+    if not path:
+        return value
+    inner = result
+    for key in path[:-1]:
+        inner = inner.setdefault(key, {})
+    inner[path[-1]] = value
+    return result
