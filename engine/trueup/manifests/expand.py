@@ -312,13 +312,23 @@ class Expander:
     def link(self, expanded: Expanded) -> Node:
         """The node with its expressions bound to nodes and its dependsOn resolved."""
         node = expanded.node
-        for expression in expanded.deferred:
+        self.bind(expanded.deferred, node.address)
+        if expanded.depends_on:
+            node = replace(node, depends_on=self._resolve(expanded.depends_on, expanded))
+        if expanded.triggers:
+            triggers = self._resolve(expanded.triggers, expanded)
+            node = replace(node, lifecycle=replace(node.lifecycle, triggers=triggers))
+        return node
+
+    def bind(self, deferred: Iterable[Expression], source: Address) -> None:
+        """Binds expressions to the nodes that their `ref()` mean where `source` is."""
+        for expression in deferred:
             addresses = {}
             for part in expression.programs:
                 for call in part.program.references:
                     argument = call.argument or ""
                     try:
-                        addresses[argument] = self.index.one(argument, node.address)
+                        addresses[argument] = self.index.one(argument, source)
                     except Unresolved as error:
                         if error.is_consequence:
                             continue
@@ -327,12 +337,6 @@ class Expander:
                             part.problem(ExpressionError(error.message, offset, error.hint))
                         )
             expression.bind(addresses)
-        if expanded.depends_on:
-            node = replace(node, depends_on=self._resolve(expanded.depends_on, expanded))
-        if expanded.triggers:
-            triggers = self._resolve(expanded.triggers, expanded)
-            node = replace(node, lifecycle=replace(node.lifecycle, triggers=triggers))
-        return node
 
     def _resolve(self, words: Sequence[tuple[str, Path]], expanded: Expanded) -> tuple[Address, ...]:
         """The nodes that the words of dependsOn and triggers mean, each once."""

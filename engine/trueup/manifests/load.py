@@ -18,6 +18,7 @@ from trueup.manifests.resource import Declaration, read_declaration
 from trueup.manifests.stack_file import API_VERSION, STACK_FILES, StackFile, read_stack
 from trueup.manifests.suggestions import suggest
 from trueup.manifests.validate import Validator
+from trueup.model.address import Address
 from trueup.model.resource import Node, Revision, Stack
 from trueup.model.tree import Tree
 from trueup.sdk.contracts import Catalog
@@ -166,6 +167,7 @@ class _Loader:
             self._problems.extend(validator.check_nodes(made))
             expanded.extend(made)
         self._problems.extend(validator.check_doubles(expanded))
+        expander.bind(stack_file.deferred, Address(stack_file.stack.name, "", "", ""))
         return tuple(expander.link(item) for item in expanded)
 
     def _read_text(self, name: str, document: SourceDocument) -> str:

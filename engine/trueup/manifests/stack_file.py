@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from trueup.errors import Problem
 from trueup.manifests.document import SourceDocument, kind_of_value
+from trueup.manifests.expressions import Expression
 from trueup.manifests.fields import Fields, name_fault
 from trueup.manifests.given_values import (
     NO_FILES,
@@ -17,6 +18,7 @@ from trueup.manifests.given_values import (
     describe_values,
     read_sets,
 )
+from trueup.manifests.outputs import read_outputs
 from trueup.manifests.program import read_no_file
 from trueup.manifests.targets import NAME_HINT, read_targets
 from trueup.manifests.templates import Scope, Template
@@ -36,7 +38,8 @@ _COUNT = re.compile(r"\d{1,9}%?", re.ASCII)
 class StackFile:
     """What stack.yaml says. `allow_empty`: a stack without resources is meant; `exclude`: globs of files.
 
-    `given` says in a few words with which values it was read.
+    `given` says in a few words with which values it was read; `deferred` are the expressions of its outputs,
+    which are still to be bound to nodes.
     """
 
     stack: Stack
@@ -44,6 +47,7 @@ class StackFile:
     allow_empty: bool
     exclude: tuple[str, ...]
     given: str = ""
+    deferred: tuple[Expression, ...] = ()
 
 
 def read_stack(
@@ -88,18 +92,19 @@ def read_stack(
     name = _read_name(document, metadata, variables, problems)
     git = {"commit": revision.commit, "branch": revision.branch}
     scope = Scope({"vars": variables, "git": git}, read_file)
-    rest = {key: value for key, value in spec_value.items() if key != "variables"}
+    rest = {key: value for key, value in spec_value.items() if key not in _READ_APART}
     template = Template(document, rest, ("spec",), problems)
     filled = template.fill(scope, problems, "in the stack file").value
     spec = Fields(
         document,
-        {**filled, **({"variables": {}} if "variables" in spec_value else {})},
+        {**filled, **{key: spec_value[key] for key in _READ_APART if key in spec_value}},
         ("spec",),
         problems,
         known=KNOWN,
-        unsupported=("policies", "outputs", "render"),
+        unsupported=("policies", "render"),
         where="spec",
     )
+    outputs = read_outputs(document, spec_value.get("outputs"), scope, problems)
     stack = Stack(
         name=name,
         interval=spec.duration("interval") or _DEFAULT_INTERVAL,
@@ -107,12 +112,14 @@ def read_stack(
         prune=spec.boolean("prune", True),
         depends_on=spec.strings("dependsOn", "list the names of other stacks: dependsOn: [network]"),
         variables=variables,
-        targets=read_targets(document, spec, catalog, problems),
+        targets=read_targets(document, spec_value.get("targets", []), scope, catalog, problems),
         guards=_read_guards(document, spec, problems),
         place=document.place,
+        outputs=outputs.value,
     )
     given = describe_values(request, sets)
-    return StackFile(stack, scope, spec.boolean("allowEmpty", False), spec.strings("exclude"), given)
+    allow_empty = spec.boolean("allowEmpty", False)
+    return StackFile(stack, scope, allow_empty, spec.strings("exclude"), given, tuple(outputs.deferred))
 
 
 KNOWN = (
@@ -125,7 +132,10 @@ KNOWN = (
     "guards",
     "allowEmpty",
     "exclude",
+    "outputs",
 )
+# Their values are no part of the one template of all settings.
+_READ_APART = ("variables", "targets", "outputs")
 
 
 def _how_to_give(name: str, request: ValuesRequest) -> str:

@@ -8,20 +8,26 @@ from typing import Any
 from trueup.errors import Problem
 from trueup.manifests.document import Path, SourceDocument
 from trueup.manifests.fields import Fields, name_fault
-from trueup.manifests.schema import CompiledSchema
+from trueup.manifests.schema import LATER, CompiledSchema
 from trueup.manifests.suggestions import suggest
+from trueup.manifests.templates import Scope, Template
+from trueup.manifests.value_types import is_plain
 from trueup.model.resource import Target
-from trueup.model.values import UNKNOWN, Value, has_unknown
+from trueup.model.values import UNKNOWN, Value, has_unknown, map_leaves
 from trueup.sdk.contracts import Catalog
 
+_REFUSAL = "in a target: it is needed before anything else"
 NAME_HINT = 'names hold no "/", "@" or white space'
 
 
 def read_targets(
-    document: SourceDocument, spec: Fields, catalog: Catalog, problems: list[Problem]
+    document: SourceDocument, value: Value, scope: Scope, catalog: Catalog, problems: list[Problem]
 ) -> tuple[Target, ...]:
+    """The targets, with their expressions filled; a secret in a config stays an expression."""
     targets: dict[str, Target] = {}
     schemas: dict[str, CompiledSchema] = {}
+    filled = {"targets": _fill(document, value, scope, problems)}
+    spec = Fields(document, filled, ("spec",), problems, known=("targets",), where="spec")
     for index, value in enumerate(spec.items("targets")):
         at: Path = ("spec", "targets", index)
         if value is UNKNOWN:
@@ -48,11 +54,30 @@ def read_targets(
             if provider not in schemas:
                 schema = catalog.provider(provider).config_schema
                 schemas[provider] = CompiledSchema(schema, f"the config of provider {provider}")
-            problems.extend(schemas[provider].check(config, document, (*at, "config")))
+            plain = map_leaves(config, lambda leaf: leaf if is_plain(leaf) else LATER)
+            problems.extend(schemas[provider].check(plain, document, (*at, "config")))
         labels = fields.string_map("labels")
         if name:
             targets[name] = Target(name, provider, labels, config, document.place_of(at))
     return tuple(targets.values())
+
+
+def _fill(document: SourceDocument, value: Value, scope: Scope, problems: list[Problem]) -> Value:
+    def fill(part: Value, path: Path, *allowed: str) -> Value:
+        return Template(document, part, path, problems).fill(scope, problems, _REFUSAL, allowed).value
+
+    path: Path = ("spec", "targets")
+    if not isinstance(value, list):
+        return fill(value, path)
+    targets = []
+    for index, target in enumerate(value):
+        if not isinstance(target, dict) or "config" not in target:
+            targets.append(fill(target, (*path, index)))
+            continue
+        rest = {key: item for key, item in target.items() if key != "config"}
+        config = fill(target["config"], (*path, index, "config"), "secret")
+        targets.append({**fill(rest, (*path, index)), "config": config})
+    return targets
 
 
 def public_config(config: Mapping[str, Value], schema: Mapping[str, Any]) -> dict[str, Value]:
