@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from trueup.errors import ManifestError, Place, Problem, UsageError
 from trueup.manifests.document import SourceDocument, SourceText, kind_of_value
@@ -21,6 +22,11 @@ MAX_PARALLELISM = 1000
 _LISTEN = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^:\[\]]+):(?P<port>\d{1,5})")
 _LISTEN_HINT = 'write a host and a port, as in "127.0.0.1:9090" or "[::1]:9090"'
 _VALUES_HINT = 'list files, named relative to the directory of the stack: values = ["envs/prod.yaml"]'
+_SECRET_HINTS = {
+    "allow": 'list patterns of what stands in secret(): ["env:SHOP_*", "sops:*"]',
+    "env": 'list patterns of names: ["DB_*"]',
+    "files": 'list directories: ["/etc/trueup/secrets"]',
+}
 _STACKS_HINT = "begin each stack with a line [[stacks]]"
 # `git@host:path` has a colon before any slash; a path of the file system that has one is written `./a:b`.
 _REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|[^/]+:")
@@ -32,6 +38,7 @@ class StackConfig:
 
     `interval` None leaves it to the stack's own file. A directory is absolute here, whatever was written.
     `values` are values files, named relative to the stack's directory; over them `sets`, as `--set` has them.
+    `secrets` are patterns of the secrets that this stack may read, None for all that stacks may.
     """
 
     name: str
@@ -42,6 +49,7 @@ class StackConfig:
     interval: float | None = None
     values: tuple[str, ...] = ()
     sets: tuple[str, ...] = ()
+    secrets: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -56,12 +64,16 @@ class DaemonConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """The whole file. `store` is empty where the file names none; a path in it is absolute here."""
+    """The whole file. `store` is empty where the file names none; a path in it is absolute here.
+
+    `secrets` is what sources of secrets go by: see docs/secrets.md.
+    """
 
     store: str = ""
     parallelism: int = DEFAULT_PARALLELISM
     daemon: DaemonConfig = field(default_factory=DaemonConfig)
     stacks: tuple[StackConfig, ...] = ()
+    secrets: Mapping[str, Any] = field(default_factory=dict)
 
 
 class ConfigError(ManifestError, UsageError):
@@ -87,9 +99,8 @@ def load_config(path: str | Path) -> Config:
 
 
 def _read_config(document: SourceDocument, folder: Path, problems: list[Problem]) -> Config:
-    fields = Fields(
-        document, document.value, (), problems, known=("store", "parallelism", "daemon", "stacks")
-    )
+    known = ("store", "parallelism", "daemon", "stacks", "secrets")
+    fields = Fields(document, document.value, (), problems, known=known)
     store = fields.text(
         "store", hint="a path, sqlite:////absolute/path.db or postgresql://user@host/database"
     )
@@ -98,6 +109,7 @@ def _read_config(document: SourceDocument, folder: Path, problems: list[Problem]
         _read_parallelism(fields),
         _read_daemon(document, fields, problems),
         tuple(_read_stacks(document, fields, folder, problems)),
+        _read_secrets(document, fields, problems),
     )
 
 
@@ -140,6 +152,25 @@ def _read_daemon(document: SourceDocument, root: Fields, problems: list[Problem]
     )
 
 
+def _read_secrets(document: SourceDocument, root: Fields, problems: list[Problem]) -> Mapping[str, Any]:
+    """The table `secrets`: lists of what is granted, and a table for each source that has settings."""
+    table = root.values.get("secrets")
+    tables = (
+        {name: value for name, value in table.items() if isinstance(value, dict)}
+        if isinstance(table, dict)
+        else {}
+    )
+    known = (*_SECRET_HINTS, *tables)
+    fields = Fields(document, table, ("secrets",), problems, known=known, where="secrets")
+    settings: dict[str, Any] = {
+        key: fields.strings(key, hint) for key, hint in _SECRET_HINTS.items() if key in fields.values
+    }
+    for index, folder in enumerate(settings.get("files", ())):
+        if not Path(folder).is_absolute():
+            fields.note(f'secrets.files: "{folder}" is no absolute path', "files", index)
+    return {**tables, **settings}
+
+
 def _read_stacks(
     document: SourceDocument, root: Fields, folder: Path, problems: list[Problem]
 ) -> Iterator[StackConfig]:
@@ -155,7 +186,7 @@ def _read_stacks(
             table,
             path,
             problems,
-            known=("name", "location", "ref", "path", "poll", "interval", "values", "set"),
+            known=("name", "location", "ref", "path", "poll", "interval", "values", "set", "secrets"),
             where="stacks",
         )
         stack = _read_stack(fields, folder)
@@ -184,6 +215,7 @@ def _read_stack(fields: Fields, folder: Path) -> StackConfig:
         fields.duration("interval"),
         fields.strings("values", _VALUES_HINT),
         tuple(_read_sets(fields)),
+        fields.strings("secrets", _SECRET_HINTS["allow"]) if "secrets" in fields.values else None,
     )
 
 
