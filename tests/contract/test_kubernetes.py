@@ -52,6 +52,7 @@ class TestKubernetes(ProviderContract):
         Case(
             *("apps/v1", "Deployment", "web", deployment("nginx:1"), deployment("nginx:2")),
             replaced=deployment("nginx:1", app="other"),
+            is_refreshable=True,
         ),
         Case(
             *("v1", "Service", "web", service({"name": "http", "port": 80})),

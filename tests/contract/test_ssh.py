@@ -131,6 +131,7 @@ SERVICE_CASE = Case(
     "cron",
     {"spec": {}},
     changed={"spec": {"running": False}},
+    is_refreshable=True,
     sibling_name="t-sibling",
 )
 

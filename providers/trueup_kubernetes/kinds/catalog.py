@@ -63,6 +63,9 @@ WORKLOADS = frozenset(
     {"CronJob", "DaemonSet", "Deployment", "Job", "ReplicaSet", "ReplicationController", "StatefulSet"}
 )
 
+# Kinds that can be told to roll out again.
+ROLLED_OUT = frozenset({"DaemonSet", "Deployment", "StatefulSet"})
+
 # Fields that the server refuses to change, as patterns of paths; a leading `!` takes fields out again.
 _IMMUTABLE: dict[str, tuple[str, ...]] = {
     "CertificateSigningRequest": ("/spec/*",),

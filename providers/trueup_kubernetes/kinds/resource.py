@@ -48,13 +48,21 @@ from trueup_kubernetes.apply import (
 from trueup_kubernetes.comparison import comparable, compare_bodies, keys_at, token_of
 from trueup_kubernetes.discovery import Resource
 from trueup_kubernetes.errors import Answer, error_of
-from trueup_kubernetes.kinds.catalog import CLUSTER_SCOPED, STATEFUL, WORKLOADS, is_builtin, is_immutable
+from trueup_kubernetes.kinds.catalog import (
+    CLUSTER_SCOPED,
+    ROLLED_OUT,
+    STATEFUL,
+    WORKLOADS,
+    is_builtin,
+    is_immutable,
+)
 from trueup_kubernetes.kinds.edges import tokens_needed, tokens_provided
 from trueup_kubernetes.kinds.health import describe_deletion, health_of
 from trueup_kubernetes.kinds.validation import problems_of
 from trueup_kubernetes.marker import ADDRESS, OWNER, label_of, read_owner
 from trueup_kubernetes.objects import Spot, find_strays, list_objects, locate, read_object
 from trueup_kubernetes.ownership import MANAGER, owned_by_us, project
+from trueup_kubernetes.restart import restart
 from trueup_kubernetes.secret_values import fold_string_data, is_secret, seal_secret
 from trueup_kubernetes.session import ClusterSession, NotKnown, NotServed
 
@@ -281,6 +289,10 @@ class KubernetesKind(Kind):
             raise error_of(answer, spot.what, is_sensitive=is_sensitive(node))
         return Done(uid)
 
+    def refresh(self, session: Session, node: Node, intent: Intent) -> Done:
+        cluster = _cluster(session)
+        return restart(cluster, self._locate(cluster, node), node, intent)
+
     def poll(self, session: Session, operation: Document) -> Done | Pending:
         """How a deletion goes: it is the only thing that is Pending."""
         cluster = _cluster(session)
@@ -333,7 +345,8 @@ class KubernetesKind(Kind):
 def kind_of(api_version: str, name: str) -> KubernetesKind:
     """The kind of that apiVersion and name; one instance each."""
     is_stateful = is_builtin(api_version) and name in STATEFUL
-    members = {"api_version": api_version, "name": name, "traits": Traits(stateful=is_stateful)}
+    traits = Traits(stateful=is_stateful, refreshable=is_builtin(api_version) and name in ROLLED_OUT)
+    members = {"api_version": api_version, "name": name, "traits": traits}
     kind: KubernetesKind = type(f"{name}Kind", (KubernetesKind,), members)()
     return kind
 

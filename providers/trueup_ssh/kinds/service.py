@@ -36,6 +36,7 @@ from trueup_ssh.script import Answer, call
 # A template without an instance (`getty@`) is no unit, nor is an instance without a template.
 NAME_PATTERN = r"^(?!@)(?!.*@(\.[a-z]+)?$)[A-Za-z0-9:_.\\@][A-Za-z0-9:_.\\@-]{0,254}$"
 SUFFIXES = (".service", ".socket", ".timer", ".target", ".path", ".mount", ".swap", ".slice")
+TRIGGER_VERBS = ("restart", "reload", "reload-or-restart")
 _RUNNING = ("active", "reloading", "activating")
 _ENABLED = ("enabled",)
 
@@ -43,7 +44,7 @@ _ENABLED = ("enabled",)
 class Service(HostKind):
     name = "Service"
     functions = "service"
-    traits = Traits(shared=True, ready_timeout=120.0)
+    traits = Traits(shared=True, ready_timeout=120.0, refreshable=True)
     change_seconds = 240.0
     schema = {
         "description": "A unit of systemd: whether it runs, and whether it starts at boot.",
@@ -59,6 +60,11 @@ class Service(HostKind):
             },
             "running": {"type": "boolean", "default": True, "description": "Started, or stopped."},
             "enabled": {"type": "boolean", "default": True, "description": "Whether it starts at boot."},
+            # Without `default`: it is about what trueup does, so that nothing on the host compares with it.
+            "onTrigger": {
+                "enum": list(TRIGGER_VERBS),
+                "description": "What lifecycle.triggers make a running unit do. Default: restart.",
+            },
         },
     }
 
@@ -142,6 +148,12 @@ class Service(HostKind):
         expected = self.expected_word(node, change, intent)
         words = (unit_name(node), *marker, expected, *_wanted(node))
         return self.change(session, node, "update_service", *words)
+
+    def refresh(self, session: Session, node: Node, intent: Intent) -> Done:
+        node = self.live_node(node)
+        verb = spec_of(node).get("onTrigger", TRIGGER_VERBS[0])
+        words = (unit_name(node), self.key(node), owner_text(intent.owner), str(verb))
+        return self.change(session, node, "refresh_service", *words)
 
     def delete(self, session: Session, node: Node, intent: Intent) -> Done:
         node = self.live_node(node)

@@ -133,6 +133,26 @@ update_service() {
   say 'done'
 }
 
+# refresh_service NAME KEY OWNER VERB: a running unit takes up what changed around it; no other is started.
+refresh_service() {
+  find_service "$1"
+  [ "$load" != not-found ] || fail conflict "$1 is gone since it was observed"
+  marker=
+  load_marker "$2" "$3"
+  [ "$mark" = mine ] || fail conflict "$1 does not carry our marker, so nothing is done to it" "$marker"
+  case $active in
+    active|reloading|activating) ;;
+    *)
+      say 'done'
+      return ;;
+  esac
+  if [ "$4" = reload ] && [ "$(systemctl show --property=CanReload --value -- "$1")" = no ]; then
+    fail invalid "$1 cannot reload what it reads" 'set spec.onTrigger: restart, or reload-or-restart'
+  fi
+  run_systemctl "cannot $4 $1" "$1" "$4"
+  say 'done'
+}
+
 # delete_service NAME KEY OWNER: stops and disables what trueup started and enabled; else it only lets go.
 delete_service() {
   if ! is_ours "$2" "$3" "$1"; then
