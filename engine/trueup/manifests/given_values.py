@@ -130,17 +130,18 @@ def read_sets(
         name, equals, value_text = text.partition("=")
         keys = tuple(name.split("."))
         if not equals or not all(keys) or name_problem(keys[0]) is not None:
-            message = "this is not name=value" if not equals else f'"{name[:80]}" names no variable'
             hint = f"{_SET_HINT}; a list is given as a whole: sites=[a, b]" if "[" in name else _SET_HINT
-            problems.append(SetValue(text).problem(message, hint=hint))
+            problems.append(SetValue(text).problem("this is not name=value", hint=hint))
             continue
         variable = variables.get(keys[0])
         kind = variable.type.at(keys[1:]) if variable is not None and variable.type is not None else None
         wrong: list[Problem] = []
         value = parse_set_value(value_text, kind, wrong)
         if wrong:
-            message = f"the value is not YAML: {wrong[0].message.removeprefix('not YAML: ')}"
-            problems.append(SetValue(text).problem(message, hint=wrong[0].hint))
+            message, hint = wrong[0].message, wrong[0].hint
+            if message.startswith("not YAML: "):
+                message, hint = f"the value is {message}", "put it into quotes if it is text"
+            problems.append(SetValue(text).problem(message, hint=hint))
             continue
         for key in reversed(keys):
             value = {key: value}
@@ -158,7 +159,7 @@ def parse_set_value(text: str, kind: Type | None, problems: list[Problem]) -> Va
     is_flow = stripped[:1] in ("[", "{", '"', "'")
     if not is_flow and kind is not None and kind.word == "string":
         return text
-    return parse_flow_value(SourceText("", stripped), problems, text)
+    return parse_flow_value(SourceText("the value", stripped), problems, text)
 
 
 def set_text(name: str, value: Value) -> str:

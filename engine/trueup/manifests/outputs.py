@@ -40,13 +40,13 @@ def read_outputs(
             continue
         inner: Value = declared
         if isinstance(declared, dict):
+            if "value" not in declared:
+                hint = f"write {name}: {{value: ...}}, also for a map"
+                problems.append(document.problem(f'output "{name}" has no value', at, hint, at_key=True))
+                continue
             known = ("value", "description")
             fields = Fields(document, declared, at, problems, known=known, where=f"{where}.{name}")
             fields.text("description")
-            if "value" not in declared:
-                hint = f"{name}: {{value: ...}}"
-                problems.append(document.problem(f'output "{name}" has no value', at, hint, at_key=True))
-                continue
             inner, at = declared["value"], (*at, "value")
         elif declared is None:
             problems.append(document.problem(f'output "{name}" has no value', at, _FORM, at_key=True))

@@ -18,9 +18,10 @@ from trueup.model.resource import DEFAULT_LIFECYCLE, Drift, Lifecycle, OnDelete,
 from trueup.model.values import UNKNOWN, Value
 
 KUBERNETES = "kubernetes"
+MODULE = "Module"
 OWN_KEYS = ("targets", "dependsOn", "forEach", "when", "lifecycle", "rollout")
 _ANNOTATION = "trueup.dev/"
-_DATA_HINT = "put data into a directory that begins with a dot, or name it in spec.exclude of the stack"
+_DATA_HINT = "name data, such as other values files, in spec.exclude of the stack: exclude: [envs/**]"
 _COUNT = re.compile(r"([1-9]\d{0,8})(%?)", re.ASCII)
 _PROVIDER = re.compile(r"([a-z0-9-]+)\.trueup\.dev/v\d+[a-z0-9]*")
 
@@ -36,7 +37,10 @@ class Own:
 
 @dataclass(frozen=True)
 class Declaration:
-    """A resource document taken apart. `body` is what the provider gets, still with its expressions."""
+    """A resource document taken apart. `body` is what the provider gets, still with its expressions.
+
+    The call of a module is one as well, with no provider: its body is for `modules`.
+    """
 
     document: SourceDocument
     provider: str
@@ -49,6 +53,11 @@ class Declaration:
     @property
     def is_kubernetes(self) -> bool:
         return self.provider == KUBERNETES
+
+    @property
+    def is_module(self) -> bool:
+        """Whether it is the call of a module."""
+        return not self.provider
 
 
 def read_declaration(
@@ -63,6 +72,8 @@ def read_declaration(
     kind = _read_type(document, "kind", "Deployment or File", problems)
     if api_version is None or kind is None:
         return None
+    if (api_version, kind) == (API_VERSION, MODULE):
+        return _read_call(document, problems)
     if api_version.split("/")[0] == API_VERSION.split("/")[0]:
         problems.append(_trueup_kind(document, api_version, kind))
         return None
@@ -78,6 +89,13 @@ def read_declaration(
     name = _read_name(document, problems)
     if name is None:
         return None
+    return _take_apart(document, provider, api_version, kind, name, problems)
+
+
+def _take_apart(
+    document: SourceDocument, provider: str, api_version: str, kind: str, name: str, problems: list[Problem]
+) -> Declaration:
+    value = document.value
     own_values, annotations = _take_annotations(document, problems)
     for key in OWN_KEYS:
         if key in value:
@@ -93,6 +111,42 @@ def read_declaration(
     }
     template = Template(document, body, (), problems)
     return Declaration(document, provider, api_version, kind, name, template, own)
+
+
+def _read_call(document: SourceDocument, problems: list[Problem]) -> Declaration | None:
+    """The call of a module: a document whose `spec` says where the module is and what goes into it."""
+    before = len(problems)
+    name = _read_name(document, problems)
+    known = ("apiVersion", "kind", "metadata", "spec", *OWN_KEYS)
+    Fields(document, document.value, (), problems, known=known, where="the call of a module")
+    metadata = document.value.get("metadata")
+    if isinstance(metadata, dict):
+        Fields(document, metadata, ("metadata",), problems, known=_CALL_METADATA, where="metadata")
+    spec = Fields(
+        document,
+        document.value.get("spec"),
+        ("spec",),
+        problems,
+        known=("source", "inputs"),
+        where="spec",
+        example=_CALL_EXAMPLE,
+    )
+    if "source" not in spec.values and len(problems) == before:
+        message = "spec.source is missing: it says where the module is"
+        spec.note(message, hint=_CALL_EXAMPLE)
+    if name is None or len(problems) > before:
+        return None
+    call = _take_apart(document, "", API_VERSION, MODULE, name, problems)
+    for key in ("lifecycle", "rollout"):
+        if key in call.own:
+            message = f"{key} has no meaning for the call of a module"
+            hint = "write it to the resources of the module, with inputs where it differs"
+            problems.append(document.problem(message, call.own[key].path, hint, at_key=True))
+    return call
+
+
+_CALL_METADATA = ("name", "labels", "annotations")
+_CALL_EXAMPLE = "spec: {source: ../modules/site, inputs: {...}}"
 
 
 def _read_type(document: SourceDocument, key: str, example: str, problems: list[Problem]) -> str | None:
@@ -117,10 +171,6 @@ def _read_type(document: SourceDocument, key: str, example: str, problems: list[
 
 
 def _trueup_kind(document: SourceDocument, api_version: str, kind: str) -> Problem:
-    if kind == "Module":
-        return document.problem(
-            "kind Module is not supported by this version", ("kind",), "write its resources out"
-        )
     if kind == "Stack":
         hint = "a stack is declared in stack.yaml, stack.toml or stack.json of its directory"
         return document.problem("a Stack in a resource file", ("kind",), hint)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, NoReturn
 import pytest
 
 from trueup.errors import PluginError, SourceError
+from trueup.manifests.given_values import NO_VALUES, ValuesRequest
 from trueup.manifests.load import LoadedStack, load_stack
 from trueup.model.resource import Revision
 from trueup.sdk import Kind, Node, Problem, Provider, Traits
@@ -31,7 +32,7 @@ spec:
 
 
 class MemoryTree:
-    """A tree whose files are given as a map."""
+    """A tree whose files are given as a map; those that begin with `..` are outside of the stack's directory."""
 
     def __init__(self, files: Mapping[str, str | bytes]) -> None:
         self._files = {
@@ -43,6 +44,15 @@ class MemoryTree:
         return Revision(url="memory", path="", commit="c0ffee", branch="main")
 
     def paths(self) -> Sequence[str]:
+        return [path for path in self._files if not path.startswith("../")]
+
+    def paths_below(self, directory: str) -> Sequence[str]:
+        found = [path for path in self._files if path.startswith(f"{directory}/")]
+        if not found:
+            raise SourceError(f"no directory {directory}")
+        return found
+
+    def source_paths(self) -> Sequence[str]:
         return list(self._files)
 
     def read(self, path: str) -> bytes:
@@ -210,10 +220,10 @@ def memory_tree() -> type[MemoryTree]:
 def load(catalog: Catalog) -> Load:
     """Loads a stack from files; `stack.yaml` is there unless a test brings its own."""
 
-    def _load(files: Mapping[str, Any] | str) -> LoadedStack:
+    def _load(files: Mapping[str, Any] | str, values: ValuesRequest = NO_VALUES) -> LoadedStack:
         given = {"site.yaml": files} if isinstance(files, str) else dict(files)
         if not any(path.startswith("stack.") for path in given):
             given["stack.yaml"] = STACK
-        return load_stack(MemoryTree(given), catalog)
+        return load_stack(MemoryTree(given), catalog, values)
 
     return _load

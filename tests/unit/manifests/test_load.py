@@ -13,6 +13,7 @@ import pytest
 
 from trueup.errors import ManifestError, PluginError, SourceError
 from trueup.manifests.document import SourceDocument
+from trueup.manifests.given_values import ValuesRequest
 from trueup.manifests.load import load_stack
 from trueup.manifests.templates import Template
 from trueup.sources.directory import DirectoryTree
@@ -21,25 +22,34 @@ HEAD = "apiVersion: trueup.dev/v1\nkind: Stack\nmetadata: {name: shop}\n"
 A = "apiVersion: v1\nkind: A\n"
 BAD = Path(__file__).parent / "bad"
 CASES = sorted(path.name for path in BAD.iterdir() if path.is_dir())
-EXPECTED, WITHOUT_STACK = "expected.txt", ".without-stack"
+EXPECTED, WITHOUT_STACK, REQUEST = "expected.txt", ".without-stack", ".request"
 
 
 def _files_of(case: Path) -> dict[str, bytes]:
     files = {
         str(path.relative_to(case)): path.read_bytes()
         for path in sorted(case.rglob("*"))
-        if path.is_file() and path.name not in (EXPECTED, WITHOUT_STACK)
+        if path.is_file() and path.name not in (EXPECTED, WITHOUT_STACK, REQUEST)
     }
     if not any(name.startswith("stack.") for name in files) and not (case / WITHOUT_STACK).exists():
         files["stack.yaml"] = (BAD / "stack.yaml").read_bytes()
     return files
 
 
+def _request_of(case: Path) -> ValuesRequest:
+    """The lines of `.request`, as they would stand on the command line: `--values FILE`, `--set TEXT`."""
+    file = case / REQUEST
+    lines = [line.split(" ", 1) for line in file.read_text().splitlines()] if file.exists() else []
+    files, sets = (tuple(text for option, text in lines if option == o) for o in ("--values", "--set"))
+    assert len(files) + len(sets) == len(lines)
+    return ValuesRequest(files, sets)
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_a_broken_input_is_refused_with_this_text(name, catalog, memory_tree):
     case = BAD / name
     with pytest.raises(ManifestError) as error:
-        load_stack(memory_tree(_files_of(case)), catalog)
+        load_stack(memory_tree(_files_of(case)), catalog, _request_of(case))
     text = f"{error.value}\n"
     if os.environ.get("TRUEUP_UPDATE_SNAPSHOTS") == "1":
         (case / EXPECTED).write_text(text)
