@@ -124,6 +124,26 @@ def find_strays(
     }
 
 
+def key_of(body: Document) -> tuple[str, str]:
+    """The namespace and the name of an object."""
+    metadata = body["metadata"]
+    return metadata.get("namespace") or "", metadata["name"]
+
+
+def among(keys: Sequence[tuple[str, str]]) -> Callable[[Document], bool]:
+    """Tells the objects with those keys from all others."""
+    wanted = set(keys)
+    return lambda body: key_of(body) in wanted
+
+
+def pick(
+    keys: Sequence[tuple[str, str]], found: Sequence[Document]
+) -> dict[tuple[str, str], Document | ProviderError | None]:
+    """For each of the keys its object, None where there is none."""
+    by_key = {key_of(body): body for body in found}
+    return {key: by_key.get(key) for key in keys}
+
+
 def _read_page(body: Mapping[str, Any], resource: Resource, what: str) -> tuple[Sequence[Document], str]:
     items = body.get("items")
     if not str(body.get("kind", "")).endswith("List") or not isinstance(items, list):

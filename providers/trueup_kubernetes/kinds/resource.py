@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 from trueup.sdk import (
@@ -60,7 +60,7 @@ from trueup_kubernetes.kinds.edges import tokens_needed, tokens_provided
 from trueup_kubernetes.kinds.health import describe_deletion, health_of
 from trueup_kubernetes.kinds.validation import problems_of
 from trueup_kubernetes.marker import ADDRESS, OWNER, label_of, read_owner
-from trueup_kubernetes.objects import Spot, find_strays, list_objects, locate, read_object
+from trueup_kubernetes.objects import Spot, among, find_strays, list_objects, locate, pick, read_object
 from trueup_kubernetes.ownership import MANAGER, owned_by_us, project
 from trueup_kubernetes.restart import restart
 from trueup_kubernetes.secret_values import fold_string_data, is_secret, seal_secret
@@ -162,16 +162,16 @@ class KubernetesKind(Kind):
             return {keys[0]: read_object(cluster, Spot(resource, *keys[0]))}
         namespaces = sorted({namespace for namespace, _ in keys})
         if len(namespaces) == 1:
-            return _pick(keys, list_objects(cluster, resource, namespaces[0], is_wanted=_among(keys)))
+            return pick(keys, list_objects(cluster, resource, namespaces[0], is_wanted=among(keys)))
         try:
-            return _pick(keys, list_objects(cluster, resource, is_wanted=_among(keys)))
+            return pick(keys, list_objects(cluster, resource, is_wanted=among(keys)))
         except Denied:
             pass  # allowed in some namespaces only: ask in each
         found: dict[tuple[str, str], Document | ProviderError | None] = {}
         for namespace in namespaces:
             mine = [key for key in keys if key[0] == namespace]
             try:
-                found.update(_pick(mine, list_objects(cluster, resource, namespace, is_wanted=_among(mine))))
+                found.update(pick(mine, list_objects(cluster, resource, namespace, is_wanted=among(mine))))
             except ProviderError as error:
                 found.update((key, error) for key in mine)
         return found
@@ -355,23 +355,6 @@ def _cluster(session: Session) -> ClusterSession:
     if not isinstance(session, ClusterSession):
         raise TypeError("a session of another provider")
     return session
-
-
-def _key(body: Document) -> tuple[str, str]:
-    metadata = body["metadata"]
-    return metadata.get("namespace") or "", metadata["name"]
-
-
-def _among(keys: Sequence[tuple[str, str]]) -> Callable[[Document], bool]:
-    wanted = set(keys)
-    return lambda body: _key(body) in wanted
-
-
-def _pick(
-    keys: Sequence[tuple[str, str]], found: Sequence[Document]
-) -> dict[tuple[str, str], Document | ProviderError | None]:
-    by_key = {_key(body): body for body in found}
-    return {key: by_key.get(key) for key in keys}
 
 
 def _observation(node: Node, found: Document | ProviderError | None) -> Observation:
