@@ -1,4 +1,7 @@
-"""Declarations to nodes: forEach, targets, when, and the links between nodes. Called by `load`."""
+"""Declarations to nodes: forEach, targets, when, and the links between nodes.
+
+Called by `load` for the documents of a stack, and by `modules` for those of each use of a module.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +23,37 @@ from trueup.manifests.resource import (
     read_lifecycle,
     read_rollout,
 )
-from trueup.manifests.stack_file import StackFile
 from trueup.manifests.suggestions import suggest
-from trueup.manifests.targets import public_config
+from trueup.manifests.syntax_tree import Call
+from trueup.manifests.target_selection import TargetSelector
 from trueup.manifests.templates import Scope
 from trueup.model.address import Address
-from trueup.model.resource import Node, Rollout, Target
-from trueup.model.values import UNKNOWN, Sensitive, Value, map_leaves
-from trueup.sdk.contracts import Catalog
+from trueup.model.resource import Node, Rollout, Stack, Target
+from trueup.model.values import UNKNOWN, Document, Sensitive, Value, map_leaves
+
+
+@dataclass(frozen=True)
+class Mention:
+    """A word of `dependsOn` or `triggers`, where it stands, and the nodes among which it means some."""
+
+    text: str
+    document: SourceDocument
+    path: Path
+    index: NodeIndex
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Where documents are expanded: in a stack itself, or in one use of a module.
+
+    `data` are the names in scope, `index` the nodes that can be named. `targets` are for resources that name
+    none themselves; `depends_on` is what each resource waits for besides its own words.
+    """
+
+    data: Mapping[str, Value]
+    index: NodeIndex
+    targets: tuple[Target, ...] = ()
+    depends_on: tuple[Mention, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -36,8 +62,8 @@ class Expanded:
 
     node: Node
     declaration: Declaration
-    depends_on: tuple[tuple[str, Path], ...]
-    triggers: tuple[tuple[str, Path], ...]
+    depends_on: tuple[Mention, ...]
+    triggers: tuple[Mention, ...]
     deferred: tuple[Expression, ...]
 
     @cached_property
@@ -49,8 +75,8 @@ class Expanded:
 
 
 @dataclass(frozen=True)
-class _Item:
-    """One item of forEach; `key` is None in a resource without forEach."""
+class Item:
+    """One item of forEach; `key` is None in a document without forEach."""
 
     key: str | None
     scope: Scope
@@ -61,64 +87,60 @@ def _known_or_unknown(leaf: Value) -> Value:
 
 
 class Expander:
-    """Makes the nodes of one stack. What is wrong goes to `problems`."""
+    """Makes nodes of the documents in one place. What is wrong goes to `problems`."""
 
     def __init__(
         self,
-        stack_file: StackFile,
-        catalog: Catalog,
+        stack: Stack,
+        selector: TargetSelector,
+        surroundings: Surroundings,
         read_text: Callable[[str, SourceDocument], str],
         problems: list[Problem],
     ) -> None:
-        self._stack = stack_file.stack
-        self._data = stack_file.scope.data
+        self.stack = stack
+        self.surroundings = surroundings
+        self.problems = problems
+        self.selector = selector
         self._read_text = read_text
-        self._problems = problems
-        self._by_provider: dict[str, list[Target]] = {}
-        self._shown: dict[str, Mapping[str, Value]] = {}
         self._lifecycles: dict[int, LifecycleBlock] = {}
-        for target in self._stack.targets:
-            self._by_provider.setdefault(target.provider, []).append(target)
-            schema = catalog.provider(target.provider).config_schema
-            self._shown[target.name] = {
-                "name": target.name,
-                "labels": dict(target.labels),
-                "config": public_config(target.config, schema),
-            }
-        self.index = NodeIndex()
+
+    @property
+    def index(self) -> NodeIndex:
+        return self.surroundings.index
 
     def expand(self, declaration: Declaration) -> list[Expanded]:
         """The nodes of one document, one for each item and target whose `when` holds."""
         made: list[Expanded] = []
         document = declaration.document
-        before = len(self._problems)
-        for item in self._items(declaration):
-            for target in self._targets(declaration, item.scope):
-                names = {"target": self._shown[target.name]}
-                scope = item.scope.extended(**names)
-                if self._is_wanted(declaration, scope):
+        before = len(self.problems)
+        for item in self.items(declaration):
+            for target in self.targets(declaration, item.scope):
+                scope = item.scope.extended(target=self.selector.shown[target.name])
+                if self.is_wanted(declaration, scope):
                     expanded = self._node(declaration, document, item, target, scope)
                     if expanded is not None:
                         made.append(expanded)
                         self.index.add(expanded.node.address)
-        if len(self._problems) > before:
+        if len(self.problems) > before:
             self.index.add_broken(declaration.kind, declaration.name)
         if not made or any(expanded.node.name != declaration.name for expanded in made):
             addresses = [expanded.node.address for expanded in made]
             self.index.add_declared(declaration.kind, declaration.name, addresses)
         return made
 
-    def _items(self, declaration: Declaration) -> Iterator[_Item]:
+    def items(self, declaration: Declaration) -> Iterator[Item]:
+        """The items of a document's forEach, or the one of a document without it."""
+
         def read_file(name: str) -> str:
             return self._read_text(name, declaration.document)
 
-        scope = Scope(self._data, read_file)
+        scope = Scope(self.surroundings.data, read_file)
         own = declaration.own.get("forEach")
         if own is None:
-            yield _Item(None, scope)
+            yield Item(None, scope)
             return
         why = "in forEach: it is needed before anything can be looked up"
-        value = own.template.fill(scope, self._problems, why).value
+        value = own.template.fill(scope, self.problems, why).value
         if value is UNKNOWN:
             return
         document = declaration.document
@@ -131,128 +153,62 @@ class Expander:
                 {item for item in value if value.count(item) > 1} if len(set(value)) < len(value) else ()
             )
             for item in sorted(repeated):
-                self._problems.append(document.problem(f'forEach holds "{item}" twice', own.path, "keep one"))
+                self.problems.append(document.problem(f'forEach holds "{item}" twice', own.path, "keep one"))
         else:
             what = (
                 "a list with items that are not strings" if isinstance(value, list) else kind_of_value(value)
             )
             hint = "give it a list of strings or a map"
-            self._problems.append(
+            self.problems.append(
                 document.problem(f"forEach must be a list of strings or a map, not {what}", own.path, hint)
             )
             return
         for key, each in dict(pairs).items():
-            yield _Item(key, scope.extended(each={"key": key, "value": each}))
+            yield Item(key, scope.extended(each={"key": key, "value": each}))
 
-    def _targets(self, declaration: Declaration, scope: Scope) -> Sequence[Target]:
+    def targets(self, declaration: Declaration, scope: Scope) -> Sequence[Target]:
+        """The targets of a document, for the call of a module those of its resources."""
         own = declaration.own.get("targets")
-        document = declaration.document
-        candidates = self._by_provider.get(declaration.provider, [])
+        if own is None and declaration.is_module:
+            return self.surroundings.targets
         if own is None:
-            if len(candidates) == 1:
-                return candidates
-            if candidates:
-                names = ", ".join(target.name for target in candidates)
-                message = f"several targets have the provider {declaration.provider}: {names}"
-                hint = "say which: targets: {names: [...]} or targets: {matchLabels: {...}}"
-            else:
-                message = f"no target has the provider {declaration.provider}"
-                hint = f"add one to the stack file: - {{name: ..., provider: {declaration.provider}}}"
-            self._problems.append(document.problem(message, ("kind",), hint))
-            return ()
-        value = own.template.fill(
-            scope, self._problems, "in targets: they are needed before anything else"
-        ).value
-        if value is UNKNOWN:
-            return ()
-        fields = Fields(
-            document,
-            value,
-            own.path,
-            self._problems,
-            known=("names", "matchLabels"),
-            where="targets",
-            example="targets: {names: [web-1]}",
-        )
-        if len(fields.values.keys() & {"names", "matchLabels"}) != 1:
-            if (isinstance(value, dict) or value is None) and not fields.has_unknown_keys:
-                fields.note("targets needs either names or matchLabels", hint="targets: {names: [web-1]}")
-            return ()
-        if "names" in fields.values:
-            return self._named(fields, declaration)
-        return self._labelled(fields, declaration, candidates)
+            return self.selector.default(declaration, self.surroundings.targets, self.problems)
+        why = "in targets: they are needed before anything else"
+        value = own.template.fill(scope, self.problems, why).value
+        return self.selector.select(declaration, value, self.problems)
 
-    def _named(self, fields: Fields, declaration: Declaration) -> list[Target]:
-        names = fields.strings("names", "targets: {names: [web-1]}")
-        if not names and fields.values["names"] == []:
-            fields.note("targets.names is empty", "names", hint="name at least one target")
-        found: dict[str, Target] = {}
-        for index, name in enumerate(names):
-            target = self._stack.target_by_name.get(name)
-            if target is None:
-                hint = suggest(name, self._stack.target_by_name, "targets")
-                fields.note(f'there is no target "{name}"', "names", index, hint=hint)
-            elif target.provider != declaration.provider:
-                message = f"{declaration.kind} needs a target of the provider {declaration.provider}"
-                hint = suggest(
-                    "", [t.name for t in self._by_provider.get(declaration.provider, [])], "targets of it"
-                )
-                fields.note(f'{message}, and "{name}" is one of {target.provider}', "names", index, hint=hint)
-            else:
-                found[name] = target
-        return list(found.values())
-
-    def _labelled(self, fields: Fields, declaration: Declaration, candidates: list[Target]) -> list[Target]:
-        labels = fields.string_map("matchLabels")
-        wanted = fields.values["matchLabels"]
-        if wanted == {}:
-            fields.note("targets.matchLabels is empty", "matchLabels", hint="matchLabels: {role: web}")
-        if not labels or not isinstance(wanted, dict) or len(labels) != len(wanted):
-            return []
-        found = [target for target in candidates if labels.items() <= target.labels.items()]
-        if not found:
-            text = ", ".join(f"{key}={value}" for key, value in labels.items())
-            known = {f"{key}={value}" for target in candidates for key, value in target.labels.items()}
-            hint = suggest(text, known, f"labels of the targets of {declaration.provider}")
-            hint = hint or f"no target of the provider {declaration.provider} has labels"
-            fields.note(
-                f"no target of the provider {declaration.provider} has the labels {text}",
-                "matchLabels",
-                hint=hint,
-            )
-        return found
-
-    def _is_wanted(self, declaration: Declaration, scope: Scope) -> bool:
+    def is_wanted(self, declaration: Declaration, scope: Scope) -> bool:
+        """What `when` says."""
         own = declaration.own.get("when")
         if own is None:
             return True
-        value = own.template.fill(scope, self._problems, "in when: it is needed before anything else").value
+        value = own.template.fill(scope, self.problems, "in when: it is needed before anything else").value
         if value is UNKNOWN:
             return False
         if not isinstance(value, bool):
             message = f"when must be true or false, not {kind_of_value(value)}"
             hint = "write a boolean, or one expression that gives one"
-            self._problems.append(declaration.document.problem(message, own.path, hint))
+            self.problems.append(declaration.document.problem(message, own.path, hint))
             return False
         return value
 
     def _node(
-        self, declaration: Declaration, document: SourceDocument, item: _Item, target: Target, scope: Scope
+        self, declaration: Declaration, document: SourceDocument, item: Item, target: Target, scope: Scope
     ) -> Expanded | None:
-        filled = declaration.body.fill(scope, self._problems)
+        filled = declaration.body.fill(scope, self.problems)
         body = filled.value
         metadata = body["metadata"]
         name = metadata["name"]
         namespace = metadata.get("namespace") if declaration.is_kubernetes else None
         for key, value in (("name", name), ("namespace", namespace)):
             if isinstance(value, Expression):
-                self._problems.append(value.refuse(f"in metadata.{key}, which identifies the resource"))
+                self.problems.append(value.refuse(f"in metadata.{key}, which identifies the resource"))
                 return None
             if value is UNKNOWN:
                 return None
             if value is not None and not isinstance(value, str):
                 message = f"metadata.{key} must be a string, not {kind_of_value(value)}"
-                self._problems.append(document.problem(message, ("metadata", key), "quote it"))
+                self.problems.append(document.problem(message, ("metadata", key), "quote it"))
                 return None
         if item.key is not None and "${{" not in declaration.name:
             name = f"{name}-{item.key}"
@@ -260,12 +216,13 @@ class Expander:
         wrong = check_name(document, name, "name")
         if namespace is not None:
             wrong += check_name(document, namespace, "namespace")
-        self._problems.extend(wrong)
+        self.problems.extend(wrong)
         if wrong:
             return None
         block = self._lifecycle(declaration, scope)
+        local_name = f"{self.index.prefix}{name}"
         node = Node(
-            address=Address(self._stack.name, declaration.kind, name, target.name, namespace or ""),
+            address=Address(self.stack.name, declaration.kind, local_name, target.name, namespace or ""),
             api_version=declaration.api_version,
             target=target,
             body=body,
@@ -273,8 +230,9 @@ class Expander:
             place=document.place,
             rollout=self._rollout(declaration, scope),
         )
-        dependencies = self._dependencies(declaration, scope)
-        return Expanded(node, declaration, dependencies, block.triggers, tuple(filled.deferred))
+        dependencies = (*self.dependencies(declaration, scope), *self.surroundings.depends_on)
+        triggers = tuple(Mention(text, document, path, self.index) for text, path in block.triggers)
+        return Expanded(node, declaration, dependencies, triggers, tuple(filled.deferred))
 
     def _lifecycle(self, declaration: Declaration, scope: Scope) -> LifecycleBlock:
         own = declaration.own.get("lifecycle")
@@ -283,8 +241,8 @@ class Expander:
         known = self._lifecycles.get(id(own))
         if known is not None:
             return known
-        value = own.template.fill(scope, self._problems, "in lifecycle").value
-        block = read_lifecycle(declaration.document, value, own.path, self._problems)
+        value = own.template.fill(scope, self.problems, "in lifecycle").value
+        block = read_lifecycle(declaration.document, value, own.path, self.problems)
         if own.template.is_static:
             self._lifecycles[id(own)] = block
         return block
@@ -293,21 +251,25 @@ class Expander:
         own = declaration.own.get("rollout")
         if own is None:
             return None
-        value = own.template.fill(scope, self._problems, "in rollout").value
-        return read_rollout(declaration.document, value, own.path, self._problems)
+        value = own.template.fill(scope, self.problems, "in rollout").value
+        return read_rollout(declaration.document, value, own.path, self.problems)
 
-    def _dependencies(self, declaration: Declaration, scope: Scope) -> tuple[tuple[str, Path], ...]:
+    def dependencies(self, declaration: Declaration, scope: Scope) -> tuple[Mention, ...]:
+        """The words of `dependsOn`."""
         own = declaration.own.get("dependsOn")
         if own is None:
             return ()
-        value = own.template.fill(scope, self._problems, "in dependsOn: it draws an edge by itself").value
+        value = own.template.fill(scope, self.problems, "in dependsOn: it draws an edge by itself").value
         if value is UNKNOWN:
             return ()
         fields = Fields(
-            declaration.document, {"dependsOn": value}, own.path[:-1], self._problems, known=("dependsOn",)
+            declaration.document, {"dependsOn": value}, own.path[:-1], self.problems, known=("dependsOn",)
         )
         texts = fields.strings("dependsOn", "list resources: dependsOn: [Package/nginx]")
-        return tuple((text, (*own.path, index)) for index, text in enumerate(texts))
+        document = declaration.document
+        return tuple(
+            Mention(text, document, (*own.path, index), self.index) for index, text in enumerate(texts)
+        )
 
     def link(self, expanded: Expanded) -> Node:
         """The node with its expressions bound to nodes and its dependsOn resolved."""
@@ -320,32 +282,49 @@ class Expander:
             node = replace(node, lifecycle=replace(node.lifecycle, triggers=triggers))
         return node
 
-    def bind(self, deferred: Iterable[Expression], source: Address) -> None:
-        """Binds expressions to the nodes that their `ref()` mean where `source` is."""
-        for expression in deferred:
-            addresses = {}
+    def bind(self, expressions: Iterable[Expression], source: Address) -> None:
+        """Says what the references of expressions mean in `source`, a node or the call of a module."""
+        for expression in expressions:
+            addresses: dict[str, Address] = {}
+            documents: dict[str, Document] = {}
             for part in expression.programs:
                 for call in part.program.references:
                     argument = call.argument or ""
                     try:
-                        addresses[argument] = self.index.one(argument, source)
+                        found = self.index.module(argument)
+                        if found is None:
+                            addresses[argument] = self.index.one(argument, source)
+                        else:
+                            _check_output(call, found)
+                            documents[argument] = found
                     except Unresolved as error:
                         if error.is_consequence:
                             continue
                         offset = call.offset - len("ref")
-                        self._problems.append(
-                            part.problem(ExpressionError(error.message, offset, error.hint))
-                        )
-            expression.bind(addresses)
+                        problem = part.problem(ExpressionError(error.message, offset, error.hint))
+                        self.problems.append(problem)
+            expression.bind(addresses, documents)
 
-    def _resolve(self, words: Sequence[tuple[str, Path]], expanded: Expanded) -> tuple[Address, ...]:
+    def _resolve(self, mentions: Sequence[Mention], expanded: Expanded) -> tuple[Address, ...]:
         """The nodes that the words of dependsOn and triggers mean, each once."""
         found: dict[Address, None] = {}
-        for text, path in words:
+        for mention in mentions:
             try:
-                found.update(dict.fromkeys(self.index.all(text, expanded.node.address)))
+                found.update(dict.fromkeys(mention.index.all(mention.text, expanded.node.address)))
             except Unresolved as error:
                 if not error.is_consequence:
-                    document = expanded.declaration.document
-                    self._problems.append(document.problem(error.message, path, error.hint))
+                    problem = mention.document.problem(error.message, mention.path, error.hint)
+                    self.problems.append(problem)
         return tuple(found)
+
+
+def _check_output(call: Call, document: Document) -> None:
+    """Refuses what a module does not give. Raises Unresolved."""
+    outputs = document["outputs"]
+    key, *rest = call.path or ("",)
+    if key != "outputs" and key:
+        hint = f"write .outputs.{key}" if key in outputs else "write .outputs.name"
+        raise Unresolved(f"{call.argument} has outputs and nothing else", hint)
+    if rest and rest[0] not in outputs:
+        hint = suggest(rest[0], outputs, "outputs") or "its module declares no outputs"
+        raise Unresolved(f'{call.argument} has no output "{rest[0]}"', hint)

@@ -10,13 +10,15 @@ from functools import lru_cache
 from trueup.collector import paused_collector
 from trueup.errors import ManifestError, Place, Problem
 from trueup.manifests.document import SourceDocument
-from trueup.manifests.expand import Expanded, Expander
+from trueup.manifests.expand import Expanded, Expander, Surroundings
 from trueup.manifests.given_values import NO_VALUES, ValuesRequest, read_values_files
 from trueup.manifests.parse import SUFFIXES, decode_text, parse_file
 from trueup.manifests.program import ExpressionError
+from trueup.manifests.references import NodeIndex
 from trueup.manifests.resource import Declaration, read_declaration
 from trueup.manifests.stack_file import API_VERSION, STACK_FILES, StackFile, read_stack
 from trueup.manifests.suggestions import suggest
+from trueup.manifests.target_selection import TargetSelector
 from trueup.manifests.validate import Validator
 from trueup.model.address import Address
 from trueup.model.resource import Node, Revision, Stack
@@ -159,8 +161,10 @@ class _Loader:
     def _make_nodes(
         self, stack_file: StackFile, declarations: Sequence[Declaration], validator: Validator
     ) -> tuple[Node, ...]:
-        expander = Expander(stack_file, self._catalog, self._read_text, self._problems)
-        expander.index.is_partial = self._is_partial
+        stack = stack_file.stack
+        surroundings = Surroundings(stack_file.scope.data, NodeIndex(is_partial=self._is_partial))
+        selector = TargetSelector(stack, self._catalog)
+        expander = Expander(stack, selector, surroundings, self._read_text, self._problems)
         expanded: list[Expanded] = []
         for declaration in declarations:
             made = expander.expand(declaration)

@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 
 from trueup.manifests.suggestions import suggest
 from trueup.model.address import Address
+from trueup.model.values import Document
 
+MODULE = "Module"
 _FORM = "write Kind/name or Kind/namespace/name, with @target where it is needed"
+_ISOLATED = "a module sees its own resources: pass what it needs of others as an input"
 
 
 class Unresolved(Exception):
@@ -26,32 +29,61 @@ class Unresolved(Exception):
 
 @dataclass(frozen=True)
 class _Wanted:
+    """A reference taken apart. `splits` are what it may mean: a namespace (or none), and a name in it."""
+
     kind: str
-    name: str
-    namespace: str
+    splits: tuple[tuple[str, str], ...]
     target: str
+
+    @property
+    def is_namespaced(self) -> bool:
+        return len(self.splits) > 1
 
 
 @dataclass
 class NodeIndex:
-    """The addresses of a stack by kind and name, and the names that forEach or when changed."""
+    """The nodes that can be named in one place, by kind and name: those of a stack or of one module in it.
 
+    `prefix` is the module's part of their names, as in `site/`, and `outer` the index around the module. The
+    names that forEach or when changed are kept as well.
+    """
+
+    prefix: str = ""
+    outer: NodeIndex | None = None
+    # Whether there are files that could not be read, so that nobody knows what they declare.
+    is_partial: bool = False
     _by_name: dict[tuple[str, str], list[Address]] = field(default_factory=dict)
     _generated: dict[tuple[str, str], list[Address]] = field(default_factory=dict)
     _broken: set[tuple[str, str]] = field(default_factory=set)
-    # Whether there are files that could not be read, so that nobody knows what they declare.
-    is_partial: bool = False
+    _modules: dict[str, tuple[Document, Sequence[Address]]] = field(default_factory=dict)
 
     def add(self, address: Address) -> None:
-        self._by_name.setdefault((address.kind, address.name), []).append(address)
+        """A node, here and in the indexes around."""
+        key = (address.kind, address.name.removeprefix(self.prefix))
+        self._by_name.setdefault(key, []).append(address)
+        if self.outer is not None:
+            self.outer.add(address)
+
+    def add_module(self, name: str, document: Document, members: Sequence[Address]) -> None:
+        """One use of a module: what `ref("Module/name")` gives, and its nodes."""
+        self._modules[name] = (document, members)
+        if self.outer is not None:
+            self.outer.add_module(self._outer_name(name), document, members)
 
     def add_declared(self, kind: str, name: str, addresses: Sequence[Address]) -> None:
         """A document whose nodes have other names than itself, or that has none because of `when`."""
         self._generated.setdefault((kind, name), []).extend(addresses)
+        if self.outer is not None:
+            self.outer.add_declared(kind, self._outer_name(name), addresses)
 
     def add_broken(self, kind: str, name: str) -> None:
         """A document with problems of its own: that it is missing is not reported as well."""
         self._broken.add((kind, name))
+        if self.outer is not None:
+            self.outer.add_broken(kind, self._outer_name(name))
+
+    def _outer_name(self, name: str) -> str:
+        return f"{self.prefix.removeprefix(self.outer.prefix if self.outer else '')}{name}"
 
     def one(self, text: str, source: Address) -> Address:
         """The node that `ref(text)` means inside the node `source`. Raises Unresolved."""
@@ -63,21 +95,38 @@ class NodeIndex:
             return found[0]
         if not found:
             raise self._dangling(text, wanted)
-        names = ", ".join(sorted(f"{address.reference}@{address.target}" for address in found)[:10])
+        names = ", ".join(sorted(f"{self._shown(address)}@{address.target}" for address in found)[:10])
         raise Unresolved(f"{text} means {len(found)} resources: {names}", "say which one with @target")
 
-    def all(self, text: str, source: Address) -> tuple[Address, ...]:
-        """The nodes that `dependsOn: [text]` means: those on the same target, else all. Raises Unresolved."""
+    def module(self, text: str) -> Document | None:
+        """What `ref("Module/name")` gives, None for a reference to something else. Raises Unresolved."""
+        if not text.startswith(f"{MODULE}/"):
+            return None
         wanted = _parse(text)
-        key = (wanted.kind, wanted.name)
+        name = wanted.splits[0][1]
+        if wanted.target:
+            raise Unresolved(f"{text} names a target, and a module has none", f"write {MODULE}/{name}")
+        if name not in self._modules:
+            raise self._dangling(text, wanted)
+        return self._modules[name][0]
+
+    def all(self, text: str, source: Address) -> tuple[Address, ...]:
+        """The nodes that `dependsOn: [text]` means: those on the same target, else all. Raises Unresolved.
+
+        For a module they are all of its nodes.
+        """
+        wanted = _parse(text)
+        key = (wanted.kind, wanted.splits[0][1])
+        if wanted.kind == MODULE:
+            return self._members(text, wanted, key, source)
         found = self._matches(wanted)
-        if not found and key in self._generated and not wanted.namespace:
+        if not found and key in self._generated:
             generated = [a for a in self._generated[key] if wanted.target in ("", a.target)]
             return tuple(_on_same_target(generated, source))
         if not found:
             raise self._dangling(text, wanted)
         found = _on_same_target(found, source)
-        if not wanted.namespace:
+        if not wanted.is_namespaced:
             found = [a for a in found if a.namespace == source.namespace] or found
         if source in found:
             if len(found) == 1:
@@ -85,39 +134,85 @@ class NodeIndex:
             found = [address for address in found if address != source]
         return tuple(found)
 
+    def _members(
+        self, text: str, wanted: _Wanted, key: tuple[str, str], source: Address
+    ) -> tuple[Address, ...]:
+        members = self._modules[key[1]][1] if key[1] in self._modules else self._generated.get(key)
+        if members is None or wanted.target:
+            self.module(text)
+            raise self._dangling(text, wanted)
+        if source in members:
+            raise Unresolved(f"{text} depends on itself", "remove it")
+        return tuple(members)
+
     def _matches(self, wanted: _Wanted) -> list[Address]:
         return [
             address
-            for address in self._by_name.get((wanted.kind, wanted.name), ())
-            if wanted.namespace in ("", address.namespace) and wanted.target in ("", address.target)
+            for namespace, name in wanted.splits
+            for address in self._by_name.get((wanted.kind, name), ())
+            if namespace in ("", address.namespace) and wanted.target in ("", address.target)
         ]
 
     def _dangling(self, text: str, wanted: _Wanted) -> Unresolved:
-        if self.is_partial or (wanted.kind, wanted.name) in self._broken:
+        keys = [(wanted.kind, name) for _, name in wanted.splits]
+        if self.is_partial or any(self._is_broken(*key) for key in keys):
             return Unresolved(f"{text} is broken", is_consequence=True)
-        named = self._by_name.get((wanted.kind, wanted.name))
+        missing = f"there is no {text} in this {'module' if self.prefix else 'stack'}"
+        named = [address for key in keys for address in self._by_name.get(key, ())]
         if named:
-            there = ", ".join(sorted(f"{a.reference}@{a.target}" for a in named)[:10])
-            return Unresolved(f"there is no {text} in this stack", f"there is: {there}")
-        generated = self._generated.get((wanted.kind, wanted.name))
-        if generated:
-            there = ", ".join(sorted(address.reference for address in generated)[:10])
-            return Unresolved(f"there is no {text} in this stack", f"its forEach makes: {there}")
-        if generated is not None:
-            message = f"{text} does not exist here: its when is false, or its forEach is empty"
-            return Unresolved(message, "give this resource the same when")
+            there = ", ".join(sorted(f"{self._shown(a)}@{a.target}" for a in named)[:10])
+            return Unresolved(missing, f"there is: {there}")
+        for key in keys:
+            generated = self._generated.get(key)
+            if generated:
+                there = ", ".join(sorted({self._made(key, address) for address in generated})[:10])
+                return Unresolved(missing, f"its forEach makes: {there}")
+            if generated is not None:
+                message = f"{text} does not exist here: its when is false, or its forEach is empty"
+                return Unresolved(message, "give this resource the same when")
+        if self._is_outside(wanted):
+            return Unresolved(missing, _ISOLATED)
         known = {f"{kind}/{name}" for kind, name in self._by_name}
-        return Unresolved(
-            f"there is no {text} in this stack", suggest(f"{wanted.kind}/{wanted.name}", known, "there is")
-        )
+        known |= {f"{MODULE}/{name}" for name in self._modules}
+        return Unresolved(missing, suggest(f"{wanted.kind}/{wanted.splits[0][1]}", known, "there is"))
+
+    def _is_broken(self, kind: str, name: str) -> bool:
+        """Whether the document of that name has problems, or the module whose part it would be."""
+        parts = name.split("/")
+        modules = ("/".join(parts[: index + 1]) for index in range(len(parts)))
+        return (kind, name) in self._broken or any((MODULE, module) in self._broken for module in modules)
+
+    def _is_outside(self, wanted: _Wanted) -> bool:
+        index = self.outer
+        while index is not None:
+            if index._matches(wanted) or (wanted.kind == MODULE and wanted.splits[0][1] in index._modules):
+                return True
+            index = index.outer
+        return False
+
+    def _shown(self, address: Address) -> str:
+        """The address as it is named here."""
+        name = address.name.removeprefix(self.prefix)
+        return "/".join(part for part in (address.kind, address.namespace, name) if part)
+
+    def _made(self, key: tuple[str, str], address: Address) -> str:
+        """A node that a document made, or the use of the module that the node is part of."""
+        kind, name = key
+        if kind != MODULE:
+            return self._shown(address)
+        parts = address.name.removeprefix(self.prefix).split("/")
+        return f"{MODULE}/{'/'.join(parts[: name.count('/') + 1])}"
 
 
 def _parse(text: str) -> _Wanted:
     path, at, target = text.partition("@")
-    parts = path.split("/")
-    if len(parts) not in (2, 3) or not all(parts) or (at and not target) or "@" in target:
+    kind, *parts = path.split("/")
+    if not kind or not parts or not all(parts) or (at and not target) or "@" in target:
         raise Unresolved(f'"{text}" is not a reference', _FORM)
-    return _Wanted(parts[0], parts[-1], parts[1] if len(parts) == 3 else "", target)
+    splits = [("", "/".join(parts))]
+    if len(parts) > 1 and kind != MODULE:
+        splits.append((parts[0], "/".join(parts[1:])))
+    return _Wanted(kind, tuple(splits), target)
 
 
 def _narrow(found: list[Address], source: Address) -> list[Address]:

@@ -57,7 +57,7 @@ class Validator:
             if kind is None:
                 continue
             node = expanded.node
-            if expanded.triggers and not getattr(kind.traits, "refreshable", False):
+            if expanded.triggers and not kind.traits.refreshable:
                 yield self._not_refreshable(kind, expanded)
             if kind.schema is not None and id(node.body) not in checked:
                 # A body without expressions is one object for all targets.
@@ -115,10 +115,10 @@ class Validator:
 
     def _not_refreshable(self, kind: Kind, expanded: Expanded) -> Problem:
         kinds = self._catalog.provider(expanded.declaration.provider).kinds()
-        names = sorted({other.name for other in kinds if getattr(other.traits, "refreshable", False)})
+        names = sorted({other.name for other in kinds if other.traits.refreshable})
         return expanded.declaration.document.problem(
             f"lifecycle.triggers: {kind.name} cannot be restarted or reloaded",
-            expanded.triggers[0][1][:-1],
+            expanded.triggers[0].path[:-1],
             f"kinds that can: {', '.join(names)}" if names else "use dependsOn for the order alone",
         )
 

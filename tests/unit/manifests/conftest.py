@@ -32,7 +32,7 @@ spec:
 
 
 class MemoryTree:
-    """A tree whose files are given as a map; those that begin with `..` are outside of the stack's directory."""
+    """A tree of files from a map; those that begin with `..` are outside of the stack's directory."""
 
     def __init__(self, files: Mapping[str, str | bytes]) -> None:
         self._files = {
@@ -89,10 +89,6 @@ class PureKind(Kind):
         self._refuse()
 
 
-class Refreshable(Traits):
-    refreshable = True
-
-
 class File(PureKind):
     name = "File"
     api_version = "ssh.trueup.dev/v1"
@@ -143,7 +139,7 @@ class Package(PureKind):
 class Service(PureKind):
     name = "Service"
     api_version = "ssh.trueup.dev/v1"
-    traits = Refreshable()
+    traits = Traits(refreshable=True)
 
 
 class AnyKind(PureKind):

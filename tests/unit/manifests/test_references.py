@@ -51,7 +51,7 @@ def test_a_ref_means_one_node_the_nearest(index, text, source, found):
         ("File/site@web-9", "A/a@prod", "there is no File/site@web-9"),
         ("Queue/q", "Queue/q@eu", "refers to itself"),
         ("File", "A/a@prod", "is not a reference"),
-        ("File/a/b/c", "A/a@prod", "is not a reference"),
+        ("File/a/b/c", "A/a@prod", "there is no File/a/b/c"),
         ("File/site@", "A/a@prod", "is not a reference"),
         ("File//site", "A/a@prod", "is not a reference"),
         ("File/site@a@b", "A/a@prod", "is not a reference"),
