@@ -34,6 +34,7 @@ from trueup.sdk.testing.memory import (
     API_VERSION,
     MemoryProvider,
     MemorySession,
+    Runner,
     Secretive,
     Shared,
     Slow,
@@ -65,6 +66,7 @@ CASES = {
     "Slow": replace(PLAIN, kind="Slow"),
     "Shared": replace(PLAIN, kind="Shared"),
     "Secretive": SECRET,
+    "Runner": replace(PLAIN, kind="Runner", is_refreshable=True),
 }
 
 
@@ -562,6 +564,40 @@ class ExportsTheTokenElsewhere(Secretive):
         return {**document, "spec": {**document["spec"], "user": reveal(body["spec"].get("token"))}}
 
 
+class RefreshesByRemaking(Runner):
+    def refresh(self, session, node, intent):
+        key = self.key(node)
+        world_of(session).put(key, {**world_of(session).peek(key), "id": "another"})
+        return super().refresh(session, replace(node, external_id=""), intent)
+
+
+class RefreshesOnceOnly(Runner):
+    def refresh(self, session, node, intent):
+        if world_of(session).peek(self.key(node)).get("refreshes"):
+            raise Conflict("it was refreshed before")
+        return super().refresh(session, node, intent)
+
+
+class RefreshesByAField(Runner):
+    def refresh(self, session, node, intent):
+        key = self.key(node)
+        entry = world_of(session).peek(key)
+        world_of(session).put(key, {**entry, "spec": {**entry["spec"], "size": 99}})
+        return super().refresh(session, node, intent)
+
+
+class IsFrozenByARefresh(Runner):
+    def update(self, session, node, change, intent):
+        if world_of(session).peek(self.key(node)).get("refreshes"):
+            raise Conflict("it was refreshed since")
+        return super().update(session, node, change, intent)
+
+
+class RefreshesWhateverIsThere(Runner):
+    def refresh(self, session, node, intent):
+        return Done(world_of(session).peek(self.key(node))["id"])
+
+
 # Each promise of the suite with the kinds and providers that break it.
 MUTANTS: dict[str, list[type]] = {
     "what_was_never_made_is_absent": [SeesGhosts, ForgetsTheMissing],
@@ -581,6 +617,9 @@ MUTANTS: dict[str, list[type]] = {
     "an_update_of_another_object_is_a_conflict": [UpdatesWhateverIsThere],
     "drift_is_seen_and_corrected": [IsBlindToDrift, UpdatesByReplacing],
     "a_change_that_cannot_be_made_in_place_is_a_replace": [KnowsNothingImmutable],
+    "a_refresh_leaves_nothing_that_differs": [RefreshesByRemaking, RefreshesByAField, RefreshesOnceOnly],
+    "what_was_refreshed_can_be_applied_over": [IsFrozenByARefresh],
+    "a_refresh_of_another_object_is_a_conflict": [RefreshesWhateverIsThere],
     "a_deleted_object_is_absent": [DeletesNothing],
     "deleting_what_is_gone_is_done": [CannotRepeatADelete],
     "what_was_deleted_can_be_created_again": [RefusesWhatWasOnceDeleted],
