@@ -58,8 +58,9 @@ class Surroundings:
 
 @dataclass(frozen=True)
 class Expanded:
-    """A node with what is needed to link and to check it."""
+    """A node with what is needed to check it, and to link it by the expander that made it."""
 
+    expander: Expander
     node: Node
     declaration: Declaration
     depends_on: tuple[Mention, ...]
@@ -197,28 +198,12 @@ class Expander:
     ) -> Expanded | None:
         filled = declaration.body.fill(scope, self.problems)
         body = filled.value
-        metadata = body["metadata"]
-        name = metadata["name"]
-        namespace = metadata.get("namespace") if declaration.is_kubernetes else None
-        for key, value in (("name", name), ("namespace", namespace)):
-            if isinstance(value, Expression):
-                self.problems.append(value.refuse(f"in metadata.{key}, which identifies the resource"))
-                return None
-            if value is UNKNOWN:
-                return None
-            if value is not None and not isinstance(value, str):
-                message = f"metadata.{key} must be a string, not {kind_of_value(value)}"
-                self.problems.append(document.problem(message, ("metadata", key), "quote it"))
-                return None
-        if item.key is not None and "${{" not in declaration.name:
-            name = f"{name}-{item.key}"
-            body = {**body, "metadata": {**metadata, "name": name}}
-        wrong = check_name(document, name, "name")
-        if namespace is not None:
-            wrong += check_name(document, namespace, "namespace")
-        self.problems.extend(wrong)
-        if wrong:
+        identity = self.identity(declaration, body, item)
+        if identity is None:
             return None
+        name, namespace = identity
+        if body["metadata"]["name"] != name:
+            body = {**body, "metadata": {**body["metadata"], "name": name}}
         block = self._lifecycle(declaration, scope)
         local_name = f"{self.index.prefix}{name}"
         node = Node(
@@ -232,7 +217,30 @@ class Expander:
         )
         dependencies = (*self.dependencies(declaration, scope), *self.surroundings.depends_on)
         triggers = tuple(Mention(text, document, path, self.index) for text, path in block.triggers)
-        return Expanded(node, declaration, dependencies, triggers, tuple(filled.deferred))
+        return Expanded(self, node, declaration, dependencies, triggers, tuple(filled.deferred))
+
+    def identity(self, declaration: Declaration, body: Document, item: Item) -> tuple[str, str] | None:
+        """The name and the namespace that a filled document gives; None where they are wrong."""
+        document = declaration.document
+        name = body["metadata"]["name"]
+        namespace = body["metadata"].get("namespace") if declaration.is_kubernetes else None
+        for key, value in (("name", name), ("namespace", namespace)):
+            if isinstance(value, Expression):
+                self.problems.append(value.refuse(f"in metadata.{key}, which identifies the resource"))
+                return None
+            if value is UNKNOWN:
+                return None
+            if value is not None and not isinstance(value, str):
+                message = f"metadata.{key} must be a string, not {kind_of_value(value)}"
+                self.problems.append(document.problem(message, ("metadata", key), "quote it"))
+                return None
+        if item.key is not None and "${{" not in declaration.name:
+            name = f"{name}-{item.key}"
+        wrong = check_name(document, name, "name")
+        if namespace is not None:
+            wrong += check_name(document, namespace, "namespace")
+        self.problems.extend(wrong)
+        return None if wrong else (name, namespace or "")
 
     def _lifecycle(self, declaration: Declaration, scope: Scope) -> LifecycleBlock:
         own = declaration.own.get("lifecycle")

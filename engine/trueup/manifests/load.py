@@ -37,20 +37,24 @@ class LoadedStack:
     nodes: tuple[Node, ...]
 
 
-def load_stack(tree: Tree, catalog: Catalog, values: ValuesRequest = NO_VALUES) -> LoadedStack:
+def load_stack(
+    tree: Tree, catalog: Catalog, values: ValuesRequest = NO_VALUES, *, may_be_empty: bool = False
+) -> LoadedStack:
     """Reads and checks everything that the tree declares, with the values that are asked for.
 
+    `may_be_empty`: a stack without resources is about to get some, and is no slip of the pen.
     Raises ManifestError with all problems, PluginError for a provider that cannot be loaded, and what the
     tree raises. An input that is not complete and valid never gives a smaller stack.
     """
     with paused_collector():
-        stack_file, nodes = _Loader(tree, catalog, values).load()
+        stack_file, nodes = _Loader(tree, catalog, values, may_be_empty).load()
     return LoadedStack(stack_file.stack, replace(tree.revision, values=stack_file.given), nodes)
 
 
 class _Loader:
-    def __init__(self, tree: Tree, catalog: Catalog, values: ValuesRequest) -> None:
+    def __init__(self, tree: Tree, catalog: Catalog, values: ValuesRequest, may_be_empty: bool) -> None:
         self._tree = tree
+        self._may_be_empty = may_be_empty
         self._values = values
         self._catalog = catalog
         self._paths = frozenset(tree.paths())
@@ -71,7 +75,7 @@ class _Loader:
         if stack_file is not None and is_stack_sound:
             nodes = self._make_nodes(stack_file, declarations, validator)
             is_empty = not declarations and not self._problems
-            if is_empty and not stack_file.allow_empty:
+            if is_empty and not (stack_file.allow_empty or self._may_be_empty):
                 hint = "add a resource, or say that it is meant: spec: {allowEmpty: true}"
                 self._problems.append(Problem("the stack has no resource", stack_file.stack.place, hint))
         if self._problems or stack_file is None:
@@ -172,7 +176,7 @@ class _Loader:
             expanded.extend(made)
         self._problems.extend(validator.check_doubles(expanded))
         expander.bind(stack_file.deferred, Address(stack_file.stack.name, "", "", ""))
-        return tuple(expander.link(item) for item in expanded)
+        return tuple(item.expander.link(item) for item in expanded)
 
     def _read_text(self, name: str, document: SourceDocument) -> str:
         """The text of a file named relative to the document's file. Raises ExpressionError."""
