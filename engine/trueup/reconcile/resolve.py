@@ -5,12 +5,27 @@ Called by plan for every node in dependency order, and by act again once the dep
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
-from trueup.manifests.expressions import Lookup, resolve
+from trueup.errors import Invalid, ManifestError
+from trueup.graph.build import deferred_in
+from trueup.manifests.expressions import Expression, Lookup, resolve
+from trueup.model.address import Address
 from trueup.model.observation import Observed
-from trueup.model.resource import Node
-from trueup.model.values import UNKNOWN, Document, PartlyKnown, Value, split_pointer
+from trueup.model.resource import Facts, Node, Target
+from trueup.model.values import (
+    UNKNOWN,
+    Document,
+    PartlyKnown,
+    Unknown,
+    Value,
+    has_unknown,
+    leaves,
+    map_leaves,
+    split_pointer,
+    to_record,
+)
 from trueup.sdk.contracts import Kind
 
 
@@ -20,6 +35,85 @@ def resolve_node(node: Node, lookup: Lookup) -> Node:
     Raises ManifestError with all problems of its expressions.
     """
     return node.with_body(resolve(node.body, lookup))
+
+
+class FactsAlone:
+    """The look-up for what may read secrets and other stacks, but no node."""
+
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+
+    def node(self, _address: Address) -> Unknown:
+        return UNKNOWN
+
+    def secret(self, text: str) -> Value:
+        return self._facts.secrets.get(text, UNKNOWN)
+
+    def outputs(self, stack: str) -> Mapping[str, Value] | Unknown:
+        return self._facts.outputs.get(stack, UNKNOWN)
+
+
+_EXPRESSION = "$expression"
+
+
+def settle_target(target: Target, facts: Facts) -> Target:
+    """The target with the secrets of its config in place, as a provider may connect with it.
+
+    Raises Invalid where one is not there.
+    """
+    for path, leaf in leaves(target.config):
+        if path.endswith(f"/{_EXPRESSION}"):
+            raise Invalid(
+                f"target {target.name!r} is no longer in the stack, and its config needs {leaf}",
+                hint="declare it again until its resources are deleted,"
+                f" or `trueup forget SOURCE --target {target.name}`",
+            )
+    try:
+        config = resolve(target.config, FactsAlone(facts))
+    except ManifestError as error:
+        raise Invalid("; ".join(str(problem) for problem in error.problems)) from None
+    if has_unknown(config):
+        missing = ", ".join(f'secret("{text}")' for text in _missing_secrets(target.config, facts))
+        raise Invalid(
+            f"the config of target {target.name!r} needs {missing}, which is not there",
+            hint="a secret that a target needs cannot be read through a target: take it from env or sops",
+        )
+    return replace(target, config=config)
+
+
+def record_config(config: Document) -> Document:
+    """A target's config as the inventory keeps it: the text of an expression in place of a value."""
+    texts = map_leaves(
+        config, lambda leaf: {_EXPRESSION: repr(leaf)} if isinstance(leaf, Expression) else leaf
+    )
+    recorded: Document = to_record(texts)
+    return recorded
+
+
+def name_unknown(body: Document, facts: Facts) -> str:
+    """Why values that a body takes from outside of the stack are not known; empty where all are."""
+    reasons: dict[str, None] = {}
+    for each in deferred_in(body):
+        for secret in each.secrets:
+            if secret.text not in facts.secrets:
+                reasons[f'secret("{secret.text}") was not read'] = None
+        for output in each.outputs:
+            given = facts.outputs.get(output.stack)
+            if given is None:
+                reasons[f"stack {output.stack} was never reconciled: reconcile it first"] = None
+            elif output.output and output.output not in given:
+                reason = f"stack {output.stack} has no output {output.output} yet: reconcile it first"
+                reasons[reason] = None
+            elif has_unknown(given[output.output] if output.output else given):
+                what = f"output {output.output}" if output.output else "an output"
+                reason = f"{what} of stack {output.stack} is sensitive, which no other stack can read"
+                reasons[reason] = None
+    return "; ".join(reasons)
+
+
+def _missing_secrets(config: Document, facts: Facts) -> Iterator[str]:
+    for each in deferred_in(config):
+        yield from (secret.text for secret in each.secrets if secret.text not in facts.secrets)
 
 
 def known_document(node: Node, observed: Observed | None, *, is_made_anew: bool) -> Document:
