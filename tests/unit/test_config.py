@@ -26,6 +26,8 @@ interval = "1d"
 [[stacks]]
 name = "edge"
 location = "./edge"
+values = ["envs/common.yaml", "../prod.toml"]
+set = {replicas = 3, domain = "a.example.com", tag = "1.10", ports = {https = 443}, sites = ["a", "b"]}
 """
 
 
@@ -48,7 +50,18 @@ def test_everything_that_can_be_said(tmp_path: Path) -> None:
         daemon=DaemonConfig("::1", 9191, 90.0, True),
         stacks=(
             StackConfig("shop", "git@git.example.com:team/estate.git", "main", "prod/shop", 10.0, 86400.0),
-            StackConfig("edge", str(tmp_path / "edge")),
+            StackConfig(
+                "edge",
+                str(tmp_path / "edge"),
+                values=("envs/common.yaml", "../prod.toml"),
+                sets=(
+                    "replicas=3",
+                    "domain=a.example.com",
+                    'tag="1.10"',
+                    'ports={"https": 443}',
+                    'sites=["a", "b"]',
+                ),
+            ),
         ),
     )
 
@@ -116,6 +129,26 @@ def test_a_stack_is_called_by_the_end_of_its_location(
         (
             'parallelism = "many"',
             ["trueup.toml:1:15: parallelism must be an integer, not a string\n  a number from 1 to 1000"],
+        ),
+        (
+            '[[stacks]]\nlocation = "a"\nvalues = "prod.yaml"\nset = {a-b = 1, in = 2, d = 1979-05-27}',
+            ["trueup.toml:4:29: a date has no place in a resource\n  write it in quotes"],
+        ),
+        (
+            '[[stacks]]\nlocation = "a"\nvalues = "prod.yaml"\nset = {a-b = 1, in = 2, "c.d" = 3}',
+            [
+                "trueup.toml:3:10: stacks.values must be a list of strings, not a string\n"
+                '  list files, named relative to the directory of the stack: values = ["envs/prod.yaml"]',
+                'trueup.toml:4:8: stacks.set: "a-b" is not a name that an expression can use\n'
+                "  use letters, digits and _, beginning with a letter",
+                'trueup.toml:4:17: stacks.set: "in" is a reserved word\n  choose another name',
+                'trueup.toml:4:25: stacks.set: "c.d" is not a name that an expression can use\n'
+                "  use letters, digits and _, beginning with a letter",
+            ],
+        ),
+        (
+            '[[stacks]]\nlocation = "a"\nset = [1]',
+            ["trueup.toml:3:7: stacks.set must be a map, not a list"],
         ),
         (
             '[daemon]\nlisten = "9090"\ndrain_timeout = "soon"',

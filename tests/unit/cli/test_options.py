@@ -6,6 +6,7 @@ import pytest
 from tests.unit.cli import samples
 from tests.unit.cli.samples import PlayedEngine
 
+from trueup.app import SourceSpec
 from trueup.cli import run
 from trueup.cli.options import Call, default_store
 
@@ -69,3 +70,62 @@ def test_a_command_that_it_shows_is_quoted_for_a_shell() -> None:
 def test_the_log_goes_to_standard_error(stack: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["plan", str(stack), "-vv", "-o", "json"]) == 2
     assert capsys.readouterr().out.startswith("{")
+
+
+CONFIGURED = """\
+[[stacks]]
+name = "shop-prod"
+location = "https://h/estate.git"
+ref = "main"
+path = "shop"
+values = ["envs/prod.yaml"]
+set = {replicas = 3}
+
+[[stacks]]
+name = "edge"
+location = "./edge"
+"""
+
+
+def test_values_and_sets_reach_the_engine_in_their_order(engine: PlayedEngine) -> None:
+    options = ["--values", "a.yaml", "--set", "x=1", "--values", "b.toml", "--set", "y.z=[a, b]"]
+    assert run(["plan", "shop", *options], engine=engine) == 0
+    ((_, source, _),) = engine.asked
+    assert source == SourceSpec("shop", values=("a.yaml", "b.toml"), sets=("x=1", "y.z=[a, b]"))
+
+
+def test_a_source_may_be_a_stack_of_the_settings_by_its_name(engine: PlayedEngine) -> None:
+    Path("trueup.toml").write_text(CONFIGURED)
+    run(["plan", "shop-prod"], engine=engine)
+    run(
+        ["plan", "shop-prod", "--ref", "v2", "--path", "b", "--values", "c.yaml", "--set", "a=1"],
+        engine=engine,
+    )
+    run(["plan", "shop"], engine=engine)
+    assert [source for _, source, _ in engine.asked] == [
+        SourceSpec("https://h/estate.git", "main", "shop", values=("envs/prod.yaml",), sets=("replicas=3",)),
+        SourceSpec(
+            "https://h/estate.git", "v2", "b", values=("envs/prod.yaml", "c.yaml"), sets=("replicas=3", "a=1")
+        ),
+        SourceSpec("shop"),
+    ]
+
+
+def test_a_name_that_is_a_stack_and_another_directory_is_refused(
+    engine: PlayedEngine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("trueup.toml").write_text(CONFIGURED)
+    (tmp_path / "edge").mkdir()
+    (tmp_path / "shop-prod").mkdir()
+    assert run(["plan", "edge"], engine=engine) == 0
+    assert run(["plan", "./shop-prod"], engine=engine) == 0
+    assert [source.location for _, source, _ in engine.asked] == [str(tmp_path / "edge"), "./shop-prod"]
+    assert run(["plan", "shop-prod"], engine=engine) == 1
+    assert '"shop-prod" is a stack of the settings and a directory here' in capsys.readouterr().err
+
+
+def test_a_command_that_it_shows_has_the_values_as_they_were_typed() -> None:
+    call = Call(None, "shop", values=("envs/prod.yaml",), sets=("a=it's", "b=[1, 2]"))
+    assert call.command_line("plan") == (
+        """trueup plan shop --values envs/prod.yaml --set 'a=it'"'"'s' --set 'b=[1, 2]'"""
+    )

@@ -158,6 +158,29 @@ def test_a_saved_plan_fixes_what_it_is_about(stack: Path, capsys) -> None:
     assert "shop.plan is a saved plan" in capsys.readouterr().err
 
 
+def test_a_saved_plan_keeps_the_values_that_it_was_made_with(stack: Path, capsys) -> None:
+    stack_file = stack / "stack.yaml"
+    stack_file.write_text(
+        stack_file.read_text().replace(
+            "spec:\n", "spec:\n  variables: {who: {type: string}, n: {default: 1}}\n"
+        )
+    )
+    site = stack / "site.yaml"
+    site.write_text(site.read_text().replace("hello", "hello ${{ vars.who }} ${{ vars.n }}"))
+    (stack / "envs").mkdir()
+    (stack / "envs" / "prod.yaml").write_text("who: world\nn: 2\n")
+    options = ["--values", "envs/prod.yaml", "--set", "n=3"]
+    assert run(["validate", str(stack)]) == 1
+    assert run(["validate", str(stack), *options]) == 0
+    assert run(["plan", str(stack), *options, "--save", "shop.plan"]) == 2
+    assert run(["reconcile", "shop.plan", "--set", "n=4", "--yes"]) == 1
+    assert "shop.plan is a saved plan" in capsys.readouterr().err
+    assert run(["reconcile", "shop.plan", "--yes"]) == 0
+    index = stack.parent / "live" / "www" / "index.html"
+    assert index.read_text().startswith("hello world 3\n")
+    assert run(["plan", str(stack), *options]) == 0
+
+
 def test_a_saved_plan_is_refused_once_the_world_moved(stack: Path, capsys) -> None:
     assert run(["plan", str(stack), "--save", "shop.plan"]) == 2
     assert run(["reconcile", str(stack), "--yes"]) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -699,6 +700,29 @@ def test_two_directories_with_one_stack_name_do_not_prune_each_other(loop: Loop,
     report = loop.app.reconcile(SourceSpec(str(copy)))
     assert [hold.guard for hold in report.plan.holds] == ["source-changed"]
     assert loop.world.list_keys() == ["Thing/a", "Thing/b"]
+
+
+def test_two_environments_with_one_stack_name_do_not_prune_each_other(loop: Loop, tmp_path: Path) -> None:
+    loop.write_stack(variables={"has_b": {"type": "boolean"}}, exclude=["envs"])
+    (tmp_path / "stack" / "envs").mkdir()
+    for name, has_b in (("prod", "true"), ("dev", "false"), ("dr", "true")):
+        (tmp_path / "stack" / "envs" / f"{name}.yaml").write_text(f"has_b: {has_b}\n")
+    loop.declare("a")
+    loop.declare("b", when="${{ vars.has_b }}")
+
+    def run(*values: str, sets: tuple[str, ...] = (), approved: str = "") -> RunReport:
+        return loop.app.reconcile(replace(loop.source, values=values, sets=sets), approved=approved)
+
+    assert run("envs/prod.yaml").status is RunStatus.CONVERGED
+    held = run("envs/dev.yaml")
+    assert [hold.guard for hold in held.plan.holds] == ["source-changed"]
+    assert "with values envs/dev.yaml" in held.plan.holds[0].message
+    assert [hold.guard for hold in run(sets=("has_b=false",)).plan.holds] == ["source-changed"]
+    assert loop.world.list_keys() == ["Thing/a", "Thing/b"]
+    # Without a loss nothing is held, and an approval lets the change of values pass.
+    assert run("envs/dr.yaml").status is RunStatus.CONVERGED
+    assert run("envs/dev.yaml", approved=held.plan.digest).status is RunStatus.CONVERGED
+    assert loop.world.list_keys() == ["Thing/a"]
 
 
 def test_what_a_person_made_while_our_create_was_blocked_is_not_ours_to_delete(loop: Loop) -> None:
