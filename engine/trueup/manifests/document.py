@@ -30,11 +30,15 @@ class Locator(Protocol):
 
 
 class SourceText:
-    """The text of one file, with the lines and columns of its offsets."""
+    """The text of one file, with the lines and columns of its offsets.
 
-    def __init__(self, file: str, text: str) -> None:
+    `is_literal`: what looks like an expression in it is text, as in what somebody else's chart gave.
+    """
+
+    def __init__(self, file: str, text: str, *, is_literal: bool = False) -> None:
         self.file = file
         self.text = text
+        self._is_literal = is_literal
 
     @cached_property
     def has_expressions(self) -> bool:
@@ -42,7 +46,7 @@ class SourceText:
 
         An escape in a quoted string can hide it, so a backslash counts as well.
         """
-        return "${{" in self.text or "\\" in self.text
+        return not self._is_literal and ("${{" in self.text or "\\" in self.text)
 
     @cached_property
     def _line_starts(self) -> Sequence[int]:

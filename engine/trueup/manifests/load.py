@@ -12,9 +12,12 @@ from trueup.errors import ManifestError, Place, Problem
 from trueup.manifests.document import SourceDocument
 from trueup.manifests.expand import Expanded, Expander, Surroundings
 from trueup.manifests.given_values import NO_VALUES, ValuesRequest, read_values_files
+from trueup.manifests.moves import check_moves
 from trueup.manifests.parse import SUFFIXES, decode_text, parse_file
 from trueup.manifests.program import ExpressionError
 from trueup.manifests.references import NodeIndex
+from trueup.manifests.rendering.render import Rendered, claim_unrendered, render_stack
+from trueup.manifests.rendering.settings import NO_RENDER
 from trueup.manifests.resource import Declaration, read_declaration
 from trueup.manifests.stack_file import API_VERSION, STACK_FILES, StackFile, read_stack
 from trueup.manifests.suggestions import suggest
@@ -24,8 +27,6 @@ from trueup.model.address import Address
 from trueup.model.resource import Node, Revision, Stack
 from trueup.model.tree import Tree
 from trueup.sdk.contracts import Catalog
-
-_RENDERED = ("kustomization.yaml", "kustomization.yml", "Kustomization", "Chart.yaml")
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,8 @@ class _Loader:
 
     def load(self) -> tuple[StackFile, tuple[Node, ...]]:
         stack_file = self._read_stack_file()
-        exclude = stack_file.exclude if stack_file else ()
         is_stack_sound = stack_file is not None and not self._problems
-        declarations = self._read_declarations(exclude)
+        declarations = self._read_declarations(stack_file, is_stack_sound)
         validator = Validator(self._catalog)
         for declaration in declarations:
             self._problems.extend(validator.check_declaration(declaration))
@@ -123,26 +123,37 @@ class _Loader:
                 self._problems.append(document.problem(message, (key,), f"write {key}: {value}"))
         return len(self._problems) == before
 
-    def _read_declarations(self, exclude: Sequence[str]) -> list[Declaration]:
-        declarations = []
-        providers = self._catalog.names()
-        for path in self._resource_files(exclude):
-            if path.rpartition("/")[2] in _RENDERED:
-                message = "rendering with kustomize or helm is not supported by this version"
-                self._problems.append(Problem(message, Place(path), "commit the rendered resources instead"))
-                continue
-            if not path.endswith(SUFFIXES):
+    def _read_declarations(self, stack_file: StackFile | None, is_stack_sound: bool) -> list[Declaration]:
+        files = self._resource_files(stack_file.exclude if stack_file else ())
+        rendered = self._render(stack_file, files, is_stack_sound)
+        documents = list(rendered.documents)
+        for path in files:
+            if path in rendered.claimed or not path.endswith(SUFFIXES):
                 continue
             before = len(self._problems)
-            documents = parse_file(path, self._tree.read(path), self._problems)
+            documents += parse_file(path, self._tree.read(path), self._problems)
             self._is_partial = self._is_partial or len(self._problems) > before
-            for document in documents:
-                declaration = read_declaration(document, providers, self._problems)
-                if declaration is not None:
-                    declarations.append(declaration)
-                else:
-                    self._is_partial = True
+        declarations = []
+        providers = self._catalog.names()
+        for document in documents:
+            declaration = read_declaration(document, providers, self._problems)
+            if declaration is not None:
+                declarations.append(declaration)
+            else:
+                self._is_partial = True
         return declarations
+
+    def _render(self, stack_file: StackFile | None, files: Sequence[str], is_stack_sound: bool) -> Rendered:
+        """What kustomize and helm make of files of the stack, and which of these they own."""
+        if stack_file is None or not is_stack_sound:
+            return claim_unrendered(stack_file.render if stack_file else NO_RENDER, files)
+        before = len(self._problems)
+        may_be_empty = stack_file.allow_empty or self._may_be_empty
+        rendered = render_stack(
+            self._tree, stack_file.render, stack_file.stack, files, self._problems, may_be_empty=may_be_empty
+        )
+        self._is_partial = self._is_partial or len(self._problems) > before
+        return rendered
 
     def _resource_files(self, exclude: Sequence[str]) -> list[str]:
         """The files that may hold resources: not hidden, not excluded, not of a stack further down."""
@@ -175,6 +186,7 @@ class _Loader:
             self._problems.extend(validator.check_nodes(made))
             expanded.extend(made)
         self._problems.extend(validator.check_doubles(expanded))
+        self._problems.extend(check_moves(expanded))
         expander.bind(stack_file.deferred, Address(stack_file.stack.name, "", "", ""))
         return tuple(item.expander.link(item) for item in expanded)
 

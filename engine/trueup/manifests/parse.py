@@ -31,7 +31,7 @@ def parse_file(file: str, data: bytes, problems: list[Problem]) -> list[SourceDo
     _bound_problems(before, problems)
     if not documents and len(problems) == before:
         problems.append(Problem("the file holds no document", Place(file), "fill it or remove it"))
-    return [item for document in documents for item in _unpack(document, problems)]
+    return [item for document in documents for item in unpack_lists(document, problems)]
 
 
 def parse_data(file: str, data: bytes, problems: list[Problem], what: str) -> SourceDocument | None:
@@ -94,7 +94,7 @@ def decode_text(file: str, data: bytes, problems: list[Problem]) -> str | None:
         return None
 
 
-def _unpack(document: SourceDocument, problems: list[Problem]) -> list[SourceDocument]:
+def unpack_lists(document: SourceDocument, problems: list[Problem]) -> list[SourceDocument]:
     """The document itself, or the items of a Kubernetes List."""
     if document.value.get("kind") != _LIST or document.value.get("apiVersion") != "v1":
         return [document]
@@ -105,7 +105,7 @@ def _unpack(document: SourceDocument, problems: list[Problem]) -> list[SourceDoc
     documents = []
     for index, item in enumerate(items):
         if isinstance(item, dict):
-            documents.extend(_unpack(document.item(("items", index), item), problems))
+            documents.extend(unpack_lists(document.item(("items", index), item), problems))
         else:
             problems.append(document.problem("an item of a List must be a map", ("items", index)))
     return documents

@@ -20,6 +20,7 @@ from trueup.manifests.given_values import (
 )
 from trueup.manifests.outputs import read_outputs
 from trueup.manifests.program import read_no_file
+from trueup.manifests.rendering.settings import NO_RENDER, RenderSettings, read_render
 from trueup.manifests.targets import NAME_HINT, read_targets
 from trueup.manifests.templates import Scope, Template
 from trueup.manifests.variables import read_variables, settle_variables
@@ -48,6 +49,7 @@ class StackFile:
     exclude: tuple[str, ...]
     given: str = ""
     deferred: tuple[Expression, ...] = ()
+    render: RenderSettings = NO_RENDER
 
 
 def read_stack(
@@ -101,7 +103,7 @@ def read_stack(
         ("spec",),
         problems,
         known=KNOWN,
-        unsupported=("policies", "render"),
+        unsupported=("policies",),
         where="spec",
     )
     outputs = read_outputs(document, spec_value.get("outputs"), scope, problems)
@@ -119,7 +121,9 @@ def read_stack(
     )
     given = describe_values(request, sets)
     allow_empty = spec.boolean("allowEmpty", False)
-    return StackFile(stack, scope, allow_empty, spec.strings("exclude"), given, tuple(outputs.deferred))
+    render = read_render(document, spec.values, problems)
+    exclude, deferred = spec.strings("exclude"), tuple(outputs.deferred)
+    return StackFile(stack, scope, allow_empty, exclude, given, deferred, render)
 
 
 KNOWN = (
@@ -133,6 +137,7 @@ KNOWN = (
     "allowEmpty",
     "exclude",
     "outputs",
+    "render",
 )
 # Their values are no part of the one template of all settings.
 _READ_APART = ("variables", "targets", "outputs")

@@ -1,0 +1,237 @@
+"""A chart to the call of helm that renders it, with every file that it can read.
+
+The dependencies are read here before helm reads them: those in the source are put in place, and those of the
+network are refused unless the stack allows them. Called by render.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from trueup.errors import Place, Problem, SourceError
+from trueup.manifests.document import Path, SourceDocument
+from trueup.manifests.fields import Fields
+from trueup.manifests.parse import parse_file
+from trueup.manifests.rendering.settings import HelmJob, url_fault
+from trueup.manifests.rendering.workspace import Workspace
+
+CHART = "Chart.yaml"
+DEFAULT_NAMESPACE = "default"
+_REQUIREMENTS = "requirements.yaml"
+_LOCKS = {CHART: "Chart.lock", _REQUIREMENTS: "requirements.lock"}
+_MAX_DEPTH = 10
+_FILE = "file://"
+_NETWORK_HINT = (
+    "run `helm dependency build` and commit the directory charts/, or write network: true in"
+    " spec.render.helm of the stack"
+)
+# helm names the template and the line in the middle of its messages.
+_TEMPLATE = re.compile(r"([\w.+-]+(?:/[\w.+-]+)*/templates/[\w./+-]+):(\d+)(?::(\d+))?")
+
+
+@dataclass(frozen=True)
+class _Dependency:
+    name: str
+    repository: str
+    document: SourceDocument
+    at: Path
+
+
+class Chart:
+    """A chart and what it depends on. `directories` are those of the source that it reads.
+
+    `needs_build`: what it depends on has to be fetched, as its lock file says, before it can be rendered.
+    """
+
+    def __init__(self, job: HelmJob, workspace: Workspace, problems: list[Problem]) -> None:
+        self.directories: list[str] = []
+        self.needs_build = False
+        self._job = job
+        self._workspace = workspace
+        self._problems = problems
+
+    @property
+    def file(self) -> str:
+        """The file that stands for the chart in messages."""
+        return self._job.chart if self._job.is_remote else _join(self._job.chart, CHART)
+
+    def collect(self) -> None:
+        """Takes all that can be read into the workspace; what is wrong goes to the problems."""
+        if not self._job.is_remote:
+            self._visit(self._job.chart)
+        for index, path in enumerate(self._job.values):
+            self._take_values(path, index)
+
+    def arguments(self, release: str, namespace: str) -> list[str]:
+        """The words of `helm template`; each value of the stack's is bound to its option by `=`."""
+        job = self._job
+        words = ["template", "--skip-tests", f"--namespace={namespace}"]
+        if job.include_crds:
+            words.append("--include-crds")
+        if job.kube_version:
+            words.append(f"--kube-version={job.kube_version}")
+        words += [f"--api-versions={text}" for text in job.api_versions]
+        words += [f"--values={self._workspace.path_for_tool(path)}" for path in job.values]
+        if job.inline:
+            content = json.dumps(job.inline, ensure_ascii=False).encode()
+            words.append(f"--values={self._workspace.add_input('set.json', content)}")
+        if job.is_remote:
+            words.append(f"--version={job.version}")
+        if job.repo:
+            words.append(f"--repo={job.repo}")
+        chart = job.chart if job.is_remote else self._workspace.path_for_tool(job.chart)
+        return [*words, "--", release, chart]
+
+    def build_arguments(self) -> list[str]:
+        """The words that fetch what the lock file names."""
+        return ["dependency", "build", "--", self._workspace.path_for_tool(self._job.chart)]
+
+    def place_of_fault(self, message: str) -> Place:
+        """Where a message of helm points to: the template's line, or the chart."""
+        found = _TEMPLATE.search(message)
+        if found is None or self._job.is_remote:
+            return Place(self.file)
+        return Place(self.path_of_source(found[1]), int(found[2]), int(found[3] or 0) + 1)
+
+    def path_of_source(self, name: str) -> str:
+        """The file of the source that helm calls `<chart>/templates/...`."""
+        below = name.partition("/")[2]
+        return f"{self._job.chart}/{below}" if self._job.is_remote else _join(self._job.chart, below)
+
+    def _take_values(self, path: str, index: int) -> None:
+        try:
+            self._workspace.read(path)
+        except SourceError as error:
+            message = f"spec.render.helm.values: {error.message}"
+            self._problems.append(Problem(message, self._job.place, error.hint or "check the path"))
+            return
+        self.directories.append(path)
+
+    def _visit(self, directory: str) -> None:
+        """The chart itself, with the charts of the source that it depends on put into its `charts/`."""
+        file = _join(directory, CHART)
+        files = self._workspace.list_files(directory)
+        if file not in files:
+            fault = self._workspace.fault_of(directory)
+            message = fault.message if fault else f"there is no {CHART} in {directory}"
+            self._problems.append(
+                Problem(message, self._job.place, fault.hint if fault else "check the path")
+            )
+            return
+        self.directories.append(directory)
+        self._workspace.take(directory)
+        remote, local = self._sort_out(directory, files)
+        if remote:
+            self._check_remote(directory, remote)
+        for dependency in local:
+            self._place(directory, directory, dependency, depth=0)
+
+    def _sort_out(
+        self, directory: str, files: Sequence[str]
+    ) -> tuple[list[_Dependency], list[tuple[_Dependency, str]]]:
+        """What is missing in `charts/`: what would come from the network, and what stands in the source."""
+        remote, local = [], []
+        for dependency in self._read_dependencies(directory, files):
+            if _is_vendored(directory, dependency.name, files):
+                continue
+            if not dependency.repository.startswith(_FILE):
+                remote.append(dependency)
+                continue
+            path = dependency.repository.removeprefix(_FILE)
+            found = self._workspace.resolve(directory, path)
+            if path.startswith("/") or _join(found, CHART) not in self._workspace.list_files(found):
+                fault = self._workspace.fault_of(found)
+                message = fault.message if fault else f'there is no chart in "{found}"'
+                hint = "file:// names a directory of the source, relative to this chart"
+                self._problems.append(dependency.document.problem(message, dependency.at, hint))
+                continue
+            local.append((dependency, found))
+        return remote, local
+
+    def _read_dependencies(self, directory: str, files: Sequence[str]) -> list[_Dependency]:
+        found = []
+        for name in (CHART, _REQUIREMENTS):
+            file = _join(directory, name)
+            if file not in files:
+                continue
+            for document in parse_file(file, self._workspace.read(file), self._problems)[:1]:
+                fields = Fields(
+                    document, document.value, (), self._problems, known=list(document.value), where=name
+                )
+                for index, item in enumerate(fields.items("dependencies")):
+                    at: Path = ("dependencies", index)
+                    if not isinstance(item, dict) or not isinstance(item.get("name"), str):
+                        message = "a dependency needs a name"
+                        self._problems.append(document.problem(message, at, "- {name: ..., version: ...}"))
+                        continue
+                    repository = item.get("repository")
+                    text = repository if isinstance(repository, str) else ""
+                    found.append(_Dependency(item["name"], text, document, at))
+        return found
+
+    def _check_remote(self, directory: str, dependencies: Sequence[_Dependency]) -> None:
+        before = len(self._problems)
+        for dependency in dependencies:
+            document, at, repository = dependency.document, dependency.at, dependency.repository
+            what = f'the dependency "{dependency.name}" is not in charts/'
+            if not repository:
+                hint = "put it there, or name its repository"
+                self._problems.append(document.problem(what, at, hint))
+            elif not self._job.network:
+                message = f"{what}, and the stack does not allow to fetch it"
+                self._problems.append(document.problem(message, at, _NETWORK_HINT))
+            elif fault := _repository_fault(repository):
+                message = f'the repository of the dependency "{dependency.name}" {fault}'
+                self._problems.append(document.problem(message, (*at, "repository"), "write its URL out"))
+        if len(self._problems) > before:
+            return
+        lock = _LOCKS[dependencies[0].document.source.file.rpartition("/")[2]]
+        if _join(directory, lock) not in self._workspace.list_files(directory):
+            message = f"there is no {lock}, which says the exact versions of the dependencies"
+            hint = "run `helm dependency update` and commit it"
+            self._problems.append(Problem(message, Place(_join(directory, CHART)), hint))
+        self.needs_build = True
+
+    def _place(self, top: str, into: str, item: tuple[_Dependency, str], depth: int) -> None:
+        """Puts a chart of the source where helm looks for it, and what that one depends on into it."""
+        dependency, directory = item
+        if depth > _MAX_DEPTH:
+            message = f'the dependency "{dependency.name}" is nested too deeply, or depends on itself'
+            self._problems.append(dependency.document.problem(message, dependency.at, "flatten the charts"))
+            return
+        if directory not in self.directories:
+            self.directories.append(directory)
+        if self.needs_build:
+            self._workspace.take(directory)  # helm packs it itself
+            return
+        files = self._workspace.list_files(directory)
+        target = f"{into}/charts/{dependency.name}".removeprefix("./")
+        self._workspace.copy(directory, target)
+        remote, local = self._sort_out(directory, files)
+        for missing in remote:
+            message = f'the dependency "{missing.name}" of a dependency is not in charts/'
+            hint = "run `helm dependency build` in that chart and commit its directory charts/"
+            self._problems.append(missing.document.problem(message, missing.at, hint))
+        for nested in local:
+            self._place(top, target, nested, depth + 1)
+
+
+def _join(directory: str, name: str) -> str:
+    return name if directory == "." else f"{directory}/{name}"
+
+
+def _is_vendored(directory: str, name: str, files: Sequence[str]) -> bool:
+    prefix = _join(directory, f"charts/{name}")
+    return any(
+        file == f"{prefix}/{CHART}" or (file.startswith(f"{prefix}-") and file.endswith(".tgz"))
+        for file in files
+    )
+
+
+def _repository_fault(repository: str) -> str:
+    if repository.startswith(("@", "alias:")):
+        return "is an alias, which only the machine of its author knows"
+    return url_fault(repository.replace("oci://", "https://", 1))

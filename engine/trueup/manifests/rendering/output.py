@@ -1,0 +1,178 @@
+"""What a tool printed to documents, each of which knows the resource and the file that it comes from.
+
+The line of a problem is counted in the document that the tool printed. Called by render.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from trueup.errors import Place, Problem
+from trueup.manifests.document import SourceDocument, SourceText
+from trueup.manifests.parse import unpack_lists
+from trueup.manifests.parse_yaml import parse_yaml
+from trueup.manifests.rendering.settings import HOOKS_APPLIED, HOOKS_SKIPPED, HelmJob
+
+# No text inside of a document begins a line so: what is nested is indented.
+_SEPARATOR = re.compile(r"^---(?:[ \t].*)?$", re.MULTILINE)
+_SOURCE = re.compile(r"\A\s*# Source: (\S+)")
+_HOOK, _POLICY = "helm.sh/hook", "helm.sh/resource-policy"
+_LIFECYCLE = "trueup.dev/lifecycle"
+_ORPHAN = "{onDelete: orphan}"
+# Hooks that run when the chart is installed or upgraded; those of other moments have none in a plan.
+_ACTIVE_HOOKS = frozenset({"pre-install", "post-install", "pre-upgrade", "post-upgrade"})
+_PLAIN_HOOKS = frozenset({"crd-install"})
+
+# What belongs to no namespace in every cluster, by group and kind.
+_CLUSTER_SCOPED = {
+    "": ("ComponentStatus", "Namespace", "Node", "PersistentVolume"),
+    "admissionregistration.k8s.io": (
+        "MutatingAdmissionPolicy",
+        "MutatingAdmissionPolicyBinding",
+        "MutatingWebhookConfiguration",
+        "ValidatingAdmissionPolicy",
+        "ValidatingAdmissionPolicyBinding",
+        "ValidatingWebhookConfiguration",
+    ),
+    "apiextensions.k8s.io": ("CustomResourceDefinition",),
+    "apiregistration.k8s.io": ("APIService",),
+    "certificates.k8s.io": ("CertificateSigningRequest", "ClusterTrustBundle"),
+    "flowcontrol.apiserver.k8s.io": ("FlowSchema", "PriorityLevelConfiguration"),
+    "gateway.networking.k8s.io": ("GatewayClass",),
+    "networking.k8s.io": ("IPAddress", "IngressClass", "ServiceCIDR"),
+    "node.k8s.io": ("RuntimeClass",),
+    "policy": ("PodSecurityPolicy",),
+    "rbac.authorization.k8s.io": ("ClusterRole", "ClusterRoleBinding"),
+    "resource.k8s.io": ("DeviceClass", "ResourceSlice"),
+    "scheduling.k8s.io": ("PriorityClass",),
+    "storage.k8s.io": ("CSIDriver", "CSINode", "StorageClass", "VolumeAttachment", "VolumeAttributesClass"),
+}
+
+
+def read_kustomize(file: str, text: str, problems: list[Problem]) -> list[SourceDocument]:
+    """The documents that kustomize printed; `file` is the kustomization. Their expressions are evaluated."""
+    found = []
+    for chunk in _split(text):
+        found += _parse(file, "kustomize", chunk, problems, is_literal=False)
+    return found
+
+
+def read_helm(
+    job: HelmJob, file: str, text: str, path_of: Callable[[str], str], problems: list[Problem]
+) -> list[SourceDocument]:
+    """The documents that helm printed, as far as they are to be applied; `${{` in them is text."""
+    found: list[SourceDocument] = []
+    for chunk in _split(text):
+        source = _SOURCE.match(chunk)
+        path = path_of(source[1]) if source else file
+        is_crd_file = source is not None and "/crds/" in source[1] and "/templates/" not in source[1]
+        for document in _parse(path, "helm", chunk, problems, is_literal=True):
+            if _is_wanted(job, document, problems):
+                _keep(document, is_crd_file)
+                found.append(document)
+    if job.namespace:
+        scoped = _cluster_scoped(found)
+        for document in found:
+            _set_namespace(document, job.namespace, scoped, job.cluster_scoped)
+    return found
+
+
+def _split(text: str) -> Iterator[str]:
+    for chunk in _SEPARATOR.split(text):
+        # A comment alone is what a template gives that is switched off.
+        if any(line.strip() and not line.lstrip().startswith("#") for line in chunk.split("\n")):
+            yield chunk.lstrip("\n")
+
+
+def _parse(
+    file: str, tool: str, text: str, problems: list[Problem], *, is_literal: bool
+) -> list[SourceDocument]:
+    source = SourceText(f"{file} ({tool})", text, is_literal=is_literal)
+    documents = parse_yaml(source, problems)
+    for document in documents:
+        kind, name = document.value.get("kind"), _metadata(document).get("name")
+        if isinstance(kind, str) and isinstance(name, str) and "/" not in kind + name:
+            source.file = f"{file} ({tool}: {kind} {name})"
+    return [item for document in documents for item in unpack_lists(document, problems)]
+
+
+def _metadata(document: SourceDocument) -> dict[str, Any]:
+    metadata = document.value.get("metadata")
+    return metadata if isinstance(metadata, dict) else {}
+
+
+def _annotations(document: SourceDocument) -> dict[str, Any]:
+    annotations = _metadata(document).get("annotations")
+    return annotations if isinstance(annotations, dict) else {}
+
+
+def _is_wanted(job: HelmJob, document: SourceDocument, problems: list[Problem]) -> bool:
+    """Whether a document is a resource of the stack: a hook is one when the stack says so."""
+    value = _annotations(document).get(_HOOK)
+    if not isinstance(value, str):
+        return True
+    moments = {word.strip() for word in value.split(",") if word.strip()}
+    if not moments or moments & _PLAIN_HOOKS:
+        return True
+    if not moments & _ACTIVE_HOOKS or job.hooks == HOOKS_SKIPPED:
+        return False
+    if job.hooks == HOOKS_APPLIED:
+        return True
+    message = f"a hook of helm ({value}): a plan has no such moments"
+    hint = (
+        "write hooks: apply in spec.render.helm to have it like any resource, or hooks: skip to leave it out"
+    )
+    problems.append(document.problem(message, ("metadata", "annotations", _HOOK), hint))
+    return False
+
+
+def _keep(document: SourceDocument, is_crd_file: bool) -> None:
+    """What helm leaves alone when a chart goes is left alone here as well: CRDs, and `resource-policy: keep`.
+
+    The objects of all users would go with a CRD.
+    """
+    annotations = _annotations(document)
+    is_kept = annotations.get(_POLICY) == "keep"
+    if (is_kept or is_crd_file) and _LIFECYCLE not in annotations and "lifecycle" not in document.value:
+        metadata = document.value.get("metadata")
+        if isinstance(metadata, dict) and isinstance(metadata.get("annotations") or {}, dict):
+            metadata["annotations"] = {**annotations, _LIFECYCLE: _ORPHAN}
+
+
+def _group_of(document: SourceDocument) -> str:
+    api_version = document.value.get("apiVersion")
+    text = api_version if isinstance(api_version, str) else ""
+    return text.rpartition("/")[0]
+
+
+def _cluster_scoped(documents: list[SourceDocument]) -> set[tuple[str, str]]:
+    """The kinds that the chart's own CRDs say to belong to no namespace, with those of every cluster."""
+    found = {(group, kind) for group, kinds in _CLUSTER_SCOPED.items() for kind in kinds}
+    for document in documents:
+        spec = document.value.get("spec")
+        if document.value.get("kind") != "CustomResourceDefinition" or not isinstance(spec, dict):
+            continue
+        names = spec.get("names")
+        if spec.get("scope") == "Cluster" and isinstance(names, dict):
+            found.add((str(spec.get("group")), str(names.get("kind"))))
+    return found
+
+
+def _set_namespace(
+    document: SourceDocument, namespace: str, scoped: set[tuple[str, str]], cluster_kinds: Sequence[str]
+) -> None:
+    """Puts an object that names no namespace into the release's, as an installation by helm would."""
+    group, kind = _group_of(document), document.value.get("kind")
+    metadata = document.value.get("metadata")
+    if not isinstance(metadata, dict) or metadata.get("namespace") or group.endswith("trueup.dev"):
+        return
+    if (group, kind) not in scoped and kind not in cluster_kinds:
+        metadata["namespace"] = namespace
+
+
+def empty_output(file: str, tool: str) -> Problem:
+    """The problem of a rendering that gave nothing."""
+    hint = "nothing is deleted for that; if it is meant, say so in the stack file: spec: {allowEmpty: true}"
+    return Problem(f"{tool} rendered no resource", Place(file), hint)
