@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from types import TracebackType
 
 from trueup.collector import paused_collector
@@ -20,20 +18,28 @@ from trueup.model.address import Address
 from trueup.model.change import Change
 from trueup.model.observation import Health, Observed
 from trueup.model.plan import Plan
-from trueup.model.resource import Revision, Stack
-from trueup.plugins.load import InstalledProviders
+from trueup.model.resource import Facts, Revision, Stack
+from trueup.model.tree import Tree
+from trueup.model.values import Value
+from trueup.plugins.load import InstalledProviders, InstalledSecretSources
 from trueup.reconcile.boundary import health_of
 from trueup.reconcile.cycle import Request, plan_cycle, run_cycle
 from trueup.reconcile.forget import forget_records
+from trueup.reconcile.gather import find_outputs_read, find_secrets, gather_facts
+from trueup.reconcile.import_objects import Workplace, import_objects
+from trueup.reconcile.imports import ImportReport
 from trueup.reconcile.observe import Connections
 from trueup.reconcile.report import EVERYTHING, Listener, RunReport, Selection, Silent
 from trueup.reconcile.situation import Knowledge, Situation
+from trueup.saved_plan import SourceSpec as SourceSpec
+from trueup.saved_plan import read_saved_plan, write_saved_plan
 from trueup.sdk.contracts import Catalog, Kind
-from trueup.sources.open import latest_commit, open_tree
+from trueup.sdk.secrets import SecretSources
+from trueup.secrets.check import NO_SECRETS, CheckedSecrets, check_secrets
+from trueup.sources.open import find_directory, latest_commit, open_tree
+from trueup.sources.write import NewFiles
 from trueup.state.open import open_store
 from trueup.state.store import Record, RunRecord, Store
-
-SAVED_PLAN_FORMAT = "trueup-plan/1"
 
 Confirm = Callable[[Plan], bool]
 
@@ -44,29 +50,20 @@ def say_yes(_plan: Plan) -> bool:
 
 
 @dataclass(frozen=True)
-class SourceSpec:
-    """Where a stack is read from: a directory or a Git URL, with a ref (branch, tag, commit) and a path.
-
-    `is_offline_allowed`: where the repository cannot be reached, the last commit that was fetched will do.
-    `values` are values files of the same content, named relative to the stack's directory, later over
-    earlier; over them `sets`, each the text of a `--set` such as `replicas=3`.
-    """
-
-    location: str
-    ref: str = ""
-    path: str = ""
-    is_offline_allowed: bool = False
-    values: tuple[str, ...] = ()
-    sets: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class Loaded:
-    """A stack read from one revision and found to be valid."""
+    """A stack read from one revision and found to be valid. `secrets` are those to read, `facts` what was."""
 
     stack: Stack
     revision: Revision
     graph: Graph
+    secrets: CheckedSecrets = NO_SECRETS
+    facts: Facts = field(default_factory=Facts)
+
+    @cached_property
+    def needs(self) -> tuple[str, ...]:
+        """The names of the stacks that come first: those of `dependsOn`, and those whose outputs are read."""
+        read = {reference.stack for reference in find_outputs_read(self.stack, self.graph)}
+        return tuple(sorted({*self.stack.depends_on, *read}))
 
 
 @dataclass(frozen=True)
@@ -91,10 +88,20 @@ class StackStatus:
 class App:
     """The engine, ready to use. Use it as a context manager; it opens the store when it is first needed."""
 
-    def __init__(self, store_url: str, *, parallelism: int = 16, catalog: Catalog | None = None) -> None:
+    def __init__(
+        self,
+        store_url: str,
+        *,
+        parallelism: int = 16,
+        catalog: Catalog | None = None,
+        secret_sources: SecretSources | None = None,
+        secret_settings: Mapping[str, Value] | None = None,
+    ) -> None:
         self._store_url = store_url
         self._parallelism = parallelism
         self._catalog = catalog or InstalledProviders()
+        self._secret_sources = secret_sources or InstalledSecretSources()
+        self._secret_settings = secret_settings or {}
         self._lock = threading.Lock()
 
     def __enter__(self) -> App:
@@ -129,13 +136,22 @@ class App:
     def load(self, source: SourceSpec) -> Loaded:
         """Reads and validates a stack. Raises SourceError, ManifestError with all problems, PluginError."""
         tree = open_tree(source.location, source.ref, source.path, offline_ok=source.is_offline_allowed)
-        try:
-            with paused_collector():
-                loaded = load_stack(tree, self._catalog, ValuesRequest(source.values, source.sets))
-                graph = build_graph(loaded.nodes, self._catalog)
-            return Loaded(loaded.stack, loaded.revision, graph)
-        finally:
-            tree.close()
+        with closing(tree):
+            return self._load(tree, source)
+
+    def _load(self, tree: Tree, source: SourceSpec, *, may_be_empty: bool = False) -> Loaded:
+        with paused_collector():
+            values = ValuesRequest(source.values, source.sets)
+            loaded = load_stack(tree, self._catalog, values, may_be_empty=may_be_empty)
+            graph = build_graph(loaded.nodes, self._catalog)
+        secrets = self._check_secrets(loaded.stack, graph, tree, source)
+        return Loaded(loaded.stack, loaded.revision, graph, secrets)
+
+    def _check_secrets(self, stack: Stack, graph: Graph, tree: Tree, source: SourceSpec) -> CheckedSecrets:
+        settings = self._secret_settings
+        grants = [each for each in (settings.get("allow"), source.secrets) if each is not None]
+        found = find_secrets(stack, graph)
+        return check_secrets(found, stack, self._secret_sources, settings, grants, tree.read)
 
     def latest_commit(self, source: SourceSpec) -> str:
         """The commit that the source's ref names now; a cheap question to the server. Raises SourceError."""
@@ -175,7 +191,7 @@ class App:
         stop: threading.Event | None = None,
     ) -> RunReport:
         """Deletes everything that the stack manages, dependents first; protected objects refuse it."""
-        request = self._request(source, selection, listener, stop)
+        request = self._request(source, selection, listener, stop, is_destroy=True)
         request = replace(request, confirm=confirm, is_destroy=True)
         return run_cycle(request, self.store, self._catalog, self._parallelism)
 
@@ -188,27 +204,23 @@ class App:
         listener: Listener | None = None,
     ) -> RunReport:
         """Drops the selected objects from the inventory and touches no live system."""
-        request = replace(self._request(source, selection, listener, None), confirm=confirm)
+        request = self._request(source, selection, listener, None, is_destroy=True)
+        request = replace(request, confirm=confirm)
         return forget_records(request, self.store, self._catalog)
 
-    def save_plan(self, plan: Plan, source: SourceSpec, selection: Selection, file: str) -> None:
-        """Writes what `reconcile_saved` needs: the exact commit, the digest, and what `source` says.
+    def import_objects(self, source: SourceSpec, request: ImportRequest) -> ImportReport:
+        """Writes resource files for what lives already into the stack's directory, and takes it over."""
+        place = Workplace(
+            NewFiles(find_directory(source.location, source.ref, source.path)),
+            lambda: open_tree(source.location, source.ref, source.path),
+            lambda tree: self._load(tree, source, may_be_empty=True),
+            lambda loaded: self._gather(loaded, is_destroy=True),
+        )
+        return import_objects(request, place, self.store, self._catalog, self._parallelism)
 
-        Of what the plan changes it holds nothing.
-        """
-        location = source.location
-        if Path(location).exists():
-            location = str(Path(location).resolve())
-        document = {
-            "format": SAVED_PLAN_FORMAT,
-            "stack": plan.stack,
-            "source": {"location": location, "path": source.path, "commit": plan.revision.commit},
-            "ref": source.ref,
-            "values": {"files": list(source.values), "sets": list(source.sets)},
-            "selection": {"targets": list(selection.targets), "only": list(selection.only)},
-            "digest": plan.digest,
-        }
-        Path(file).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    def save_plan(self, plan: Plan, source: SourceSpec, selection: Selection, file: str) -> None:
+        """Writes what `reconcile_saved` needs: the exact commit, the digest, and what `source` says."""
+        write_saved_plan(plan, source, selection, file)
 
     def reconcile_saved(
         self,
@@ -278,6 +290,8 @@ class App:
         selection: Selection,
         listener: Listener | None,
         stop: threading.Event | None,
+        *,
+        is_destroy: bool = False,
     ) -> Request:
         loaded = self.load(source)
         return Request(
@@ -287,48 +301,16 @@ class App:
             selection,
             listener or Silent(),
             stop or threading.Event(),
+            facts=self._gather(loaded, is_destroy=is_destroy),
         )
 
-
-@dataclass(frozen=True)
-class SavedPlan:
-    """What `save_plan` wrote: where the plan comes from, exactly, and its digest."""
-
-    source: SourceSpec
-    commit: str
-    selection: Selection
-    digest: str
-
-
-def is_saved_plan(file: str) -> bool:
-    """Whether a path is a file that `save_plan` wrote."""
-    if not Path(file).is_file():
-        return False
-    try:
-        read_saved_plan(file)
-    except UsageError:
-        return False
-    return True
-
-
-def read_saved_plan(file: str) -> SavedPlan:
-    """The plan that `save_plan` wrote. Raises UsageError for anything else."""
-    try:
-        document = json.loads(Path(file).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{file}: this is not a saved plan: {error}") from error
-    if not isinstance(document, dict) or document.get("format") != SAVED_PLAN_FORMAT:
-        raise UsageError(f"{file}: this is not a saved plan of a format that this version reads")
-    try:
-        place, selected = document["source"], document["selection"]
-        texts = [place["location"], document["ref"], place["path"], place["commit"], document["digest"]]
-        selection = Selection(tuple(map(str, selected["targets"])), tuple(map(str, selected["only"])))
-        values = document.get("values", {"files": [], "sets": []})
-        files, sets = (tuple(map(str, values[key])) for key in ("files", "sets"))
-    except (KeyError, TypeError) as error:
-        raise UsageError(f"{file}: the saved plan is not complete", hint="make a new plan") from error
-    if not all(isinstance(text, str) for text in texts):
-        raise UsageError(f"{file}: the saved plan is not complete", hint="make a new plan")
-    location, ref, path, commit, digest = texts
-    source = SourceSpec(location, ref, path, values=files, sets=sets)
-    return SavedPlan(source, commit, selection, digest)
+    def _gather(self, loaded: Loaded, *, is_destroy: bool = False) -> Facts:
+        return gather_facts(
+            loaded.stack,
+            loaded.graph,
+            loaded.secrets,
+            self.store,
+            self._catalog,
+            self._secret_settings,
+            is_destroy=is_destroy,
+        )

@@ -90,12 +90,19 @@ def _open_app(config: Config, store: str, make_engine: EngineFactory | None) -> 
     url = store or config.store or default_store()
     if make_engine is not None:
         return make_engine(url, config.parallelism)
-    return App(url, parallelism=config.parallelism)
+    return App(url, parallelism=config.parallelism, secret_settings=config.secrets)
 
 
 def _followed(stack: StackConfig) -> Followed:
     from trueup.app import SourceSpec
     from trueup.daemon.follow import Followed
 
-    source = SourceSpec(stack.location, stack.ref, stack.path, values=stack.values, sets=stack.sets)
+    source = SourceSpec(
+        stack.location,
+        stack.ref,
+        stack.path,
+        values=stack.values,
+        sets=stack.sets,
+        secrets=stack.secrets,
+    )
     return Followed(stack.name, source, stack.poll, stack.interval)

@@ -65,6 +65,7 @@ class Call:
             self.path or stack.path,
             values=(*stack.values, *self.values),
             sets=(*stack.sets, *self.sets),
+            secrets=stack.secrets,
         )
 
     def _configured_stack(self) -> StackConfig | None:
@@ -95,7 +96,7 @@ class Call:
             return self.engine(store, parallelism)
         from trueup.app import App
 
-        return App(store, parallelism=parallelism)
+        return App(store, parallelism=parallelism, secret_settings=config.secrets)
 
     @cached_property
     def _config(self) -> Config:
@@ -132,7 +133,13 @@ def takes_source(function: Function) -> Function:
 
     A TrueupError of the function is shown in the form that its option `output` asks for; exit code 1.
     """
+    run = _with_call(function)
+    for decorate in reversed(_SOURCE):
+        run = decorate(run)
+    return run
 
+
+def _with_call(function: Function) -> Function:
     @click.pass_context
     @functools.wraps(function)
     def run(ctx: click.Context, /, **options: Any) -> Any:
@@ -144,8 +151,6 @@ def takes_source(function: Function) -> Function:
             problems.show(error, str(options.get("output", "text")))
             ctx.exit(1)
 
-    for decorate in reversed(_SOURCE):
-        run = decorate(run)
     return run
 
 
@@ -155,6 +160,15 @@ def takes_stack(function: Function) -> Function:
     for decorate in reversed(_STACK):
         function = decorate(function)
     return function
+
+
+def takes_directory(function: Function) -> Function:
+    """Adds --into for a stack's directory that new files are written to, and what is needed to reach it."""
+    run = _with_call(function)
+    shared = [*_SOURCE[3:], *(each for each in _STACK if each not in _SELECTION)]
+    for decorate in reversed((_INTO, *shared)):
+        run = decorate(run)
+    return run
 
 
 def takes_output(*formats: str) -> Callable[[Function], Function]:
@@ -198,14 +212,15 @@ _SOURCE = (
     ),
     click.option("--verbose", "-v", count=True, help="Log to standard error; twice for details."),
 )
-_STACK = (
-    click.option(
-        "--store",
-        envvar="TRUEUP_STORE",
-        default="",
-        metavar="URL",
-        help="The state store: a path, sqlite:////path or postgresql://user@host/database.",
-    ),
+_INTO = click.option(
+    "--into",
+    "source",
+    type=_FILE,
+    default=".",
+    metavar="DIR",
+    help="The stack's directory, to which the files are written. [default: .]",
+)
+_SELECTION = (
     click.option("--target", "targets", multiple=True, metavar="NAME", help="Only this target. Repeatable."),
     click.option(
         "--only",
@@ -214,6 +229,16 @@ _STACK = (
         help="Only this resource and what it depends on, such as File/site or "
         "shop/File/site@web-1. Repeatable.",
     ),
+)
+_STACK = (
+    click.option(
+        "--store",
+        envvar="TRUEUP_STORE",
+        default="",
+        metavar="URL",
+        help="The state store: a path, sqlite:////path or postgresql://user@host/database.",
+    ),
+    *_SELECTION,
     click.option(
         "--parallelism",
         type=click.IntRange(1, 1000),

@@ -17,9 +17,11 @@ from trueup.model.change import MISSING, Action, Change, FieldChange
 from trueup.model.observation import Observed
 from trueup.model.outcome import Outcome, Result, RunStatus
 from trueup.model.plan import Plan
-from trueup.model.resource import Node
+from trueup.model.resource import Node, Target
 from trueup.model.values import Document, Sensitive, Value, to_record
-from trueup.reconcile.situation import Situation, source_of
+from trueup.reconcile.outputs import Outputs, find_outputs
+from trueup.reconcile.resolve import record_config
+from trueup.reconcile.situation import Knowledge, Situation, source_of
 from trueup.state.store import Lease, OpenIntent, Record, Step, Store
 
 LEASE_TTL = 60.0
@@ -44,6 +46,8 @@ class Recorder:
         # The rows as they are now, and the reactions that are owed by nodes without one.
         self._rows = dict(situation.records)
         self._debts: dict[Address, dict[str, str]] = {}
+        # By the identity of the target: two of a name can have different configs, of now and of a record.
+        self._configs: dict[int, tuple[Target, Document]] = {}
         self._lock = threading.Lock()
         revision = situation.revision
         self.run = store.begin_run(lease, url=source_of(revision), commit=revision.commit, digest=plan.digest)
@@ -64,16 +68,18 @@ class Recorder:
     def keep_lifecycles(self) -> None:
         """What Git says now of protection and of removal, for every declared object, whatever this run does.
 
-        It has to outlive the block that said it, even if no run ever acts on the node in between.
+        It has to outlive the block that said it, even if no run ever acts on the node in between. Of a moved
+        node, it counts for the rows of its former addresses too, until these are forgotten.
         """
         changed = []
+        records, formers = self._situation.records, self._situation.formers
         for address, node in self._situation.graph.nodes.items():
-            record, lifecycle = self._situation.records.get(address), node.lifecycle
-            if record is None:
-                continue
-            said = (lifecycle.protect, lifecycle.on_delete.value)
-            if (record.protect, record.on_delete) != said:
-                changed.append(replace(record, protect=said[0], on_delete=said[1]))
+            lifecycle = node.lifecycle
+            before = [former.address for former in formers.get(address, ())] if formers else []
+            for row in filter(None, map(records.get, (address, *before))):
+                said = (lifecycle.protect, lifecycle.on_delete.value)
+                if (row.protect, row.on_delete) != said:
+                    changed.append(replace(row, protect=said[0], on_delete=said[1]))
         if changed:
             self._write_rows(changed)
 
@@ -152,6 +158,16 @@ class Recorder:
             if intent.run != self.run and is_settled(intent):
                 self._store.close_intent(self._lease, intent.token)
 
+    def keep_outputs(self, knowledge: Knowledge) -> Outputs:
+        """What other stacks may read of this one from now on; nothing once it is destroyed."""
+        before = self._store.outputs(self._situation.stack.name)
+        found = Outputs({})
+        if not self._situation.is_destroy:
+            found = find_outputs(self._situation, knowledge, before or {})
+        if to_record(found.values) != (before or {}) or (before is None and found.values):
+            self._store.write_outputs(self._lease, found.values, self._situation.revision.commit)
+        return found
+
     def finish(self, status: RunStatus, outcomes: Sequence[Outcome]) -> None:
         counts: dict[str, int] = {}
         for outcome in outcomes:
@@ -177,7 +193,7 @@ class Recorder:
                 "name": target.name,
                 "provider": target.provider,
                 "labels": dict(target.labels),
-                "config": dict(target.config),
+                "config": self._config_of(target),
             },
             fingerprint=fingerprint,
             external_id=external_id,
@@ -190,6 +206,13 @@ class Recorder:
             applied_at=self._now(),
             triggers=triggers,
         )
+
+    def _config_of(self, target: Target) -> Document:
+        """The config of a target as the inventory keeps it."""
+        known = self._configs.get(id(target))
+        if known is None:
+            known = self._configs[id(target)] = (target, record_config(target.config))
+        return known[1]
 
     def refresh_record(
         self,
@@ -223,7 +246,7 @@ class Recorder:
             and record.protect == lifecycle.protect
             and record.on_delete == lifecycle.on_delete.value
             and record.api_version == node.api_version
-            and record.target["config"] == target.config
+            and record.target["config"] == self._config_of(target)
             and record.target["labels"] == target.labels
             and record.target["provider"] == target.provider
             and set(record.depends_on) == set(self._situation.graph.dependencies(node.address))

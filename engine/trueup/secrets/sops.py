@@ -78,7 +78,11 @@ def _decrypt(path: str, content: bytes) -> Value:
     from trueup.secrets.sops_binary import run_sops
 
     text = decode_secret(run_sops(binary, path, content, file.format), path)
-    return text if file.format == "binary" else json.loads(text)
+    if file.format == "binary":
+        return text
+    decrypted = json.loads(text)
+    # sops adds a section to INI files that nobody wrote.
+    return {key: value for key, value in decrypted.items() if file.format != "ini" or value != {}}
 
 
 def _check_keyholders(path: str, file: SopsFile) -> None:

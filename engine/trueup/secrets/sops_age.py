@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from trueup.errors import Denied, Invalid
 from trueup.model.values import Value
@@ -27,6 +27,8 @@ _ENCRYPTED = re.compile(
 )
 # What the format puts before the values where the MAC covers the encrypted ones alone: sha256("sops").
 _ONLY_ENCRYPTED = hashlib.sha256(b"sops").digest()
+# A comment that was encrypted, which SOPS keeps as a value of a list: no part of the document.
+_COMMENT: Final = object()
 _LARGEST_EXACT = 2**53
 _BINARY_HINT = "install the `sops` binary where trueup runs"
 _IDENTITIES_HINT = (
@@ -79,15 +81,18 @@ class _Reader:
     def read(self, value: Value, path: tuple[str, ...]) -> Any:
         """The value in plain, with every leaf added to the MAC."""
         if isinstance(value, Mapping):
-            return {key: self.read(item, (*path, key)) for key, item in value.items()}
+            entries = ((key, self.read(item, (*path, key))) for key, item in value.items())
+            return {key: item for key, item in entries if item is not _COMMENT}
         if isinstance(value, list):
             # The items of a list all have the path of the list.
-            return [self.read(item, path) for item in value]
+            return [item for item in (self.read(each, path) for each in value) if item is not _COMMENT]
         # Whether a value should have been encrypted need not be known: one that was exchanged for another,
         # encrypted or not, gives another MAC.
         if isinstance(value, str) and value.startswith("ENC["):
             where = "/".join(("", *path))
             data, kind = self.decrypt(value, "".join(f"{part}:" for part in path), where)
+            if kind == "comment":
+                return _COMMENT
             self._hash.update(data)
             return self._typed(data, kind, where)
         if value is not None and not self._is_mac_partial:
