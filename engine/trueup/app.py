@@ -27,7 +27,7 @@ from trueup.reconcile.cycle import Request, plan_cycle, run_cycle
 from trueup.reconcile.forget import forget_records
 from trueup.reconcile.gather import find_outputs_read, find_secrets, gather_facts
 from trueup.reconcile.import_objects import Workplace, import_objects
-from trueup.reconcile.imports import ImportReport
+from trueup.reconcile.imports import ImportReport, ImportRequest
 from trueup.reconcile.observe import Connections
 from trueup.reconcile.report import EVERYTHING, Listener, RunReport, Selection, Silent
 from trueup.reconcile.situation import Knowledge, Situation

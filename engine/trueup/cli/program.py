@@ -14,9 +14,11 @@ COMMANDS = (
     "plan",
     "reconcile",
     "status",
+    "outputs",
     "graph",
     "destroy",
     "forget",
+    "import",
     "daemon",
     "explain",
     "schema",
@@ -34,7 +36,9 @@ class LazyGroup(click.RichGroup):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command = getattr(import_module(f"trueup.cli.{cmd_name}"), cmd_name)
+        # `import` is no name for a function.
+        name = "import_" if cmd_name == "import" else cmd_name
+        command = getattr(import_module(f"trueup.cli.{name}"), name)
         if not isinstance(command, click.Command):
             raise TypeError(f"trueup.cli.{cmd_name} has no command {cmd_name!r}")
         return command

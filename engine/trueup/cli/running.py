@@ -65,10 +65,10 @@ class Running:
         if self.is_agreed or (self.approved and self.approved == plan.digest):
             return True
         if not sys.stdin.isatty():
-            raise _nobody_to_ask()
+            raise nobody_to_ask()
         self.interruption.pause()
         try:
-            self._is_declined = not _ask(self.question(plan), self.answers(plan))
+            self._is_declined = not ask(self.question(plan), self.answers(plan))
         finally:
             self.interruption.begin()
         return not self._is_declined
@@ -82,7 +82,7 @@ class Running:
                 "with --output json nobody is asked", hint="pass --yes to carry out whatever the plan says"
             )
         if not sys.stdin.isatty():
-            raise _nobody_to_ask()
+            raise nobody_to_ask()
 
     def _planned(self, console: Console) -> Callable[[Plan], None]:
         def show(plan: Plan) -> None:
@@ -112,14 +112,15 @@ class Running:
         return _CODES[report.status]
 
 
-def _nobody_to_ask() -> UsageError:
+def nobody_to_ask() -> UsageError:
+    """What a run ends with that cannot be confirmed."""
     return UsageError(
         "standard input is no terminal, so nobody can be asked whether to carry out the plan",
         hint="pass --yes to carry out whatever the plan says",
     )
 
 
-def _ask(question: str, answers: Collection[str]) -> bool:
+def ask(question: str, answers: Collection[str]) -> bool:
     """Asks on the terminal; the end of input is a no."""
     sys.stderr.write(f"{escape(question)} ")
     sys.stderr.flush()

@@ -14,15 +14,15 @@ from dataclasses import dataclass, replace
 from trueup.errors import ManifestError, ProviderError, Throttled, Transient, TrueupError
 from trueup.model.address import Address
 from trueup.model.change import Action, Change
-from trueup.model.observation import Absent, Done, Health, Observation, Observed, Pending
+from trueup.model.observation import READY, Absent, Done, Health, Observation, Observed, Pending
 from trueup.model.outcome import Outcome, Result
 from trueup.model.resource import Node
 from trueup.model.values import has_unknown
 from trueup.reconcile.boundary import broken_plugin, health_of
 from trueup.reconcile.observe import Connections, observe_batch
-from trueup.reconcile.plan import judge, moved_from
+from trueup.reconcile.plan import judge
 from trueup.reconcile.record import Recorder, outcome_of
-from trueup.reconcile.resolve import resolve_node
+from trueup.reconcile.resolve import name_unknown, resolve_node
 from trueup.reconcile.situation import Knowledge, Situation, name_only
 from trueup.reconcile.trigger import CAUSES, baseline, find_due, with_triggers
 from trueup.reconcile.verify import Verdict, Verification, verify_gone, verify_health, verify_present
@@ -56,13 +56,14 @@ StepFlow = Generator[Wait, None, Outcome]
 
 @dataclass(frozen=True)
 class Workshop:
-    """What every step of a run works with."""
+    """What every step of a run works with. `needs_health`: a step ends when its object does its work."""
 
     situation: Situation
     knowledge: Knowledge
     connections: Connections
     recorder: Recorder
     clock: Callable[[], float] = time.monotonic
+    needs_health: bool = True
 
     def find_due(self, address: Address) -> tuple[Address, ...]:
         """The sources that the node has to react to, by what is known and recorded by now."""
@@ -195,7 +196,8 @@ class Act:
 
         Where the object is gone, a marker that lies beside it (on a host) may have stayed.
         """
-        if self.change.moved_to is None and (self.change.observed is None or self._carries_our_marker()):
+        is_gone = isinstance(self._shop.knowledge.observations[self.change.address], Absent)
+        if is_gone or self._carries_our_marker():
             yield from self._call("release", session)
 
     def _wait_until_good(self, session: Session) -> Generator[Wait, None, None]:
@@ -271,14 +273,19 @@ class Act:
 
     def _mutate(self, verb: str, session: Session) -> Done | Pending:
         if verb in ("create", "update", "refresh") and has_unknown(self._node.body):
-            raise _Undone("it depends on a value that is not known yet", "run again")
+            declared = self._shop.situation.graph.nodes[self.change.address].body
+            why = name_unknown(declared, self._shop.situation.facts)
+            raise _Undone(why or "it depends on a value that is not known yet", "run again")
         if not self._token:
             if self.change.action in CAUSES:
                 self._shop.recorder.owe_reactions(self.change.address)
             self._token = self._shop.recorder.write_intent(
                 self._node, self.change.action, session.fingerprint
             )
-        intent = Intent(self._token, self._shop.situation.owner(self.change.address))
+        # The object that a moved one replaces still carries the marker of its old address.
+        is_old = verb == "delete" and self._carries_marker_of(self.change.moved_from)
+        marked = self.change.moved_from if is_old and self.change.moved_from else self.change.address
+        intent = Intent(self._token, self._shop.situation.owner(marked))
         self.has_called = True
         if verb == "create":
             return self._guarded(verb, self._kind.create, session, self._node, intent)
@@ -303,6 +310,8 @@ class Act:
         return done
 
     def _judge_health(self, observed: Observed) -> Health:
+        if not self._shop.needs_health:
+            return READY
         return health_of(self._kind, observed, self._node.target.provider)
 
     def _look(self, session: Session, node: Node) -> Observation:
@@ -310,8 +319,13 @@ class Act:
         return observe_batch(provider, session, [node])[node.address]
 
     def _carries_our_marker(self) -> bool:
+        return self._carries_marker_of(self.change.address)
+
+    def _carries_marker_of(self, address: Address | None) -> bool:
         observed = self.change.observed
-        return observed is not None and observed.owner == self._shop.situation.owner(self.change.address)
+        if observed is None or address is None:
+            return False
+        return observed.owner == self._shop.situation.owner(address)
 
     # -- the end
 
@@ -345,12 +359,12 @@ class Act:
         seen = shop.knowledge.observations.get(address)
         if not isinstance(seen, Observed) or address in shop.situation.undeclared:
             return None
-        target = self._node.target.name
-        before = moved_from(self.change.observed, target, shop.situation, shop.knowledge)
-        old = shop.situation.records.get(before or address)
+        old = shop.situation.record_at(self.change.moved_from or address)
         if self.change.action in (Action.CREATE, Action.REPLACE):
             is_created = True
-        elif old is not None and (old.external_id or self._carries_our_marker()):
+        elif old is not None and (
+            old.external_id or self.change.moved_from is not None or self._carries_our_marker()
+        ):
             is_created = old.created
         else:
             is_created = self._carries_our_marker() and not self._kind.traits.shared

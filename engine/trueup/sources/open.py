@@ -11,7 +11,7 @@ from trueup.model.resource import Revision
 from trueup.model.tree import Tree
 from trueup.sources.directory import DirectoryTree
 from trueup.sources.limits import clean_path
-from trueup.sources.location import Remote, parse_location
+from trueup.sources.location import Remote, mask_credentials, parse_location
 
 if TYPE_CHECKING:
     from trueup.sources.git import Mirror
@@ -42,6 +42,21 @@ def open_tree(
         place, below = found
         path = clean_path(f"{below}/{path}" if below else path)
     return _open_git_tree(place, ref, path, cache_dir or default_cache_dir(), offline_ok)
+
+
+def find_directory(location: str, ref: str = "", path: str = "") -> Path:
+    """The directory of this machine that a source is, and that new files can be written to.
+
+    Raises SourceError for every other source.
+    """
+    hint = "Name the stack's directory in a work tree, and commit what was written there."
+    place = parse_location(location)
+    if isinstance(place, Path) and not ref and not _is_bare(place):
+        directory = place / clean_path(path)
+        if directory.is_dir():
+            return directory
+        raise SourceError(f"there is no directory {directory}", hint=hint)
+    raise SourceError(f"{mask_credentials(location)} is no directory to write new files to", hint=hint)
 
 
 def latest_commit(
