@@ -17,7 +17,7 @@ import botocore.credentials
 import botocore.exceptions
 import botocore.session
 
-from trueup.sdk import Denied, Invalid, ProviderError, Session, Transient
+from trueup.sdk import Denied, Invalid, ProviderError, Session, Transient, reveal
 from trueup_aws.errors import error_of
 
 Item = TypeVar("Item")
@@ -36,6 +36,8 @@ class Connection(Session):
     def __init__(self, config: Mapping[str, Any], owner_key: str, concurrency: int) -> None:
         """Signs in and asks STS, once, which account that leads to."""
         _keep_bodies_out_of_logs()
+        expected = config.get("accountId")
+        config = reveal(config)
         self.region = str(config["region"])
         self.owner_key = owner_key
         self._endpoint = config.get("endpointUrl")
@@ -46,8 +48,7 @@ class Connection(Session):
         caller = self.call("sts", "get_caller_identity")
         self.account = str(caller["Account"])
         self.partition = str(caller["Arn"]).split(":")[1]
-        expected = config.get("accountId")
-        if expected and str(expected) != self.account:
+        if expected and str(config["accountId"]) != self.account:
             raise Invalid(
                 f"the credentials lead to account {self.account}, and the target's accountId is {expected}",
                 hint="use the credentials of that account, or correct accountId",

@@ -19,6 +19,7 @@ CONFIG_SCHEMA = {
         "region": {
             "type": "string",
             "pattern": "^[a-z]{2,}(-[a-z]+)+-[0-9]+$",
+            "x-plain": True,
             "description": "The region, such as eu-west-1.",
         },
         "accountId": {
@@ -45,6 +46,7 @@ CONFIG_SCHEMA = {
         "endpointUrl": {
             "type": "string",
             "pattern": "^https?://",
+            "x-plain": True,
             "description": "Another endpoint for every service: a test server, or a private endpoint.",
         },
         "maxAttempts": {

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
-from trueup.sdk import Kind, Limits, Provider, Session, Target
+from trueup.sdk import Kind, Limits, Provider, Session, Target, reveal
 from trueup_kubernetes.kinds.catalog import WELL_KNOWN
 from trueup_kubernetes.kinds.resource import KubernetesKind, kind_of
 from trueup_kubernetes.session import ClusterSession
@@ -39,6 +39,7 @@ class KubernetesProvider(Provider):
             "namespace": {
                 "type": "string",
                 "pattern": "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$",
+                "x-plain": True,
                 "description": "For objects that name none. Default: the context's, else `default`.",
             },
             "timeout": {
@@ -64,7 +65,7 @@ class KubernetesProvider(Provider):
     def connect(self, target: Target, owner_key: str) -> Session:
         from trueup_kubernetes.client import open_client
 
-        config = target.config
+        config = reveal(target.config)
         client, context_namespace = open_client(
             str(config.get("kubeconfig") or ""),
             str(config.get("context") or ""),

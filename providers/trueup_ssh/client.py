@@ -11,7 +11,7 @@ from pathlib import Path
 import paramiko
 from paramiko.pkey import UnknownKeyType
 
-from trueup.sdk import Denied, Document, Invalid, ProviderError, Transient
+from trueup.sdk import Denied, Document, Invalid, ProviderError, Transient, reveal
 from trueup_ssh.session import Execution
 
 KEEPALIVE_SECONDS = 15
@@ -24,13 +24,16 @@ class SshTransport:
     """A connection that opens again by itself after it broke, to the same host key only."""
 
     def __init__(self, config: Document) -> None:
-        self._config = config
+        # What messages call the place: a host that is a secret shows as its mask.
+        self.place = str(config["host"])
+        self._config = config = reveal(config)
         self._host = str(config["host"])
         self._port = int(config.get("port", 22))
         self._timeout = float(config.get("connectTimeout", 10))
         # sudo says why it refuses, in words that are only known in one language.
         self._command = "env LC_ALL=C sudo -n sh -s" if config.get("sudo", False) else "sh -s"
-        self.place = self._host if self._port == 22 else f"{self._host}:{self._port}"
+        if self._port != 22:
+            self.place = f"{self.place}:{self._port}"
         self._client = self._open()
         self.fingerprint = _host_key(self._client)
 

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from trueup.sdk import Document, Failed, Invalid, Kind, Limits, Node, Observation, Provider, Session, Target
+from trueup.sdk import (
+    Document,
+    Failed,
+    Invalid,
+    Kind,
+    Limits,
+    Node,
+    Observation,
+    Provider,
+    Session,
+    Target,
+    reveal,
+)
 from trueup_ssh.kinds.directory import Directory
 from trueup_ssh.kinds.file import File
 from trueup_ssh.kinds.host_kind import HostKind, observe_nodes
@@ -92,7 +104,7 @@ class SshProvider(Provider):
         return self._kinds
 
     def connect(self, target: Target, owner_key: str) -> Session:
-        config = target.config
+        config = reveal(target.config)
         state = config.get("stateDir") or ""
         owners = f"{state.rstrip('/')}/owners" if state else ""
         transport: Transport
@@ -101,7 +113,7 @@ class SshProvider(Provider):
             owners = owners or default_owners(sudo)
             transport = LocalTransport(owners, sudo)
         else:
-            transport = _connect(target.name, config)
+            transport = _connect(target.name, target.config)
         return HostSession(transport, owners, int(config.get("aptLockTimeout", 60)))
 
     def batches(self, nodes: Sequence[Node]) -> Iterable[Sequence[Node]]:

@@ -47,6 +47,10 @@ class CompiledSchema:
                 f"the schema of {what} is broken: {first}", hint="report this to the author of the provider"
             ) from None
 
+    def accepts(self, value: Value) -> bool:
+        """Whether a value fits; says nothing about it, for it may be sensitive."""
+        return bool(self._validator.is_valid(value))
+
     def check(self, value: Value, document: SourceDocument, path: Path) -> Iterable[Problem]:
         """What is wrong with a value that stands at the path of the document."""
         if self._validator.is_valid(value):

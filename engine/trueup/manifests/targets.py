@@ -56,10 +56,20 @@ def read_targets(
                 schemas[provider] = CompiledSchema(schema, f"the config of provider {provider}")
             plain = map_leaves(config, lambda leaf: leaf if is_plain(leaf) else LATER)
             problems.extend(schemas[provider].check(plain, document, (*at, "config")))
+            _refuse_secrets(fields, config, catalog.provider(provider).config_schema)
         labels = fields.string_map("labels")
         if name:
             targets[name] = Target(name, provider, labels, config, document.place_of(at))
     return tuple(targets.values())
+
+
+def _refuse_secrets(fields: Fields, config: Mapping[str, Value], schema: Mapping[str, Any]) -> None:
+    """Notes the secrets in properties that show up in messages and records: `x-plain` says which."""
+    properties = schema.get("properties")
+    for key, rule in properties.items() if isinstance(properties, Mapping) else ():
+        if isinstance(rule, Mapping) and rule.get("x-plain") and not is_plain(config.get(key)):
+            message = f"config.{key} is shown in messages and records, so it cannot hold a secret"
+            fields.note(message, "config", key, hint="use vars instead")
 
 
 def _fill(document: SourceDocument, value: Value, scope: Scope, problems: list[Problem]) -> Value:

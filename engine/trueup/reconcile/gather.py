@@ -6,10 +6,11 @@ of it is read.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 
+from trueup.errors import ManifestError, Problem
 from trueup.graph.build import Graph, deferred_in
 from trueup.model.resource import Deferred, Facts, OutputReference, SecretReference, Stack, Target
 from trueup.model.values import UNKNOWN, Sensitive, Value
@@ -65,24 +66,48 @@ def gather_facts(
     outputs = {} if is_destroy else read_outputs(find_outputs_read(stack, graph), store)
     if not checked.secrets:
         return Facts({}, outputs)
+
+    def settle(target: Target, known: Mapping[str, Sensitive]) -> Target:
+        return settle_target(target, Facts(known), catalog.provider(target.provider).config_schema)
+
     with closing(Connections(catalog, f"{store.installation}/{stack.name}")) as connections:
-        secrets = resolve_secrets(checked, Access(connections.session, settle_with, settings))
+        secrets = resolve_secrets(checked, Access(connections.session, settle, settings))
     return Facts(secrets, outputs)
 
 
-def settle_with(target: Target, secrets: Mapping[str, Sensitive]) -> Target:
-    """A target whose config holds the secrets that were read so far."""
-    return settle_target(target, Facts(secrets))
-
-
 def read_outputs(references: Iterable[OutputReference], store: Store) -> dict[str, Mapping[str, Value]]:
-    """What the stacks gave last, by their names. One that was never reconciled is missing."""
+    """What the stacks gave last, by their names. One that was never reconciled is missing.
+
+    Raises ManifestError for outputs that are sensitive: the store has their hashes alone.
+    """
     found: dict[str, Mapping[str, Value]] = {}
+    problems: list[Problem] = []
+    references = list(references)
     for name in sorted({reference.stack for reference in references}):
         values = store.outputs(name)
         if values is not None:
             found[name] = {key: _from_record(value) for key, value in values.items()}
+            read = (each for each in references if each.stack == name and each.output in values)
+            problems.extend(_withheld(each) for each in read if "$sensitive" in _keys(values[each.output]))
+    if problems:
+        raise ManifestError(problems)
     return found
+
+
+def _withheld(reference: OutputReference) -> Problem:
+    what = f"output {reference.output} of stack {reference.stack}"
+    message = f"{what} is sensitive, and the store holds no secrets"
+    return Problem(message, reference.place, "read it with secret() here, as that stack does")
+
+
+def _keys(value: Value) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield key
+            yield from _keys(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _keys(item)
 
 
 def _from_record(value: Value) -> Value:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future, as_completed, wait
+from contextlib import suppress
 from dataclasses import replace
 
 import stamina
@@ -17,12 +18,12 @@ from trueup.errors import ManifestError, PluginError, ProviderError, Throttled, 
 from trueup.manifests.expressions import NOTHING_KNOWN
 from trueup.model.address import Address
 from trueup.model.observation import Absent, Failed, Observation, Observed
-from trueup.model.resource import Node, Target
+from trueup.model.resource import Facts, Node, Target
 from trueup.reconcile.boundary import broken_plugin
-from trueup.reconcile.resolve import resolve_node
+from trueup.reconcile.move import inherited_id
+from trueup.reconcile.resolve import hide_config, resolve_node, settle_target
 from trueup.reconcile.situation import Knowledge, Situation
 from trueup.sdk.contracts import Catalog, Provider, Session
-from trueup.state.store import Record
 
 # It would log each retry by itself, in its own form.
 stamina.instrumentation.set_on_retry_hooks([])
@@ -32,11 +33,15 @@ BATCH_DEADLINE = 180.0
 
 
 class Connections:
-    """The sessions of one run: opened when first needed, one a target, closed together."""
+    """The sessions of one run: opened when first needed, one a target, closed together.
 
-    def __init__(self, catalog: Catalog, owner_key: str) -> None:
+    `facts` hold the secrets of the targets' configs.
+    """
+
+    def __init__(self, catalog: Catalog, owner_key: str, facts: Facts | None = None) -> None:
         self._catalog = catalog
         self._owner_key = owner_key
+        self._facts = facts or Facts()
         self._sessions: dict[str, Session | ProviderError] = {}
         self._locks: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
@@ -70,11 +75,12 @@ class Connections:
     def _connect(self, target: Target) -> Session | ProviderError:
         provider = self._catalog.provider(target.provider)
         try:
+            target = settle_target(target, self._facts, provider.config_schema)
             for attempt in stamina.retry_context(on=_is_worth_retrying, attempts=2, wait_initial=0.2):
                 with attempt:
                     return provider.connect(target, self._owner_key)
         except ProviderError as error:
-            return error
+            return hide_config(error, target)
         except PluginError:
             raise
         except ImportError as error:
@@ -91,27 +97,46 @@ def observe_stack(situation: Situation, connections: Connections, pool: Executor
     """Everything that lives, of the graph and of the inventory.
 
     A node whose name on its target comes from another node's status is looked at once that is known; where
-    it is not known yet the node cannot be there.
+    it is not known yet the node cannot be there. A moved node is looked at after the addresses that it had
+    before: they tell by which id it is found.
     """
     knowledge = Knowledge({}, {}, situation.facts)
     named: list[Node] = list(situation.undeclared.values())
-    nameless: list[Node] = []
+    waiting: list[Node] = []
+    for found in situation.formers.values():
+        for former in found:
+            knowledge.know(former.node)
+            if former.address not in situation.undeclared:
+                named.append(former.node)
     for address in situation.graph.order:
         node = _resolve_early(address, situation, knowledge)
         knowledge.know(node)
-        (named if _has_name(node, situation) else nameless).append(node)
+        is_moved = address in situation.formers and not situation.is_recorded(address)
+        (named if _has_name(node, situation) and not is_moved else waiting).append(node)
     while named:
-        named = [_with_recorded_id(node, situation.records) for node in named]
+        named = [_with_known_id(node, situation, knowledge) for node in named]
         for address, seen in observe_nodes(named, connections, situation.catalog, pool).items():
             knowledge.learn(knowledge.nodes.get(address) or situation.node(address), seen)
-        waiting, named, nameless = nameless, [], []
-        for node in waiting:
+        nodes, named, waiting = waiting, [], []
+        for node in nodes:
             node = _resolve_early(node.address, situation, knowledge)
-            (named if _has_name(node, situation) else nameless).append(node)
-    for node in nameless:
+            (named if _has_name(node, situation) else waiting).append(node)
+        moved = [node for node in named if node.address in situation.formers]
+        knowledge.fingerprints = _open_targets(moved, connections)
+    for node in waiting:
         knowledge.learn(node, Absent(node.address))
-    knowledge.fingerprints = connections.fingerprints()
     return knowledge
+
+
+def _open_targets(nodes: Iterable[Node], connections: Connections) -> Mapping[str, str]:
+    """The fingerprints of all targets that are open, those of the nodes too.
+
+    What cannot be opened, observing tells.
+    """
+    for node in nodes:
+        with suppress(ProviderError, PluginError):
+            connections.session(node.target)
+    return connections.fingerprints()
 
 
 def _resolve_early(address: Address, situation: Situation, knowledge: Knowledge) -> Node:
@@ -136,11 +161,15 @@ def _has_name(node: Node, situation: Situation) -> bool:
     return bool(situation.catalog.kind_of(node).identity(node))
 
 
-def _with_recorded_id(node: Node, records: Mapping[Address, Record]) -> Node:
-    record = records.get(node.address)
-    if record is None or not record.external_id or node.external_id:
+def _with_known_id(node: Node, situation: Situation, knowledge: Knowledge) -> Node:
+    """The node with the id that is recorded for it, or for what it was before."""
+    record = situation.records.get(node.address)
+    external_id = record.external_id if record else ""
+    if node.address in situation.formers:
+        external_id = external_id or inherited_id(node, situation, knowledge)
+    if node.external_id or not external_id:
         return node
-    return node.with_body(node.body, record.external_id)
+    return node.with_body(node.body, external_id)
 
 
 def observe_nodes(

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from trueup.errors import Invalid, ManifestError
+from trueup.errors import Invalid, ManifestError, ProviderError
 from trueup.graph.build import deferred_in
 from trueup.manifests.expressions import Expression, Lookup, resolve
+from trueup.manifests.schema import CompiledSchema
 from trueup.model.address import Address
 from trueup.model.observation import Observed
 from trueup.model.resource import Facts, Node, Target
@@ -18,11 +19,13 @@ from trueup.model.values import (
     UNKNOWN,
     Document,
     PartlyKnown,
+    Sensitive,
     Unknown,
     Value,
     has_unknown,
     leaves,
     map_leaves,
+    reveal,
     split_pointer,
     to_record,
 )
@@ -56,10 +59,10 @@ class FactsAlone:
 _EXPRESSION = "$expression"
 
 
-def settle_target(target: Target, facts: Facts) -> Target:
+def settle_target(target: Target, facts: Facts, schema: Mapping[str, object]) -> Target:
     """The target with the secrets of its config in place, as a provider may connect with it.
 
-    Raises Invalid where one is not there.
+    Raises Invalid where one is not there, or where the config does not fit the provider's schema with it.
     """
     for path, leaf in leaves(target.config):
         if path.endswith(f"/{_EXPRESSION}"):
@@ -68,6 +71,8 @@ def settle_target(target: Target, facts: Facts) -> Target:
                 hint="declare it again until its resources are deleted,"
                 f" or `trueup forget SOURCE --target {target.name}`",
             )
+    if not any(True for _ in deferred_in(target.config)):
+        return target
     try:
         config = resolve(target.config, FactsAlone(facts))
     except ManifestError as error:
@@ -78,7 +83,24 @@ def settle_target(target: Target, facts: Facts) -> Target:
             f"the config of target {target.name!r} needs {missing}, which is not there",
             hint="a secret that a target needs cannot be read through a target: take it from env or sops",
         )
+    if not CompiledSchema(schema, f"the config of provider {target.provider}").accepts(reveal(config)):
+        raise Invalid(
+            f"the config of target {target.name!r} does not fit its provider with the secrets in it",
+            hint="look at their types and at their form: white space at the end, for one",
+        )
     return replace(target, config=config)
+
+
+def hide_config(error: ProviderError, target: Target) -> ProviderError:
+    """The error of a connection without the secrets of the target's config, which libraries may quote."""
+    hidden = [str(reveal(leaf)) for _, leaf in leaves(target.config) if isinstance(leaf, Sensitive)]
+    for text in sorted(filter(None, hidden), key=len, reverse=True):
+        if text in error.message or text in error.hint:
+            error.message = error.message.replace(text, str(Sensitive(text)))
+            error.hint = error.hint.replace(text, str(Sensitive(text)))
+            error.args = (error.message,)
+            error.__cause__ = error.__context__ = None  # the exception of the library quotes it too
+    return error
 
 
 def record_config(config: Document) -> Document:

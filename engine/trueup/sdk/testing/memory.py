@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from trueup.errors import PluginError
-from trueup.sdk import Kind, Limits, Provider, Session, Target
+from trueup.sdk import Kind, Limits, Provider, Session, Target, reveal
 from trueup.sdk.contracts import Catalog
 from trueup.sdk.testing.memory_kinds import (
     API_VERSION,
@@ -77,7 +77,7 @@ class MemoryProvider(Provider):
         return self._kinds
 
     def connect(self, target: Target, owner_key: str) -> Session:
-        directory = target.config.get("directory")
+        directory = reveal(target.config.get("directory"))
         world = FileWorld(directory) if directory and not self._has_own_world else self.world
         world.touch("connect")
         return MemorySession(world, owner_key)
