@@ -82,30 +82,11 @@ def read_stack(
         where="metadata",
     )
     spec_value = top.mapping("spec")
-    declared = read_variables(document, spec_value.get("variables"), ("spec", "variables"), problems)
-    sets = read_sets(request.sets, declared, problems)
-    variables = settle_variables(
-        declared,
-        (*files.documents, *sets),
-        problems,
-        lambda name: _how_to_give(name, request),
-        is_complete=files.is_complete and len(sets) == len(request.sets),
-    )
+    variables, given = _settle(document, spec_value.get("variables"), request, files, problems)
     name = _read_name(document, metadata, variables, problems)
     git = {"commit": revision.commit, "branch": revision.branch}
     scope = Scope({"vars": variables, "git": git}, read_file)
-    rest = {key: value for key, value in spec_value.items() if key not in _READ_APART}
-    template = Template(document, rest, ("spec",), problems)
-    filled = template.fill(scope, problems, "in the stack file").value
-    spec = Fields(
-        document,
-        {**filled, **{key: spec_value[key] for key in _READ_APART if key in spec_value}},
-        ("spec",),
-        problems,
-        known=KNOWN,
-        unsupported=("policies",),
-        where="spec",
-    )
+    spec = _read_spec(document, spec_value, scope, problems)
     outputs = read_outputs(document, spec_value.get("outputs"), scope, problems)
     stack = Stack(
         name=name,
@@ -119,7 +100,6 @@ def read_stack(
         place=document.place,
         outputs=outputs.value,
     )
-    given = describe_values(request, sets)
     allow_empty = spec.boolean("allowEmpty", False)
     render = read_render(document, spec.values, problems)
     exclude, deferred = spec.strings("exclude"), tuple(outputs.deferred)
@@ -141,6 +121,44 @@ KNOWN = (
 )
 # Their values are no part of the one template of all settings.
 _READ_APART = ("variables", "targets", "outputs")
+
+
+def _settle(
+    document: SourceDocument,
+    declarations: Value,
+    request: ValuesRequest,
+    files: GivenFiles,
+    problems: list[Problem],
+) -> tuple[dict[str, Value], str]:
+    """The values of the variables, and in a few words what they were given."""
+    declared = read_variables(document, declarations, ("spec", "variables"), problems)
+    sets = read_sets(request.sets, declared, problems)
+    variables = settle_variables(
+        declared,
+        (*files.documents, *sets),
+        problems,
+        lambda name: _how_to_give(name, request),
+        is_complete=files.is_complete and len(sets) == len(request.sets),
+    )
+    return variables, describe_values(request, sets)
+
+
+def _read_spec(
+    document: SourceDocument, value: dict[str, Value], scope: Scope, problems: list[Problem]
+) -> Fields:
+    """The settings with their expressions filled, all but those that are read apart."""
+    rest = {key: item for key, item in value.items() if key not in _READ_APART}
+    filled = Template(document, rest, ("spec",), problems).fill(scope, problems, "in the stack file").value
+    apart = {key: value[key] for key in _READ_APART if key in value}
+    return Fields(
+        document,
+        {**filled, **apart},
+        ("spec",),
+        problems,
+        known=KNOWN,
+        unsupported=("policies",),
+        where="spec",
+    )
 
 
 def _how_to_give(name: str, request: ValuesRequest) -> str:
