@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+
+from rich.text import Text
 
 from trueup.cli.output import escape_lines, make_console, plain, print_json
 from trueup.errors import Problem, TrueupError
@@ -17,21 +20,29 @@ def show(error: TrueupError, output: str) -> None:
         return
     console = make_console(sys.stderr)
     for problem in error.problems:
-        first, *rest = escape_lines(problem.message)
-        where = f"{problem.place}: " if problem.place.file else ""
-        console.print(plain((where, "bold"), ("" if where else "Error: ", "bold red"), (first, "")))
-        for line in rest:
-            console.print(plain((f"  {line}", "")))
-        for line in escape_lines(problem.hint) if problem.hint else ():
-            console.print(plain((f"  {line}", "cyan")))
+        for text in problem_lines(problem):
+            console.print(text)
+
+
+def problem_lines(problem: Problem) -> Iterator[Text]:
+    """One problem as text: its place and message, then what to do."""
+    first, *rest = escape_lines(problem.message)
+    where = f"{problem.place}: " if problem.place.file else ""
+    yield plain((where, "bold"), ("" if where else "Error: ", "bold red"), (first, ""))
+    yield from (plain((f"  {line}", "")) for line in rest)
+    yield from (plain((f"  {line}", "cyan")) for line in escape_lines(problem.hint) if problem.hint)
 
 
 def problems_document(error: TrueupError) -> dict[str, object]:
     """The JSON document of an error; see docs/plan-format.md."""
-    return {"formatVersion": FORMAT_VERSION, "problems": [_problem(problem) for problem in error.problems]}
+    return {
+        "formatVersion": FORMAT_VERSION,
+        "problems": [problem_document(problem) for problem in error.problems],
+    }
 
 
-def _problem(problem: Problem) -> dict[str, object]:
+def problem_document(problem: Problem) -> dict[str, object]:
+    """One problem as JSON."""
     place = problem.place
     return {
         "message": problem.message,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from trueup.cli.plan_json import FORMAT_VERSION, plan_document
+from trueup.cli.problems import problem_document
 from trueup.model.outcome import Outcome
+from trueup.model.values import Sensitive, Unknown, Value
 from trueup.reconcile.report import RunReport
 
 
@@ -20,7 +23,20 @@ def run_document(report: RunReport) -> dict[str, Any]:
         "plan": plan_document(report.plan),
         "outcomes": [_outcome_document(outcome) for outcome in report.outcomes],
         "left": [address.text for address in report.left],
+        "outputs": shown_outputs(report.outputs),
+        "problems": [problem_document(problem) for problem in report.problems],
     }
+
+
+def shown_outputs(outputs: Value) -> Value:
+    """The outputs as everyone may see them: a sensitive one by its mask."""
+    if isinstance(outputs, Mapping):
+        # What the store gives back of a sensitive value is its hash.
+        is_hash = outputs.keys() == {"$sensitive"}
+        return "(sensitive)" if is_hash else {key: shown_outputs(item) for key, item in outputs.items()}
+    if isinstance(outputs, list):
+        return [shown_outputs(item) for item in outputs]
+    return str(outputs) if isinstance(outputs, Sensitive | Unknown) else outputs
 
 
 def _outcome_document(outcome: Outcome) -> dict[str, Any]:

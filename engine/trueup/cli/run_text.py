@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from rich.text import Text
 
 from trueup.cli.output import RESULT_STYLES, count, escape, escape_lines, plain
+from trueup.cli.problems import problem_lines
 from trueup.model.outcome import Outcome, Result, RunStatus
 from trueup.reconcile.report import RunReport
 
@@ -28,6 +29,8 @@ def render_report(report: RunReport) -> Iterator[Text]:
             yield plain((f"  and {len(report.left) - _MAX_LEFT} more", "dim"))
     if failed or blocked or report.left:
         yield plain(("", ""))
+    for problem in report.problems:
+        yield from problem_lines(problem)
     yield _sum_up(report)
 
 

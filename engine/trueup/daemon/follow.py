@@ -18,9 +18,10 @@ from trueup.app import Loaded, SourceSpec
 from trueup.collector import collect_garbage
 from trueup.daemon.metrics import Metrics
 from trueup.daemon.narrate import Narrator
+from trueup.daemon.order import Order
 from trueup.daemon.schedule import CRASHED, Schedule
 from trueup.errors import Interrupted, Problem, TrueupError
-from trueup.model.outcome import RunStatus
+from trueup.model.outcome import Result, RunStatus
 from trueup.reconcile.report import Listener, RunReport
 
 log = structlog.get_logger("trueup.daemon")
@@ -29,6 +30,8 @@ log = structlog.get_logger("trueup.daemon")
 # Seconds that the main thread sleeps at most, so that it handles signals soon.
 LONGEST_SLEEP = 0.5
 SILENT_RUN = 3600.0
+# What a run came to that has to wait for another stack.
+WAITING = "waiting"
 # The interval of a stack until its own file was read.
 FIRST_INTERVAL = 300.0
 
@@ -63,9 +66,11 @@ class Follower:
         stack: Followed,
         engine: Engine,
         metrics: Metrics,
+        order: Order,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.stack = stack
+        self._order = order
         self._engine = engine
         self._metrics = metrics
         self._now = now
@@ -78,6 +83,8 @@ class Follower:
         self._settings_of: str | None = None
         self._is_tried = False
         self._source_fault = ""
+        self._blocker = ""
+        self._has_changed = False
         self._threads = [
             threading.Thread(target=self._forever, args=(step,), name=f"{stack.name}/{name}", daemon=True)
             for name, step in (("poll", self._poll_step), ("run", self._run_step))
@@ -85,6 +92,7 @@ class Follower:
         # What was fetched last will do while the repository is down: drift goes on being corrected.
         self._source = replace(stack.source, is_offline_allowed=True)
         metrics.watch_source(stack.name, self.source_age)
+        order.join(stack.name, self.wake)
 
     def start(self) -> None:
         for thread in self._threads:
@@ -94,6 +102,12 @@ class Follower:
         """Looks at the source now instead of at the next poll."""
         with self._changed:
             self._schedule.next_poll = self._now()
+            self._changed.notify_all()
+
+    def wake(self) -> None:
+        """Runs soon: a stack that this one needs has changed."""
+        with self._changed:
+            self._schedule.woke(self._now())
             self._changed.notify_all()
 
     def stop(self) -> None:
@@ -205,6 +219,16 @@ class Follower:
             status = self._run(commit, stop)
         except BaseException:  # noqa: BLE001 - as above
             self._log.exception("crashed", commit=commit)
+        if status == WAITING:
+            with self._changed:
+                self._run_stop = None
+                self._schedule.waits(self._now())
+                return self._schedule.next_run
+        self._order.end(
+            self.stack.name,
+            has_converged=status == RunStatus.CONVERGED,
+            has_changed=self._has_changed,
+        )
         self._metrics.count_run(self.stack.name, status, self._now() - now)
         collect_garbage()
         with self._changed:
@@ -216,10 +240,13 @@ class Follower:
             self._log.info("will retry", commit=commit, seconds=round(pause, 1), failures=failures)
         return self._now() + pause
 
-    def _run(self, commit: str, stop: threading.Event) -> RunStatus:
+    def _run(self, commit: str, stop: threading.Event) -> RunStatus | str:
         bound = self._log.bind(commit=commit)
+        self._has_changed = False
         try:
             self._read_settings(commit)
+            if self._has_to_wait():
+                return WAITING
             report = self._engine.reconcile(
                 self._source, listener=Narrator(bound, self._note_progress), stop=stop
             )
@@ -232,6 +259,7 @@ class Follower:
             return RunStatus.FAILED
         self._metrics.note_report(self.stack.name, report)
         counts = {result.value: count for result, count in report.counts.items() if count}
+        self._has_changed = not counts.keys() <= {Result.UNCHANGED.value}
         bound = bound.bind(
             commit=report.plan.revision.commit,
             run=report.run,
@@ -241,6 +269,8 @@ class Follower:
         if report.status is RunStatus.HELD:
             for hold in report.plan.holds:
                 bound.warning("run held", guard=hold.guard, why=hold.message, digest=report.plan.digest)
+        for problem in report.problems:
+            bound.error("output failed", **_describe(problem))
         bound.info("run ended", **counts, left=len(report.left))
         return report.status
 
@@ -252,6 +282,15 @@ class Follower:
         with self._changed:
             self._settings_of = commit
             self._schedule.interval = self.stack.interval or loaded.stack.interval
+        self._order.declare(self.stack.name, loaded.stack.name, loaded.needs)
+
+    def _has_to_wait(self) -> bool:
+        """Whether a stack that this one needs has to come first; each reason is told once."""
+        blocker = self._order.begin(self.stack.name)
+        if blocker and blocker != self._blocker:
+            self._log.info("waits", why=blocker)
+        self._blocker = blocker
+        return bool(blocker)
 
     def _note_progress(self) -> None:
         with self._changed:

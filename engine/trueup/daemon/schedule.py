@@ -74,6 +74,14 @@ class Schedule:
         """Whether a run should start."""
         return now >= self.next_run
 
+    def waits(self, now: float) -> None:
+        """Notes that the run that is due has to wait; it is asked again with the next poll at the latest."""
+        self.next_run = now + self.poll
+
+    def woke(self, now: float) -> None:
+        """Notes that what the run depends on has changed."""
+        self.next_run = min(self.next_run, now)
+
     def began_run(self) -> None:
         """Notes that a run starts."""
         self.has_news = False

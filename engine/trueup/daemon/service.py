@@ -14,6 +14,7 @@ import structlog
 
 from trueup.daemon.follow import LONGEST_SLEEP, Engine, Followed, Follower
 from trueup.daemon.metrics import Metrics
+from trueup.daemon.order import Order
 from trueup.errors import UsageError
 
 log = structlog.get_logger("trueup.daemon")
@@ -36,7 +37,8 @@ class Service:
                 "there is no stack to follow",
                 hint="Add a [[stacks]] table to trueup.toml, see docs/daemon.md.",
             )
-        self._followers = [Follower(stack, engine, metrics, now) for stack in stacks]
+        order = Order()
+        self._followers = [Follower(stack, engine, metrics, order, now) for stack in stacks]
         self._is_draining = False
         self._now = now
 

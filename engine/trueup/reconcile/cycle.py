@@ -24,7 +24,8 @@ from trueup.model.observation import Failed
 from trueup.model.outcome import Outcome, RunStatus
 from trueup.model.plan import Plan
 from trueup.model.resource import Facts, Revision, Stack
-from trueup.reconcile.act import Workshop
+from trueup.reconcile.call import Workshop
+from trueup.reconcile.move import find_formers, find_heirs
 from trueup.reconcile.observe import Connections, observe_stack
 from trueup.reconcile.plan import make_plan
 from trueup.reconcile.record import LEASE_TTL, LeaseKeeper, Recorder
@@ -39,8 +40,10 @@ from trueup.state.store import Lease, OpenIntent, Record, Store
 class Request:
     """What one run is asked to do, and with whom it talks meanwhile.
 
-    `confirm` is asked with the plan once nothing holds it. `approved` is the digest that lifts its holds;
-    with `expected`, a plan of any other digest is refused. `facts` is what expressions need from outside.
+    `claims` are the addresses of the inventory, undeclared here, that another stack takes over, with the file
+    that says so. `confirm` is asked with the plan once nothing holds it. `approved` is the digest that lifts
+    its holds; with `expected`, a plan of any other digest is refused. `facts` is what expressions need from
+    outside.
     """
 
     stack: Stack
@@ -53,6 +56,7 @@ class Request:
     approved: str = ""
     expected: str = ""
     is_destroy: bool = False
+    claims: Mapping[Address, str] = field(default_factory=dict)
     facts: Facts = field(default_factory=Facts)
 
 
@@ -68,7 +72,7 @@ def run_cycle(request: Request, store: Store, catalog: Catalog, parallelism: int
     ):
         with paused_collector():
             situation = describe(request, store, catalog)
-        connections = Connections(catalog, situation.owner_key)
+        connections = Connections(catalog, situation.owner_key, situation.facts)
         try:
             with paused_collector():
                 knowledge = observe_stack(situation, connections, pool)
@@ -92,8 +96,14 @@ def run_cycle(request: Request, store: Store, catalog: Catalog, parallelism: int
             walk = Walk(shop, plan, pool, parallelism, request.listener, request.stop)
             outcomes, left = walk.run()
             status = RunStatus.INTERRUPTED if left or walk.is_cut_short else _sum_up(outcomes)
+            given = recorder.keep_outputs(knowledge)
+            if given.problems and status is RunStatus.CONVERGED:
+                status = RunStatus.FAILED
             recorder.finish(status, outcomes)
-            return RunReport(plan, status, outcomes, time.monotonic() - started, recorder.run, left)
+            seconds = time.monotonic() - started
+            return RunReport(
+                plan, status, outcomes, seconds, recorder.run, left, given.values, given.problems
+            )
         finally:
             connections.close()
 
@@ -104,7 +114,7 @@ def plan_cycle(
     """The first half of the loop alone: what a run would do now. Writes nothing, takes no lease."""
     with paused_collector():
         situation = describe(request, store, catalog)
-        connections = Connections(catalog, situation.owner_key)
+        connections = Connections(catalog, situation.owner_key, situation.facts)
         try:
             with ThreadPoolExecutor(parallelism, "observe") as pool:
                 knowledge = observe_stack(situation, connections, pool)
@@ -118,10 +128,16 @@ def describe(request: Request, store: Store, catalog: Catalog) -> Situation:
     records = _without_doubt(store.inventory(request.stack.name), store.open_intents(request.stack.name))
     graph = request.graph if not request.is_destroy else request.graph.select(())
     chosen = graph.select(_selected(graph, request.selection)) if request.selection else graph
+    formers = find_formers(graph, {**_records_elsewhere(graph, store), **records}, request.stack)
+    heirs = find_heirs(formers)
     going = {
         address
         for address in records
-        if address not in graph.nodes and is_selected(address, request.selection)
+        if address not in graph.nodes
+        and (
+            is_selected(address, request.selection)
+            or not chosen.nodes.keys().isdisjoint(heirs.get(address, ()))
+        )
     }
     if request.is_destroy:
         going = _with_users(going, records)
@@ -138,6 +154,9 @@ def describe(request: Request, store: Store, catalog: Catalog) -> Situation:
         request.is_destroy,
         last_source=next((run.url for run in store.runs(request.stack.name, 1)), ""),
         facts=request.facts,
+        formers={heir: found for heir, found in formers.items() if heir in chosen.nodes},
+        heirs=heirs,
+        claims=request.claims,
     )
 
 
@@ -174,6 +193,20 @@ def _sum_up(outcomes: tuple[Outcome, ...]) -> RunStatus:
     if any(outcome.result in UNDONE for outcome in outcomes):
         return RunStatus.FAILED
     return RunStatus.CONVERGED
+
+
+def _records_elsewhere(graph: Graph, store: Store) -> dict[Address, Record]:
+    """The inventories of the other stacks from which nodes of the graph were moved."""
+    stacks = {
+        former.stack
+        for node in graph.nodes.values()
+        for former in (node.former_addresses if node.lifecycle.moved_from else ())
+        if former.stack != node.address.stack
+    }
+    records: dict[Address, Record] = {}
+    for stack in sorted(stacks):
+        records.update(_without_doubt(store.inventory(stack), store.open_intents(stack)))
+    return records
 
 
 def _without_doubt(

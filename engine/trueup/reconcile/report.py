@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from trueup.errors import Problem
 from trueup.model.address import Address
 from trueup.model.change import Change
 from trueup.model.outcome import Outcome, Result, RunStatus
 from trueup.model.plan import Plan
+from trueup.model.values import Value
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,8 @@ class Silent:
 class RunReport:
     """The end of a run. `run` is its id in the history, 0 where nothing was begun (held, refused).
 
-    `left` are the nodes that an interruption left undone.
+    `left` are the nodes that an interruption left undone. `outputs` are what other stacks may read of this
+    one now, `problems` what is wrong with those that could not be evaluated.
     """
 
     plan: Plan
@@ -72,6 +75,8 @@ class RunReport:
     seconds: float = 0.0
     run: int = 0
     left: tuple[Address, ...] = ()
+    outputs: Mapping[str, Value] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
 
     @property
     def counts(self) -> Mapping[Result, int]:

@@ -37,6 +37,7 @@ class FakeEngine:
     def __init__(self):
         self.commits = {}
         self.intervals = {}
+        self.needs = {}
         self.runs = []
         self.behave = lambda location, commit, stop: RunStatus.CONVERGED
 
@@ -50,7 +51,7 @@ class FakeEngine:
 
     def load(self, source):
         stack = Stack(name=source.location, interval=self.intervals.get(source.location, 300.0))
-        return SimpleNamespace(stack=stack)
+        return SimpleNamespace(stack=stack, needs=self.needs.get(source.location, ()))
 
     def reconcile(self, source, *, listener=None, stop=None):
         # As the mirror does: what was fetched last, where that is allowed and the repository is down.

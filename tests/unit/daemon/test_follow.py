@@ -6,6 +6,7 @@ import pytest
 import structlog
 
 from trueup.daemon.follow import SILENT_RUN, Follower
+from trueup.daemon.order import Order
 from trueup.errors import ManifestError, Place, Problem
 from trueup.model.outcome import RunStatus
 from trueup.model.plan import Hold, Plan
@@ -20,7 +21,7 @@ def follow(engine, metrics, clock, daemon):
 
     def start(commit="a", **options):
         engine.commits["shop"] = commit
-        follower = Follower(daemon.followed("shop", **options), engine, metrics, clock)
+        follower = Follower(daemon.followed("shop", **options), engine, metrics, Order(), clock)
         started.append(follower)
         follower.start()
         return follower

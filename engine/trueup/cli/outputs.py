@@ -1,0 +1,50 @@
+"""`trueup outputs`: what a stack gives to other stacks and to people."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import rich_click as click
+
+from trueup.cli.options import Call, takes_output, takes_stack
+from trueup.cli.output import columns, escape, print_json
+from trueup.cli.run_json import shown_outputs
+from trueup.errors import UsageError
+
+
+@click.command()
+@click.option("--name", default="", metavar="NAME", help="Only this output: a text as it is, else JSON.")
+@takes_output("text", "json")
+@takes_stack
+def outputs(call: Call, name: str, output: str) -> None:
+    """Shows the outputs of a stack as its last run left them. Contacts no target.
+
+    \b
+    Example:
+      trueup outputs ./network
+      trueup outputs ./network --name vpcId
+    """
+    with call.open_app() as app:
+        stack = app.load(call.source).stack.name
+        found = app.store.outputs(stack)
+    if found is None:
+        raise UsageError(f"stack {stack} has no outputs yet", hint="reconcile it first")
+    values = shown_outputs(found)
+    if name:
+        if name not in values:
+            known = ", ".join(sorted(values)) or "none"
+            raise UsageError(f"stack {stack} has no output {name}", hint=f"there are: {known}")
+        value = values[name]
+        if output == "json" or not isinstance(value, str):
+            print_json(value)
+        else:
+            sys.stdout.write(f"{escape(value)}\n")
+    elif output == "json":
+        print_json(values)
+    else:
+        texts = [
+            [key, value if isinstance(value, str) else json.dumps(value)] for key, value in values.items()
+        ]
+        for row in columns(texts) if texts else ():
+            sys.stdout.write("  ".join(escape(cell) for cell in row) + "\n")

@@ -1,0 +1,97 @@
+"""Which of the daemon's stacks waits for which: by `dependsOn`, and by the outputs that a stack reads.
+
+A stack waits for another one until that has converged once, and while a run of that is under way; never for
+one that this daemon does not follow. Afterwards each goes its own way: a dependency that fails later holds
+nobody back. Called by `follow`; one `Order` serves all followers of a `Service`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass
+class _Standing:
+    """What is known of one followed stack. `stack` is its own name, None until its files were read."""
+
+    wake: Callable[[], None]
+    stack: str | None = None
+    needs: frozenset[str] = frozenset()
+    is_running: bool = False
+    is_tried: bool = False
+    has_converged: bool = False
+    waits: bool = field(default=False)
+
+
+class Order:
+    """Thread safe. `wake` of a follower is called without a lock held."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._standings: dict[str, _Standing] = {}
+
+    def join(self, follower: str, wake: Callable[[], None]) -> None:
+        """A follower is there; before any of them starts."""
+        self._standings[follower] = _Standing(wake)
+
+    def declare(self, follower: str, stack: str, needs: Sequence[str]) -> None:
+        """What a follower's stack calls itself, and the names of the stacks that it needs."""
+        with self._lock:
+            standing = self._standings[follower]
+            standing.stack, standing.needs = stack, frozenset(needs)
+
+    def begin(self, follower: str) -> str:
+        """Begins a run, unless the follower has to wait; then it says for what, and wakes it in time."""
+        with self._lock:
+            standing = self._standings[follower]
+            blocker = self._find_blocker(standing)
+            standing.waits = bool(blocker)
+            standing.is_running = not blocker
+            return blocker
+
+    def end(self, follower: str, *, has_converged: bool, has_changed: bool) -> None:
+        """Ends a run: wakes those that wait, and those that may see other outputs now."""
+        with self._lock:
+            standing = self._standings[follower]
+            is_first = has_converged and not standing.has_converged
+            standing.is_running, standing.is_tried = False, True
+            standing.has_converged = standing.has_converged or has_converged
+            woken = [
+                each.wake
+                for each in self._standings.values()
+                if each.waits or (standing.stack in each.needs and (has_changed or is_first))
+            ]
+        for wake in woken:
+            wake()
+
+    def _find_blocker(self, standing: _Standing) -> str:
+        by_stack = {each.stack: each for each in self._standings.values() if each.stack}
+        for name in sorted(standing.needs):
+            needed = by_stack.get(name)
+            if needed is None:
+                unread = [
+                    each for each in self._standings.values() if each.stack is None and not each.is_tried
+                ]
+                if unread:
+                    return f"stack {name} may be one that was not read yet"
+            elif needed is not standing and not self._leads_to(needed, standing, by_stack):
+                if needed.is_running:
+                    return f"stack {name} is being reconciled"
+                if not needed.has_converged:
+                    return f"stack {name} has not converged yet"
+        return ""
+
+    @staticmethod
+    def _leads_to(start: _Standing, goal: _Standing, by_stack: Mapping[str, _Standing]) -> bool:
+        """Whether one stack needs another in any number of steps: then they cannot wait for each other."""
+        seen, waiting = set[str | None](), [start]
+        while waiting:
+            current = waiting.pop()
+            if current is goal:
+                return True
+            if current.stack not in seen:
+                seen.add(current.stack)
+                waiting.extend(by_stack[name] for name in current.needs if name in by_stack)
+        return False
