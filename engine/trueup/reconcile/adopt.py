@@ -17,7 +17,7 @@ from trueup.model.change import Action, Change
 from trueup.model.outcome import Outcome, RunStatus
 from trueup.model.plan import Plan
 from trueup.model.resource import Lifecycle, Node, Revision, Stack
-from trueup.reconcile.act import Workshop
+from trueup.reconcile.call import Workshop
 from trueup.reconcile.observe import Connections, observe_stack
 from trueup.reconcile.plan import make_plan
 from trueup.reconcile.record import Recorder

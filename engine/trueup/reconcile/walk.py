@@ -24,8 +24,9 @@ from trueup.model.observation import Readiness
 from trueup.model.outcome import Outcome, Result
 from trueup.model.plan import Plan
 from trueup.model.values import has_unknown
-from trueup.reconcile.act import Act, StepFlow, Wait, Workshop
+from trueup.reconcile.act import Act
 from trueup.reconcile.boundary import health_of
+from trueup.reconcile.call import StepFlow, Wait, Workshop
 from trueup.reconcile.record import outcome_of
 from trueup.reconcile.report import Listener
 from trueup.reconcile.situation import Situation
