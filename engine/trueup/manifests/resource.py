@@ -305,20 +305,20 @@ def _read_moves(fields: Fields, kind: str) -> tuple[str, ...]:
     """`lifecycle.movedFrom`: addresses of the same kind, each of this stack or with another stack's name."""
     form = f"write {kind}/old-name, or stack/{kind}/old-name for one of another stack"
     texts = fields.strings("movedFrom", form)
+    is_sound = True
     for index, text in enumerate(texts):
         path, at, target = text.partition("@")
         parts = path.split("/")
         is_address = len(parts) > 1 and (not at or (target and "@" not in target))
+        wrong = ""
         if not is_address or any(name_fault(part) for part in (*parts, *([target] if at else []))):
-            fields.note(f'lifecycle.movedFrom: "{text}" is not an address', "movedFrom", index, hint=form)
+            wrong = "is not an address"
         elif parts[0] != kind and (len(parts) < 3 or parts[1] != kind):
-            fields.note(
-                f'lifecycle.movedFrom: "{text}" is no {kind}, and a move cannot change the kind',
-                "movedFrom",
-                index,
-                hint=form,
-            )
-    return texts
+            wrong = f"is no {kind}, and a move cannot change the kind"
+        if wrong:
+            is_sound = False
+            fields.note(f'lifecycle.movedFrom: "{text}" {wrong}', "movedFrom", index, hint=form)
+    return texts if is_sound else ()
 
 
 def read_rollout(

@@ -55,11 +55,21 @@ class FieldChange:
 
 
 @dataclass(frozen=True)
+class Batch:
+    """Which batch of its resource's rollout a node is in, counted from 1, and how many there are."""
+
+    number: int
+    total: int
+
+
+@dataclass(frozen=True)
 class Change:
     """What one node needs, why, and field by field. `observed` is what it rests on (None: absent).
 
     `is_drift`: desired is as recorded, so the live system moved by itself.
     `moved_to`: the object goes on under this address, so nothing is done to it under the old one.
+    `moved_from`: under which address the object was managed before; this one takes it over.
+    `batch` is the node's place in a rollout across targets.
     `triggered_by` are the nodes whose change makes the kind act on this one once more (`Kind.refresh`).
     `replaced` is the old object where a replacement by one of another name was begun and not finished;
     `observed` is then the new one.
@@ -75,6 +85,8 @@ class Change:
     problem: str = ""
     hint: str = ""
     moved_to: Address | None = None
+    moved_from: Address | None = None
+    batch: Batch | None = None
     triggered_by: tuple[Address, ...] = ()
     replaced: Observed | None = field(default=None, compare=False, repr=False)
 

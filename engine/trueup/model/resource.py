@@ -191,6 +191,34 @@ class Node:
         return self.address.kind
 
     @cached_property
+    def former_addresses(self) -> tuple[Address, ...]:
+        """What `lifecycle.movedFrom` says in full: without a target, it means the node's own one.
+
+        In a module, `Kind/name` means a resource of the module.
+        """
+        return tuple(self._former(text, self.address.name.rpartition("/")[0]) for text in self._moves)
+
+    @cached_property
+    def former_addresses_outside(self) -> tuple[Address, ...]:
+        """For a node of a module: the same, read as resources of the stack outside of every module."""
+        is_inside = "/" in self.address.name
+        found = (self._former(text, "") for text in self._moves) if is_inside else ()
+        return tuple(address for address in found if address not in self.former_addresses)
+
+    @property
+    def _moves(self) -> tuple[str, ...]:
+        return self.lifecycle.moved_from
+
+    def _former(self, text: str, module: str) -> Address:
+        path, _, target = text.partition("@")
+        if path.partition("/")[0] == self.kind:
+            above, _, name = path.rpartition("/")
+            path = (
+                f"{self.address.stack}/{above}/{module}/{name}" if module else f"{self.address.stack}/{path}"
+            )
+        return Address.parse(f"{path}@{target or self.address.target}")
+
+    @cached_property
     def name(self) -> str:
         """`metadata.name`: what the system knows the object by, without the module of the address."""
         name = self._metadata.get("name")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from trueup.model.address import Owner
+from trueup.model.address import Address, Owner
 from trueup.model.change import MISSING, Action, Change
 from trueup.model.observation import Absent, Failed, Observation, Observed
 from trueup.model.resource import Drift, Node, Replace
@@ -32,7 +32,8 @@ class Standing:
     """What judging a node needs besides the node: its kind, who we are, and what is recorded.
 
     `declared` is the node's body as Git says it, before live values took the place of ignored fields.
-    `is_applied`: the body was sent a moment ago, whatever the record says.
+    `is_applied`: the body was sent a moment ago, whatever the record says. `moved_from` is the address under
+    which the object is managed until now; `record` is then the one of that address.
     """
 
     kind: Kind
@@ -41,6 +42,7 @@ class Standing:
     declared: Document
     record: Record | None = None
     is_applied: bool = False
+    moved_from: Address | None = None
 
     @property
     def recorded(self) -> Document | None:
@@ -76,6 +78,7 @@ def diff_node(node: Node, observation: Observation, standing: Standing) -> Chang
     ownership = _judge_ownership(node, observation, standing)
     if ownership.problem:
         return replace(ownership, fields=change.fields, observed=observation)
+    change = replace(change, moved_from=standing.moved_from)
     if change.action is Action.NONE:
         if ownership.action is Action.NONE:
             return change
@@ -120,9 +123,18 @@ def refuse(node: Node, problem: str, hint: str = "") -> Change:
     return Change(node.address, Action.UNKNOWN, problem=problem, hint=hint)
 
 
+def describe_former(old: Address, new: Address) -> str:
+    """How a plan names the old address beside the new one: as much of it as differs."""
+    reference = old.reference if old.stack == new.stack else f"{old.stack}/{old.reference}"
+    return reference if old.target == new.target else f"{reference}@{old.target}"
+
+
 def _judge_ownership(node: Node, observed: Observed, standing: Standing) -> Change:
     """ADOPT where the object is to be taken over, NONE where it is ours, a problem where it is another's."""
     address, owner, seen = node.address, observed.owner, standing.seen
+    if standing.moved_from is not None:
+        reason = f"moved from {describe_former(standing.moved_from, address)}"
+        return Change(address, Action.ADOPT, reasons=(reason,))
     if owner == standing.owner:
         if seen is None:
             return Change(address, Action.ADOPT, reasons=("it carries our marker",))
@@ -153,6 +165,9 @@ def _judge_ownership(node: Node, observed: Observed, standing: Standing) -> Chan
 def _judge_fields(node: Node, change: Change, standing: Standing, reasons: tuple[str, ...]) -> Change:
     seen = standing.seen
     is_drift = seen is not None and seen.body == to_record(standing.declared)
+    if is_drift and standing.reports(node) and standing.moved_from is not None:
+        reasons = (*reasons, "drift is only reported")
+        return replace(change, action=Action.ADOPT, is_drift=True, reasons=reasons)
     if is_drift and standing.reports(node):
         return replace(change, action=Action.NONE, is_drift=True, reasons=("drift is only reported",))
     reasons = (*reasons, "it was changed outside of Git" if is_drift else "the manifest changed")

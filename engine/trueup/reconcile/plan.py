@@ -5,7 +5,7 @@ Called by cycle with everything that was observed; `judge` is called again by ac
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from trueup.errors import PluginError, TrueupError
@@ -17,6 +17,7 @@ from trueup.model.resource import Node
 from trueup.reconcile.boundary import broken_plugin
 from trueup.reconcile.diff import Standing, diff_node, diff_undeclared, refuse
 from trueup.reconcile.guard import find_holds
+from trueup.reconcile.move import find_move, forget_moved, judge_former, refuse_move
 from trueup.reconcile.resolve import keep_ignored, resolve_node
 from trueup.reconcile.situation import Knowledge, Situation
 from trueup.reconcile.trigger import add_triggers
@@ -31,12 +32,12 @@ def make_plan(situation: Situation, knowledge: Knowledge) -> Plan:
     changes = _refuse_doubles(changes, situation, knowledge)
     changes = add_triggers(changes, situation, knowledge)
     moved = find_moves(changes, situation, knowledge)
-    changes += [
-        _forget_moved(node, moved[node.address])
-        if node.address in moved
-        else _judge_undeclared(node, situation, knowledge)
-        for node in _dependents_first(situation)
-    ]
+    by_address = {change.address: change for change in changes}
+    for node in _dependents_first(situation):
+        change = judge_former(node, by_address, situation, knowledge)
+        if change is None and node.address in moved:
+            change = forget_moved(node.address, moved[node.address])
+        changes.append(change or _judge_undeclared(node, situation, knowledge))
     return Plan(
         situation.stack.name,
         situation.revision,
@@ -56,7 +57,12 @@ def judge(node: Node, situation: Situation, knowledge: Knowledge, *, is_applied:
     address = node.address
     observation = knowledge.observations[address]
     record = situation.records.get(address)
+    move = find_move(node, observation, situation, knowledge)
+    if move is not None and not situation.is_recorded(address):
+        record = _renamed(move.record, node)
     refusal = find_moved_target(node, situation, knowledge) or _find_other_group(node, record)
+    if not refusal and move is None and not is_applied:
+        refusal = refuse_move(node, observation, situation, knowledge)
     if refusal:
         knowledge.know(node)
         return refusal
@@ -67,16 +73,27 @@ def judge(node: Node, situation: Situation, knowledge: Knowledge, *, is_applied:
         declared = knowledge.declared[address]
         external_id = observation.external_id if isinstance(observation, Observed) else node.external_id
         resolved = node.with_body(declared, external_id)
-        seen = observation if isinstance(observation, Observed) else None
-        if moved_from(seen, node.target.name, situation, knowledge) not in (None, address):
+        if move is not None:
             # The same object under a new name: what the old one held is taken over, not made again.
             resolved = replace(resolved, lifecycle=replace(resolved.lifecycle, adopt=True))
         if isinstance(observation, Observed):
             resolved = keep_ignored(resolved, observation, kind, record.body if record else None)
         standing = Standing(
-            kind, situation.owner(address), situation.stack.drift, declared, record, is_applied
+            kind,
+            situation.owner(address),
+            situation.stack.drift,
+            declared,
+            record,
+            is_applied,
+            move.address if move else None,
         )
         change = diff_node(resolved, observation, standing)
+        if change.action is Action.ADOPT and change.is_drift and isinstance(observation, Observed):
+            # Drift that is only reported stays as it lives, also while the object is taken over.
+            paths = tuple(field.path for field in change.fields)
+            kept = replace(resolved, lifecycle=replace(resolved.lifecycle, ignore=paths))
+            kept = keep_ignored(kept, observation, kind, record.body if record else None)
+            resolved, change = resolved.with_body(kept.body), replace(change, fields=())
     except TrueupError as error:
         knowledge.know(node, is_made_anew=True)
         return refuse(node, "; ".join(str(problem) for problem in error.problems))
@@ -85,6 +102,14 @@ def judge(node: Node, situation: Situation, knowledge: Knowledge, *, is_applied:
         return refuse(node, broken_plugin(node.target.provider, "diff", error).message)
     knowledge.know(resolved, is_made_anew=change.action in (Action.CREATE, Action.REPLACE))
     return change
+
+
+def _renamed(record: Record | None, node: Node) -> Record | None:
+    """The row of a former address as if it had been the node's: under its name, and all else as it was."""
+    metadata = record.body.get("metadata") if record else None
+    if record is None or not isinstance(metadata, Mapping):
+        return record
+    return replace(record, body={**record.body, "metadata": {**metadata, "name": node.name}})
 
 
 def _touched(changes: Sequence[Change]) -> set[str]:
@@ -96,33 +121,15 @@ def find_moves(
 ) -> dict[Address, Address]:
     """Old address to new one, for each object whose resource left Git and that another resource now names."""
     moves: dict[Address, Address] = {}
+    if not situation.undeclared:
+        return moves
     for change in changes:
-        target = change.address.target
-        old = None if change.problem else moved_from(change.observed, target, situation, knowledge)
-        if old is not None and old != change.address:
-            moves[old] = change.address
+        # Also where the new one is refused: what it would have taken over must not be deleted for that.
+        node = situation.graph.nodes[change.address]
+        move = find_move(node, knowledge.observations[change.address], situation, knowledge)
+        if move is not None and move.address in situation.undeclared:
+            moves[move.address] = change.address
     return moves
-
-
-def moved_from(
-    observed: Observed | None, target: str, situation: Situation, knowledge: Knowledge
-) -> Address | None:
-    """The address that an object on a target bears by our marker, if its resource has left Git; else None."""
-    if not situation.undeclared or observed is None or observed.owner is None:
-        return None
-    if observed.owner.key != situation.owner_key:
-        return None
-    address = situation.undeclared_by_text.get(observed.owner.address)
-    if address is None:
-        return None
-    record = situation.records[address]
-    is_same_place = record.fingerprint in ("", knowledge.fingerprints.get(target))
-    return address if is_same_place and record.external_id in ("", observed.external_id) else None
-
-
-def _forget_moved(node: Node, new: Address) -> Change:
-    reasons = (f"it is {new} now",)
-    return Change(node.address, Action.FORGET, reasons=reasons, moved_to=new)
 
 
 def _refuse_doubles(changes: Sequence[Change], situation: Situation, knowledge: Knowledge) -> list[Change]:
@@ -205,7 +212,12 @@ def _judge_undeclared(node: Node, situation: Situation, knowledge: Knowledge) ->
     record = situation.records[node.address]
     standing = Standing(kind, situation.owner(node.address), situation.stack.drift, node.body, record)
     why = "the stack is destroyed" if situation.is_destroy else "it is no longer in Git"
-    change = diff_undeclared(node, knowledge.observations[node.address], standing, why)
+    observation = knowledge.observations[node.address]
+    change = diff_undeclared(node, observation, standing, why)
+    claim = situation.claims.get(node.address)
+    if claim and isinstance(observation, Observed) and observation.owner in (None, standing.owner):
+        taken = f"{claim} says that another stack takes it over (lifecycle.movedFrom): reconcile that one"
+        return Change(node.address, Action.NONE, reasons=(why, taken), observed=observation)
     if situation.is_destroy and record.protect and change.action is Action.NONE:
         return refuse(
             node,

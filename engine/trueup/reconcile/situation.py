@@ -17,10 +17,25 @@ from trueup.state.store import Record
 
 
 @dataclass(frozen=True)
+class Former:
+    """An address that a node had before and that is still recorded, in this stack or in another one.
+
+    `node` is made from the record, on a target of this stack: what is looked at to see what became of it.
+    """
+
+    address: Address
+    record: Record
+    node: Node
+
+
+@dataclass(frozen=True)
 class Situation:
     """What a run is about, fixed when it starts.
 
     `undeclared` are the objects of the inventory that Git no longer has; their nodes are made from records.
+    `formers` are those of the nodes of the graph. `heirs` are the nodes that say that they were moved from an
+    address, whether or not this run is about them: one each, unless the manifests are ambiguous. `claims` are
+    undeclared addresses that another stack of the source says it takes over, with the file.
     """
 
     stack: Stack
@@ -33,6 +48,9 @@ class Situation:
     is_destroy: bool = False
     last_source: str = ""
     facts: Facts = field(default_factory=Facts)
+    formers: Mapping[Address, tuple[Former, ...]] = field(default_factory=dict)
+    heirs: Mapping[Address, tuple[Address, ...]] = field(default_factory=dict)
+    claims: Mapping[Address, str] = field(default_factory=dict)
 
     @property
     def source(self) -> str:
@@ -58,7 +76,21 @@ class Situation:
         return f"{self.installation}/{self.stack.name}"
 
     def owner(self, address: Address) -> Owner:
-        return Owner(self.installation, self.stack.name, address.text)
+        """The marker of an address, of this stack or of another one."""
+        return Owner(self.installation, address.stack, address.text)
+
+    def is_recorded(self, address: Address) -> bool:
+        """Whether the inventory has an object under the address that was really seen."""
+        record = self.records.get(address)
+        return record is not None and record.external_id != ""
+
+    def record_at(self, address: Address) -> Record | None:
+        """The row of an address, also of one in another stack from which a node was moved."""
+        return self.records.get(address) or self._records_elsewhere.get(address)
+
+    @cached_property
+    def _records_elsewhere(self) -> Mapping[Address, Record]:
+        return {former.address: former.record for found in self.formers.values() for former in found}
 
     def node(self, address: Address) -> Node:
         return self.graph.nodes.get(address) or self.undeclared[address]
