@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 from trueup.collector import paused_collector
 from trueup.errors import ManifestError, Place, Problem
 from trueup.manifests.document import SourceDocument
 from trueup.manifests.expand import Expanded, Expander, Surroundings
 from trueup.manifests.given_values import NO_VALUES, ValuesRequest, read_values_files
+from trueup.manifests.library import Library, OpenPinned
+from trueup.manifests.modules import Modules
 from trueup.manifests.moves import check_moves
-from trueup.manifests.parse import SUFFIXES, decode_text, parse_file
-from trueup.manifests.program import ExpressionError
+from trueup.manifests.parse import SUFFIXES, parse_file
 from trueup.manifests.references import NodeIndex
-from trueup.manifests.rendering.render import Rendered, claim_unrendered, render_stack
+from trueup.manifests.rendering.render import Rendered, claim_unrendered, is_rendered, render_stack
 from trueup.manifests.rendering.settings import NO_RENDER
 from trueup.manifests.resource import Declaration, read_declaration
+from trueup.manifests.resource_files import ResourceFiles, select_resource_files
 from trueup.manifests.stack_file import API_VERSION, STACK_FILES, StackFile, read_stack
-from trueup.manifests.suggestions import suggest
 from trueup.manifests.target_selection import TargetSelector
 from trueup.manifests.validate import Validator
 from trueup.model.address import Address
@@ -39,22 +38,35 @@ class LoadedStack:
 
 
 def load_stack(
-    tree: Tree, catalog: Catalog, values: ValuesRequest = NO_VALUES, *, may_be_empty: bool = False
+    tree: Tree,
+    catalog: Catalog,
+    values: ValuesRequest = NO_VALUES,
+    *,
+    may_be_empty: bool = False,
+    open_pinned: OpenPinned | None = None,
 ) -> LoadedStack:
     """Reads and checks everything that the tree declares, with the values that are asked for.
 
-    `may_be_empty`: a stack without resources is about to get some, and is no slip of the pen.
+    `may_be_empty`: a stack without resources is about to get some, and is no slip of the pen. `open_pinned`
+    opens the repositories of modules.
     Raises ManifestError with all problems, PluginError for a provider that cannot be loaded, and what the
     tree raises. An input that is not complete and valid never gives a smaller stack.
     """
-    with paused_collector():
-        stack_file, nodes = _Loader(tree, catalog, values, may_be_empty).load()
+    library = Library(tree, open_pinned)
+    try:
+        with paused_collector():
+            stack_file, nodes = _Loader(tree, library, catalog, values, may_be_empty).load()
+    finally:
+        library.close()
     return LoadedStack(stack_file.stack, replace(tree.revision, values=stack_file.given), nodes)
 
 
 class _Loader:
-    def __init__(self, tree: Tree, catalog: Catalog, values: ValuesRequest, may_be_empty: bool) -> None:
+    def __init__(
+        self, tree: Tree, library: Library, catalog: Catalog, values: ValuesRequest, may_be_empty: bool
+    ) -> None:
         self._tree = tree
+        self._library = library
         self._may_be_empty = may_be_empty
         self._values = values
         self._catalog = catalog
@@ -66,14 +78,20 @@ class _Loader:
     def load(self) -> tuple[StackFile, tuple[Node, ...]]:
         stack_file = self._read_stack_file()
         is_stack_sound = stack_file is not None and not self._problems
-        declarations = self._read_declarations(stack_file, is_stack_sound)
+        files = select_resource_files(
+            self._paths, stack_file.exclude if stack_file else (), self._values.normal_files
+        )
+        declarations = self._read_declarations(stack_file, is_stack_sound, files.paths)
         validator = Validator(self._catalog)
+        modules = Modules(self._library, self._catalog.names(), validator, self._problems)
+        self._check_left_out(files, modules)
         for declaration in declarations:
-            self._problems.extend(validator.check_declaration(declaration))
+            if not declaration.is_module:
+                self._problems.extend(validator.check_declaration(declaration))
         nodes: tuple[Node, ...] = ()
         # With a broken stack file every expression and target would be reported once more.
         if stack_file is not None and is_stack_sound:
-            nodes = self._make_nodes(stack_file, declarations, validator)
+            nodes = self._make_nodes(stack_file, declarations, validator, modules)
             is_empty = not declarations and not self._problems
             if is_empty and not (stack_file.allow_empty or self._may_be_empty):
                 hint = "add a resource, or say that it is meant: spec: {allowEmpty: true}"
@@ -107,7 +125,7 @@ class _Loader:
             return None
 
         def read_file(name: str) -> str:
-            return self._read_text(name, document)
+            return self._library.read_text(name, document)
 
         files = read_values_files(self._values, self._tree, self._problems)
         return read_stack(
@@ -123,8 +141,9 @@ class _Loader:
                 self._problems.append(document.problem(message, (key,), f"write {key}: {value}"))
         return len(self._problems) == before
 
-    def _read_declarations(self, stack_file: StackFile | None, is_stack_sound: bool) -> list[Declaration]:
-        files = self._resource_files(stack_file.exclude if stack_file else ())
+    def _read_declarations(
+        self, stack_file: StackFile | None, is_stack_sound: bool, files: Sequence[str]
+    ) -> list[Declaration]:
         rendered = self._render(stack_file, files, is_stack_sound)
         documents = list(rendered.documents)
         for path in files:
@@ -155,85 +174,35 @@ class _Loader:
         self._is_partial = self._is_partial or len(self._problems) > before
         return rendered
 
-    def _resource_files(self, exclude: Sequence[str]) -> list[str]:
-        """The files that may hold resources: not hidden, not excluded, not of a stack further down."""
-        nested = {
-            directory
-            for directory, _, name in (path.rpartition("/") for path in self._paths)
-            if directory and name in STACK_FILES and not _is_hidden(directory)
-        }
-        patterns = [_glob_pattern(glob) for glob in exclude]
-        return [
-            path
-            for path in sorted(self._paths)
-            if path not in STACK_FILES
-            and path not in self._values.normal_files
-            and not _is_hidden(path)
-            and not any(pattern.fullmatch(path) for pattern in patterns)
-            and not any(parent in nested for parent in _parents(path))
-        ]
+    def _check_left_out(self, files: ResourceFiles, modules: Modules) -> None:
+        """What stands beside a module.yaml is left out, so that file has to declare a module."""
+        for path in files.module_files:
+            if not is_rendered(path, files.paths):
+                modules.read_file(self._library.stack_folder, path, self._problems)
 
     def _make_nodes(
-        self, stack_file: StackFile, declarations: Sequence[Declaration], validator: Validator
+        self,
+        stack_file: StackFile,
+        declarations: Sequence[Declaration],
+        validator: Validator,
+        modules: Modules,
     ) -> tuple[Node, ...]:
         stack = stack_file.stack
         surroundings = Surroundings(stack_file.scope.data, NodeIndex(is_partial=self._is_partial))
         selector = TargetSelector(stack, self._catalog)
-        expander = Expander(stack, selector, surroundings, self._read_text, self._problems)
+        expander = Expander(stack, selector, surroundings, self._library.read_text, self._problems)
         expanded: list[Expanded] = []
         for declaration in declarations:
+            if declaration.is_module:
+                expanded.extend(modules.expand(declaration, expander))
+                continue
             made = expander.expand(declaration)
             self._problems.extend(validator.check_nodes(made))
             expanded.extend(made)
         self._problems.extend(validator.check_doubles(expanded))
         self._problems.extend(check_moves(expanded))
         expander.bind(stack_file.deferred, Address(stack_file.stack.name, "", "", ""))
-        return tuple(item.expander.link(item) for item in expanded)
-
-    def _read_text(self, name: str, document: SourceDocument) -> str:
-        """The text of a file named relative to the document's file. Raises ExpressionError."""
-        path = _join(document.source.file, name)
-        if path is None:
-            message = f'file("{name}") leads out of the tree'
-            raise ExpressionError(message, hint="name a file of the stack's directory")
-        if path not in self._paths:
-            near = suggest(path, self._paths, "files")
-            raise ExpressionError(f'there is no file "{path}" in the tree', hint=near)
-        wrong: list[Problem] = []
-        text = decode_text(path, self._tree.read(path), wrong)
-        if text is None:
-            raise ExpressionError(f'file("{name}"): {wrong[0]}')
-        return text
-
-
-def _join(manifest: str, name: str) -> str | None:
-    """The path that a name relative to a manifest means; None where it leaves the tree."""
-    if name.startswith("/") or "\0" in name or "\\" in name:
-        return None
-    parts = manifest.split("/")[:-1]
-    for part in name.split("/"):
-        if part == "..":
-            if not parts:
-                return None
-            parts.pop()
-        elif part not in ("", "."):
-            parts.append(part)
-    return "/".join(parts)
-
-
-def _is_hidden(path: str) -> bool:
-    return any(part.startswith(".") for part in path.split("/"))
-
-
-def _parents(path: str) -> list[str]:
-    parts = path.split("/")[:-1]
-    return ["/".join(parts[: index + 1]) for index in range(len(parts))]
-
-
-@lru_cache
-def _glob_pattern(glob: str) -> re.Pattern[str]:
-    """A glob as people know it from .gitignore: `*` stays inside a directory, `**` does not."""
-    pattern = re.escape(glob.strip("/"))
-    pattern = pattern.replace(r"\*\*/", "(?:.*/)?").replace(r"\*\*", ".*")
-    pattern = pattern.replace(r"\*", "[^/]*").replace(r"\?", "[^/]")
-    return re.compile(f"{pattern}(?:/.*)?")
+        nodes = tuple(item.expander.link(item) for item in expanded)
+        modules.bind()
+        self._problems.extend(modules.inner_problems())
+        return nodes

@@ -100,12 +100,13 @@ def test_a_rollout_is_read_as_key_and_as_annotation(load):
 def test_earlier_addresses_are_kept_as_they_are_written_with_their_expressions_filled(load):
     stack = load(
         CONFIG_MAP + "forEach: [a, b]\n"
-        "lifecycle: {movedFrom: ['ConfigMap/old-${{ each.key }}', other/ConfigMap/c@prod], "
+        "lifecycle: {movedFrom: ['ConfigMap/old-${{ each.key }}', "
+        "'other/ConfigMap/c-${{ each.key }}@prod'], "
         "replace: createFirst}\n"
     )
     assert [node.lifecycle.moved_from for node in stack.nodes] == [
-        ("ConfigMap/old-a", "other/ConfigMap/c@prod"),
-        ("ConfigMap/old-b", "other/ConfigMap/c@prod"),
+        ("ConfigMap/old-a", "other/ConfigMap/c-a@prod"),
+        ("ConfigMap/old-b", "other/ConfigMap/c-b@prod"),
     ]
     assert {node.lifecycle.replace for node in stack.nodes} == {Replace.CREATE_FIRST}
 

@@ -68,6 +68,12 @@ def render_stack(
     return rendered
 
 
+def is_rendered(path: str, files: Sequence[str]) -> bool:
+    """Whether a file is below a directory that the tools work on."""
+    directories = {file.rpartition("/")[0] for file in files if file.rpartition("/")[2] in MARKERS}
+    return any(not directory or path.startswith(f"{directory}/") for directory in directories)
+
+
 def claim_unrendered(settings: RenderSettings, files: Sequence[str]) -> Rendered:
     """What may belong to the tools, where the stack file is too broken to say what is rendered."""
     rendered = Rendered()
@@ -181,12 +187,10 @@ class _Rendering:
             self._problems.append(Problem(message, job.place, hint))
         if len(self._problems) > before:
             return None
-        commands = [chart.arguments(release, job.namespace or _namespace_of(self._stack))]
-        if chart.needs_build:
-            commands.insert(0, chart.build_arguments())
+        words = chart.arguments(release, job.namespace or _namespace_of(self._stack))
         return _Call(
             process.find_helm(),
-            commands,
+            [*chart.build_commands(), words],
             chart.file,
             place_of_fault=chart.place_of_fault,
             read=lambda text: output.read_helm(job, chart.file, text, chart.path_of_source, self._problems),

@@ -1,0 +1,319 @@
+"""The modules that a stack uses: each read once, and expanded anew for each use. Called by `load`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from trueup.errors import Place, Problem, SourceError
+from trueup.manifests.document import Path, SourceDocument, kind_of_value
+from trueup.manifests.expand import Expanded, Expander, Item, Surroundings
+from trueup.manifests.expressions import Expression
+from trueup.manifests.library import Folder, Library
+from trueup.manifests.module_file import MODULE_FILES, ModuleFile, read_module_file
+from trueup.manifests.outputs import read_outputs
+from trueup.manifests.parse import SUFFIXES
+from trueup.manifests.program import ExpressionError
+from trueup.manifests.references import NodeIndex
+from trueup.manifests.resource import MODULE, Declaration, read_declaration
+from trueup.manifests.resource_files import select_resource_files
+from trueup.manifests.templates import Scope
+from trueup.manifests.validate import Validator
+from trueup.manifests.variables import settle_variables
+from trueup.model.address import Address
+from trueup.model.values import UNKNOWN, Document, Value
+
+MAX_DEPTH = 10
+MAX_USES = 10_000
+
+
+@dataclass(frozen=True)
+class _Module:
+    """One module as it was read. `is_partial`: some of its files could not be."""
+
+    file: ModuleFile
+    declarations: Sequence[Declaration]
+    is_partial: bool
+
+
+@dataclass(frozen=True)
+class Use:
+    """One use of a module. `outer` is the use around it; `problems` are those inside of the module."""
+
+    name: str
+    place: Place
+    folder: Folder
+    outer: Use | None
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def chain(self) -> list[Use]:
+        """The use and those around it, the innermost first."""
+        return [self, *(self.outer.chain if self.outer else ())]
+
+    def tell(self, problem: Problem) -> Problem:
+        """A problem inside of the module, with the calls that led there."""
+        places = ", from ".join(str(use.place) for use in self.chain)
+        return Problem(f"in module {self.name} ({places}): {problem.message}", problem.place, problem.hint)
+
+
+@dataclass(frozen=True)
+class _Binding:
+    """Expressions in the inputs or the outputs of a use: they are bound when all nodes are known."""
+
+    expander: Expander
+    expressions: Sequence[Expression]
+    source: Address
+
+
+@dataclass(frozen=True)
+class _CallInputs:
+    """The inputs of a call; every problem with them says where the module declares them."""
+
+    value: Mapping[str, Any]
+    document: SourceDocument
+    module: ModuleFile
+
+    def problem(self, message: str, path: Path = (), hint: str = "", *, at_key: bool = False) -> Problem:
+        if "declared at" not in hint:
+            declared = f"declared at {self._declaration(path)}"
+            hint = f"{hint}; {declared}" if hint else declared
+        return self.document.problem(message, ("spec", "inputs", *path), hint, at_key=at_key)
+
+    def _declaration(self, path: Path) -> Place:
+        declared = self.module.inputs.get(str(path[0])) if path else None
+        return declared.place if declared else self.module.document.place_of(("spec", "inputs"))
+
+
+class Modules:
+    """The modules of one stack and their uses. What is wrong with a module itself goes to `problems`."""
+
+    def __init__(
+        self, library: Library, providers: Sequence[str], validator: Validator, problems: list[Problem]
+    ) -> None:
+        self._library = library
+        self._providers = providers
+        self._validator = validator
+        self._problems = problems
+        self._modules: dict[str, _Module | None] = {}
+        self._uses: dict[str, Use] = {}
+        self._bindings: list[_Binding] = []
+
+    def expand(self, call: Declaration, caller: Expander, outer: Use | None = None) -> list[Expanded]:
+        """The nodes of all uses that one call makes, one for each item whose `when` holds."""
+        before = len(caller.problems)
+        made: list[Expanded] = []
+        names = []
+        is_broken = False
+        for item in caller.items(call):
+            if not caller.is_wanted(call, item.scope):
+                continue
+            name = self._expand_use(call, item, caller, outer, made)
+            names.append(name)
+            is_broken = is_broken or name is None
+        if is_broken or len(caller.problems) > before:
+            caller.index.add_broken(MODULE, call.name)
+        if names != [call.name]:
+            caller.index.add_declared(MODULE, call.name, [expanded.node.address for expanded in made])
+        return made
+
+    def bind(self) -> None:
+        """Says what the references in inputs and outputs mean, once all nodes are known."""
+        for binding in self._bindings:
+            binding.expander.bind(binding.expressions, binding.source)
+
+    def inner_problems(self) -> list[Problem]:
+        """What is wrong inside of the uses; the same in several uses is told for the first one."""
+        told: dict[Problem, Problem] = {}
+        for use in self._uses.values():
+            for problem in use.problems:
+                told.setdefault(problem, use.tell(problem))
+        return list(told.values())
+
+    def _expand_use(
+        self, call: Declaration, item: Item, caller: Expander, outer: Use | None, made: list[Expanded]
+    ) -> str | None:
+        """Adds the nodes of one use to `made` and gives its name; None where it cannot be expanded."""
+        filled = call.body.fill(item.scope, caller.problems)
+        identity = caller.identity(call, filled.value, item)
+        folder = self._find_folder(call, filled.value["spec"]["source"], caller)
+        if identity is None or folder is None:
+            return None
+        name = identity[0]
+        use = Use(f"{caller.index.prefix}{name}", call.document.place, folder, outer)
+        module = self._read(use) if self._is_allowed(call, use, caller) else None
+        if module is None:
+            return None
+        spec_inputs = filled.value["spec"].get("inputs")
+        inputs = _read_inputs(call.document, spec_inputs, module.file, caller.problems)
+        targets = tuple(caller.targets(call, item.scope))
+        waits = (*caller.dependencies(call, item.scope), *caller.surroundings.depends_on)
+        self._uses[use.name] = use
+        if inputs is None:
+            return None
+        index = NodeIndex(f"{use.name}/", caller.index, module.is_partial)
+        data = {"vars": inputs, "git": caller.surroundings.data["git"]}
+        surroundings = Surroundings(data, index, targets, waits)
+        inner = Expander(caller.stack, caller.selector, surroundings, self._library.read_text, use.problems)
+        nodes = self._expand_members(module, inner, use)
+        made.extend(nodes)
+        outputs = self._read_outputs(module.file, inner)
+        caller.index.add_module(name, {"outputs": outputs}, [expanded.node.address for expanded in nodes])
+        target = targets[0].name if len(targets) == 1 else ""
+        source = Address(caller.stack.name, MODULE, use.name, target)
+        self._bindings.append(_Binding(caller, filled.deferred, source))
+        return name
+
+    def _find_folder(self, call: Declaration, text: Value, caller: Expander) -> Folder | None:
+        path: Path = ("spec", "source")
+        document = call.document
+        if isinstance(text, Expression):
+            caller.problems.append(text.refuse("in spec.source: it is needed before anything else"))
+            return None
+        if text is UNKNOWN:
+            return None
+        if not isinstance(text, str) or not text:
+            what = "is empty" if text == "" else f"must be a string, not {kind_of_value(text)}"
+            caller.problems.append(document.problem(f"spec.source {what}", path, "source: ../modules/site"))
+            return None
+        try:
+            return self._library.find_folder(text, document)
+        except ExpressionError as error:
+            caller.problems.append(document.problem(error.message, path, error.hint))
+            return None
+        except SourceError as error:
+            # Whether the server is down or the version is missing: it says nothing about the files here.
+            place = document.place_of(path)
+            raise SourceError(f"{place}: module {call.name}: {error.message}", hint=error.hint) from error
+
+    def _is_allowed(self, call: Declaration, use: Use, caller: Expander) -> bool:
+        first = self._uses.get(use.name)
+        document = call.document
+        if first is not None:
+            message = f"{MODULE}/{use.name} is declared twice, first at {first.place}"
+            hint = "rename one of the two"
+            if first.place == use.place:
+                message = f"forEach gives several uses the name {MODULE}/{use.name}"
+                hint = "put each.key into metadata.name"
+            caller.problems.append(document.problem(message, ("metadata", "name"), hint))
+            return False
+        around = use.chain[1:]
+        again = next((index for index, each in enumerate(around) if each.folder == use.folder), None)
+        if again is not None:
+            steps = [f"{each.folder.name} at {each.place}" for each in reversed(use.chain[: again + 2])]
+            message = f"the module uses itself: {' -> '.join(steps)}"
+            hint = "a module cannot use itself; forEach makes several uses side by side"
+            caller.problems.append(document.problem(message, ("spec", "source"), hint))
+            return False
+        if len(around) >= MAX_DEPTH or len(self._uses) >= MAX_USES:
+            message = f"modules are nested more than {MAX_DEPTH} deep"
+            if len(around) < MAX_DEPTH:
+                message = f"modules are used more than {MAX_USES} times"
+            caller.problems.append(document.problem(message, ("spec", "source"), "use fewer modules"))
+            return False
+        return True
+
+    def _read(self, use: Use) -> _Module | None:
+        """The module in a folder, read for its first use; None where it cannot be used."""
+        key = use.folder.name
+        if key not in self._modules:
+            wrong: list[Problem] = []
+            self._modules[key] = self._read_module(use, wrong)
+            self._problems.extend(use.tell(problem) for problem in wrong)
+        return self._modules[key]
+
+    def _read_module(self, use: Use, wrong: list[Problem]) -> _Module | None:
+        folder = use.folder
+        try:
+            paths = {folder.below(path): path for path in folder.paths()}
+        except SourceError as error:
+            wrong.append(Problem(error.message, use.place, error.hint))
+            return None
+        found = [name for name in MODULE_FILES if name in paths]
+        if len(found) != 1:
+            message = f"there is no module.yaml in {folder.name}"
+            if found:
+                message = f"there are several files of a module in {folder.name}: {', '.join(found)}"
+            hint = "keep one of them" if found else "a module is a directory with a module.yaml"
+            wrong.append(Problem(message, use.place, hint))
+            return None
+        file = self.read_file(folder, paths[found[0]], wrong)
+        selected = select_resource_files(paths, left_out=found)
+        for path in selected.module_files:
+            self.read_file(folder, paths[path], wrong)
+        declarations: list[Declaration] = []
+        before = len(wrong)
+        for path in selected.paths:
+            if not path.endswith(SUFFIXES):
+                continue
+            for document in self._library.parse(folder, paths[path], wrong):
+                declaration = read_declaration(document, self._providers, wrong)
+                if declaration is not None:
+                    declarations.append(declaration)
+        is_partial = len(wrong) > before
+        for declaration in declarations:
+            if not declaration.is_module:
+                wrong.extend(self._validator.check_declaration(declaration))
+        if file is None:
+            return None
+        if not declarations and not file.outputs and not wrong:
+            hint = "add a resource beside its module.yaml"
+            wrong.append(file.document.problem("the module has no resource", (), hint))
+        return _Module(file, declarations, is_partial)
+
+    def read_file(self, folder: Folder, path: str, problems: list[Problem]) -> ModuleFile | None:
+        """The module.yaml at a path."""
+        documents = self._library.parse(folder, path, problems)
+        for extra in documents[1:]:
+            message = "the file of a module holds one document"
+            problems.append(extra.problem(message, (), "move resources into files beside it"))
+        return read_module_file(documents[0], problems) if documents else None
+
+    def _expand_members(self, module: _Module, inner: Expander, use: Use) -> list[Expanded]:
+        nodes: list[Expanded] = []
+        for declaration in module.declarations:
+            if declaration.is_module:
+                nodes.extend(self.expand(declaration, inner, use))
+                continue
+            made = inner.expand(declaration)
+            inner.problems.extend(self._validator.check_nodes(made))
+            nodes.extend(made)
+        return nodes
+
+    def _read_outputs(self, file: ModuleFile, inner: Expander) -> Document:
+        def read_text(name: str) -> str:
+            return self._library.read_text(name, file.document)
+
+        scope = Scope(inner.surroundings.data, read_text)
+        filled = read_outputs(file.document, file.outputs, scope, inner.problems)
+        prefix = inner.index.prefix.removesuffix("/")
+        self._bindings.append(_Binding(inner, filled.deferred, Address(inner.stack.name, MODULE, prefix, "")))
+        outputs: Document = filled.value
+        return outputs
+
+
+def _read_inputs(
+    document: SourceDocument, value: Value, module: ModuleFile, problems: list[Problem]
+) -> dict[str, Value] | None:
+    """What the inputs of a call come to; None where they are wrong."""
+    before = len(problems)
+    if isinstance(value, Expression):
+        problems.append(value.refuse("in spec.inputs as a whole: write the inputs one by one"))
+        return None
+    if value is UNKNOWN:
+        return None
+    if value is not None and not isinstance(value, dict):
+        message = f"spec.inputs must be a map, not {kind_of_value(value)}"
+        problems.append(document.problem(message, ("spec", "inputs"), "inputs: {name: value}"))
+        return None
+    given = _CallInputs(value or {}, document, module)
+    for name, declared in module.inputs.items():
+        if not declared.has_default and name not in given.value:
+            description = declared.description.strip().split("\n")[0]
+            message = f'the module needs the input "{name}"' + (f": {description}" if description else "")
+            problems.append(given.problem(message, (name,), f"write spec: {{inputs: {{{name}: ...}}}}"))
+    known = {name: item for name, item in given.value.items() if item is not UNKNOWN}
+    layer = _CallInputs(known, document, module)
+    settled = settle_variables(module.inputs, [layer], problems, str, is_complete=False)
+    return settled if len(problems) == before else None

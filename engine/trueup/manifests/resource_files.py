@@ -1,0 +1,64 @@
+"""Which files of a directory hold resources. Called by `load` for a stack, and by `modules` for a module."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from trueup.manifests.module_file import MODULE_FILES
+from trueup.manifests.stack_file import STACK_FILES
+
+
+@dataclass(frozen=True)
+class ResourceFiles:
+    """The files that may hold resources, and the `module.yaml` of each directory that is a module's."""
+
+    paths: Sequence[str]
+    module_files: Sequence[str]
+
+
+def select_resource_files(
+    paths: Collection[str], exclude: Sequence[str] = (), left_out: Collection[str] = ()
+) -> ResourceFiles:
+    """The files that are not hidden, not excluded, and not of a stack or a module further down.
+
+    Paths are relative to the directory.
+    """
+    patterns = [_glob_pattern(glob) for glob in exclude]
+    nested = {
+        directory
+        for directory, _, name in (path.rpartition("/") for path in paths)
+        if directory and (name in STACK_FILES or name in MODULE_FILES) and not _is_hidden(directory)
+    }
+    chosen: list[str] = []
+    module_files: list[str] = []
+    for path in sorted(paths):
+        is_own = path not in STACK_FILES and path not in left_out and not _is_hidden(path)
+        if not is_own or any(pattern.fullmatch(path) for pattern in patterns):
+            continue
+        parents = _parents(path) if nested else ()
+        if not any(parent in nested for parent in parents):
+            chosen.append(path)
+        elif path.rpartition("/")[2] in MODULE_FILES and not any(parent in nested for parent in parents[:-1]):
+            module_files.append(path)
+    return ResourceFiles(chosen, module_files)
+
+
+def _is_hidden(path: str) -> bool:
+    return "." in path and (path.startswith(".") or "/." in path)
+
+
+def _parents(path: str) -> list[str]:
+    parts = path.split("/")[:-1]
+    return ["/".join(parts[: index + 1]) for index in range(len(parts))]
+
+
+@lru_cache
+def _glob_pattern(glob: str) -> re.Pattern[str]:
+    """A glob as people know it from .gitignore: `*` stays inside a directory, `**` does not."""
+    pattern = re.escape(glob.strip("/"))
+    pattern = pattern.replace(r"\*\*/", "(?:.*/)?").replace(r"\*\*", ".*")
+    pattern = pattern.replace(r"\*", "[^/]*").replace(r"\?", "[^/]")
+    return re.compile(f"{pattern}(?:/.*)?")
