@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from types import TracebackType
 
 from trueup.collector import paused_collector
@@ -36,7 +36,7 @@ from trueup.saved_plan import read_saved_plan, write_saved_plan
 from trueup.sdk.contracts import Catalog, Kind
 from trueup.sdk.secrets import SecretSources
 from trueup.secrets.check import NO_SECRETS, CheckedSecrets, check_secrets
-from trueup.sources.open import find_directory, latest_commit, open_tree
+from trueup.sources.open import find_directory, is_local, latest_commit, open_pinned, open_tree
 from trueup.sources.write import NewFiles
 from trueup.state.open import open_store
 from trueup.state.store import Record, RunRecord, Store
@@ -142,7 +142,18 @@ class App:
     def _load(self, tree: Tree, source: SourceSpec, *, may_be_empty: bool = False) -> Loaded:
         with paused_collector():
             values = ValuesRequest(source.values, source.sets)
-            loaded = load_stack(tree, self._catalog, values, may_be_empty=may_be_empty)
+            loaded = load_stack(
+                tree,
+                self._catalog,
+                values,
+                may_be_empty=may_be_empty,
+                # A stack that comes over the network must not read the repositories of this machine.
+                open_pinned=partial(
+                    open_pinned,
+                    allow_file_urls=is_local(source.location),
+                    offline_ok=source.is_offline_allowed,
+                ),
+            )
             graph = build_graph(loaded.nodes, self._catalog)
         secrets = self._check_secrets(loaded.stack, graph, tree, source)
         return Loaded(loaded.stack, loaded.revision, graph, secrets)

@@ -59,6 +59,37 @@ def find_directory(location: str, ref: str = "", path: str = "") -> Path:
     raise SourceError(f"{mask_credentials(location)} is no directory to write new files to", hint=hint)
 
 
+def open_pinned(
+    location: str,
+    ref: str,
+    path: str = "",
+    *,
+    cache_dir: Path | None = None,
+    allow_file_urls: bool = False,
+    offline_ok: bool = False,
+) -> Tree:
+    """The files below `path` of a Git repository at a tag or a full commit: a module's. Raises SourceError.
+
+    A commit that was fetched before is read without asking the remote.
+    """
+    from trueup.sources.git_tree import GitTree
+    from trueup.sources.refs import find_pinned
+
+    place = parse_location(location, allow_file_urls=allow_file_urls)
+    if isinstance(place, Path):
+        raise SourceError(f"{location!r} is not the URL of a repository", hint="Use https:// or ssh://.")
+    mirror = _open_mirror(place, cache_dir or default_cache_dir())
+    found = find_pinned(mirror, ref, offline_ok=offline_ok)
+    revision = Revision(url=place.name, path=clean_path(path), commit=found.commit, ref=ref)
+    return GitTree(mirror, revision, found.offline)
+
+
+def is_local(location: str) -> bool:
+    """Whether a source is on this machine."""
+    place = parse_location(location)
+    return isinstance(place, Path) or place.is_local
+
+
 def latest_commit(
     location: str,
     ref: str = "",

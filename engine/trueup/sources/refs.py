@@ -16,6 +16,7 @@ _HEX = re.compile(r"^[0-9a-f]{4,64}$")
 _NOT_IN_REFS = re.compile(r"[\s~^:?*\[\\\x7f]|\.\.|@\{|//|\.lock(/|$)|(^|/)\.|[/.]$|^/|^@$")
 _FULL_LENGTHS = (40, 64)
 _BRANCHES = "refs/heads/"
+_PIN = "Name a tag, or a commit with all of its digits."
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,38 @@ def find_commit(mirror: Mirror, ref: str, *, offline_ok: bool = False) -> Found:
     if _HEX.match(ref):
         return Found(_fetch_commit(mirror, ref))
     raise _missing(mirror, ref)
+
+
+def find_pinned(mirror: Mirror, ref: str, *, offline_ok: bool = False) -> Found:
+    """The commit of a tag or of a full hash, fetched once. Refuses a branch, and a part of a hash."""
+    check_text("ref", ref)
+    if _HEX.match(ref) and len(ref) in _FULL_LENGTHS:
+        return Found(_fetch_commit(mirror, ref))
+    short = ref.removeprefix("refs/tags/")
+    if not short or short.startswith("refs/") or _NOT_IN_REFS.search(short):
+        raise SourceError(f"{ref!r} is not the name of a tag", hint=_PIN)
+    name = f"refs/tags/{short}"
+    try:
+        listing = mirror.list_remote(name, f"{_BRANCHES}{short}")
+    except SourceError as error:
+        found = _find_offline(mirror, [name], "") if offline_ok else None
+        if found is None:
+            raise
+        return Found(found.commit, "", error.message)
+    if name in listing.refs:
+        return _fetch_name(mirror, name, listing)
+    where = mirror.remote.name
+    if f"{_BRANCHES}{short}" in listing.refs:
+        raise SourceError(
+            f"{short!r} is a branch of {where}, whose content changes: it pins nothing", hint=_PIN
+        )
+    if _HEX.match(ref):
+        raise SourceError(f"{short!r} is no tag of {where}, and too short for a commit", hint=_PIN)
+    tags = mirror.list_remote("refs/tags/*").refs
+    names = sorted({tag.removeprefix("refs/tags/").removesuffix("^{}") for tag in tags})
+    near = difflib.get_close_matches(short, names, n=5) or names[-5:]
+    hint = f"There are: {', '.join(near)}." if near else "There are no tags: name a full commit."
+    raise SourceError(f"{where} has no tag {short!r}", hint=hint)
 
 
 def find_latest(mirror: Mirror, ref: str) -> str:
