@@ -7,14 +7,14 @@ what the plan knows and again right before the node is acted on.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Protocol
 
 from trueup.errors import NOWHERE, ManifestError, Place, Problem
 from trueup.manifests.document import kind_of_value
 from trueup.manifests.program import NO_OBJECTS, ExpressionError, Objects, Program, follow
-from trueup.manifests.selection import FieldPath, Selector
+from trueup.manifests.selection import FieldPath, Reads, Selector
 from trueup.manifests.suggestions import did_you_mean
 from trueup.manifests.syntax_tree import Call
 from trueup.manifests.text_places import Part, ProgramPart
@@ -136,27 +136,32 @@ class Expression:
         return frozenset(own.union(*(inner.functions for inner in self._inside_data())))
 
     @cached_property
-    def _paths(self) -> Mapping[tuple[str, str], set[FieldPath]]:
+    def _paths(self) -> Mapping[tuple[str, str], Reads]:
         """The fields that are selected, by function and argument."""
-        paths: dict[tuple[str, str], set[FieldPath]] = {}
+        paths: dict[tuple[str, str], list[FieldPath]] = {}
         for part in self.programs:
             for call in part.program.needs:
-                paths.setdefault((call.function, call.argument or ""), set()).add(call.path)
-        return paths
+                paths.setdefault((call.function, call.argument or ""), []).append(call.path)
+        return {key: Reads.of(found) for key, found in paths.items()}
 
     @cached_property
-    def _reads(self) -> Mapping[str, tuple[set[FieldPath], set[FieldPath]]]:
-        """The fields of each variable: those whose values are read, and those that `has()` asks for."""
-        reads: dict[str, tuple[set[FieldPath], set[FieldPath]]] = {}
+    def _reads(self) -> Mapping[str, Reads]:
+        """The fields of each variable."""
+        found: dict[str, list[Reads]] = {}
         for part in self.programs:
-            for selection in part.program.selections:
-                values, tests = reads.setdefault(selection.variable, (set(), set()))
-                (tests if selection.is_test else values).add(selection.path)
-        return reads
+            for name, reads in part.program.reads.items():
+                found.setdefault(name, []).append(reads)
+        return {
+            name: Reads.of(
+                (path for reads in each for path in reads.paths),
+                (path for reads in each for path in reads.tests),
+            )
+            for name, each in found.items()
+        }
 
     def _inside_data(self) -> Iterator[Expression]:
-        for variable, (values, tests) in self._reads.items():
-            yield from expressions_at(self._data.get(variable), values, tests)
+        for variable, reads in self._reads.items():
+            yield from expressions_at(self._data.get(variable), reads)
 
     def _collect(self) -> _Needs:
         """Raises ManifestError where its value would need itself, by way of the outputs of modules."""
@@ -186,7 +191,7 @@ class Expression:
             output = call.path[0] if call.path else ""
             needs.outputs.setdefault(OutputReference(argument, output, part.place))
         elif argument in self._documents:
-            for inner in expressions_at(self._documents[argument], [call.path]):
+            for inner in expressions_at(self._documents[argument], Reads((call.path,))):
                 needs.add(inner._collect())
         else:
             needs.references.setdefault(Reference(self._addresses[argument], call.path))
@@ -207,25 +212,25 @@ class Expression:
     def _compute(self, lookup: Lookup, done: dict[Expression, Value]) -> Value:
         selector = Selector(lambda inner: inner._evaluate(lookup, done))
         objects: dict[str, dict[str, Value]] = {}
-        for (function, argument), paths in self._paths.items():
-            found = selector.select(self._find(function, argument, paths, lookup), paths)
+        for (function, argument), reads in self._paths.items():
+            found = selector.select(self._find(function, argument, reads, lookup), reads)
             if found is UNKNOWN:
                 return UNKNOWN
             objects.setdefault(function, {})[argument] = found
         data: dict[str, Value] = {}
-        for variable, (values, tests) in self._reads.items():
-            data[variable] = selector.select(self._data[variable], values, tests)
+        for variable, reads in self._reads.items():
+            data[variable] = selector.select(self._data[variable], reads)
             if data[variable] is UNKNOWN:
                 return UNKNOWN
         value = self._join(data, objects, selector.is_sensitive)
         return Sensitive(value) if selector.is_sensitive else value
 
-    def _find(self, function: str, argument: str, paths: set[FieldPath], lookup: Lookup) -> Value:
+    def _find(self, function: str, argument: str, reads: Reads, lookup: Lookup) -> Value:
         if function == "secret":
             return lookup.secret(argument)
         if function == "stack":
             outputs = lookup.outputs(argument)
-            if isinstance(outputs, Mapping) and any(path and path[0] not in outputs for path in paths):
+            if isinstance(outputs, Mapping) and any(path and path[0] not in outputs for path in reads.paths):
                 return UNKNOWN  # that stack has still to be reconciled with this output
             return outputs
         if argument in self._documents:
@@ -267,16 +272,11 @@ class Expression:
         return Problem(f"{self!r} cannot be used {where}", self.place, hint)
 
 
-def expressions_at(
-    document: Value, paths: Iterable[FieldPath], tests: Iterable[FieldPath] = ()
-) -> Iterator[Expression]:
-    """The expressions that have to be evaluated for what stands under the paths of a document.
-
-    Of the paths in `tests` only whether they are there.
-    """
-    for path in paths:
+def expressions_at(document: Value, reads: Reads) -> Iterator[Expression]:
+    """The expressions that have to be evaluated for what is read of a document."""
+    for path in reads.paths:
         yield from expressions_in(follow(document, path))
-    for path in tests:
+    for path in reads.tests:
         found = follow(document, path[:-1])
         if isinstance(found, Expression):
             yield found

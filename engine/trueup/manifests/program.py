@@ -16,6 +16,7 @@ from functools import cache, cached_property, lru_cache
 from types import MappingProxyType
 from typing import Any
 
+from trueup.manifests.selection import FieldPath, Reads, narrow
 from trueup.manifests.syntax_tree import Call, Selection, Tree, read_tree
 from trueup.model.values import Value
 
@@ -87,6 +88,17 @@ class Program:
         """The calls whose values are known only when a stack is reconciled."""
         return [call for call in self.tree.calls if call.function in LATER]
 
+    @cached_property
+    def reads(self) -> Mapping[str, Reads]:
+        """What is read of each variable."""
+        values: dict[str, list[FieldPath]] = {}
+        tests: dict[str, list[FieldPath]] = {}
+        for selection in self.selections:
+            values.setdefault(selection.variable, [])
+            kind = tests if selection.is_test else values
+            kind.setdefault(selection.variable, []).append(selection.path)
+        return {name: Reads.of(paths, tests.get(name, ())) for name, paths in values.items()}
+
     @property
     def files(self) -> list[Call]:
         return [call for call in self.tree.calls if call.function == "file"]
@@ -105,11 +117,11 @@ class Program:
 
         Errors of `read_file` pass through as they are.
         """
-        self._check_cost(data, objects)
-        names = data
+        names = {name: narrow(data[name], reads) for name, reads in self.reads.items() if name in data}
+        self._check_cost(names, objects)
         functions: dict[str, Callable[[str], Value]] = {"file": read_file}
         if objects:
-            names = {**data, **{LATER[function]: found for function, found in objects.items()}}
+            names |= {LATER[function]: found for function, found in objects.items()}
             functions |= {function: found.__getitem__ for function, found in objects.items()}
         _calls.functions, _calls.raised = functions, None
         try:

@@ -1,17 +1,62 @@
-"""The part of a document that an expression selects, in plain values. Called by `expressions`.
+"""The part of a document that an expression selects. Called by `program` and `expressions`.
 
 What an expression does not select never reaches it: it may be unknown, or sensitive.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from trueup.model.values import UNKNOWN, PartlyKnown, Sensitive, Value, reveal
 
 FieldPath = tuple[str, ...]
 _PLAIN = frozenset({str, bool, int, float, type(None)})
+
+
+@dataclass(frozen=True)
+class Reads:
+    """The fields of one document that are read, longest first; of `tests` only whether they are there."""
+
+    paths: tuple[FieldPath, ...] = ()
+    tests: tuple[FieldPath, ...] = ()
+
+    @classmethod
+    def of(cls, paths: Iterable[FieldPath], tests: Iterable[FieldPath] = ()) -> Reads:
+        return cls(tuple(_longest_first(paths)), tuple(_longest_first(tests)))
+
+
+def _longest_first(paths: Iterable[FieldPath]) -> list[FieldPath]:
+    """So that a path that contains another one has the last word."""
+    return sorted(set(paths), key=lambda path: (-len(path), path))
+
+
+def narrow(document: Value, reads: Reads) -> Value:
+    """The part of a document that is read, as it is. CEL takes over all that it is given, at each call."""
+    if () in reads.paths:
+        return document
+    result: Value = {}
+    for path in reads.tests:
+        taken, _ = _walk(document, path)
+        _put_name(result, taken)
+    for path in reads.paths:
+        taken, value = _walk(document, path)
+        if len(taken) < len(path) and isinstance(value, Mapping):
+            _put_name(result, taken)  # the field is missing: what misses it has to be there
+        else:
+            result = _put(result, taken, value)
+    return result
+
+
+def _walk(document: Value, path: FieldPath) -> tuple[FieldPath, Value]:
+    """How far the path leads, and the value there."""
+    value = document
+    for position, key in enumerate(path):
+        if not isinstance(value, Mapping) or key not in value:
+            return path[:position], value
+        value = value[key]
+    return path, value
 
 
 class _NotKnown(Exception):
@@ -28,17 +73,13 @@ class Selector:
         self._evaluate = evaluate
         self.is_sensitive = False
 
-    def select(self, document: Value, paths: Iterable[FieldPath], tests: Iterable[FieldPath] = ()) -> Value:
-        """What stands under the paths; UNKNOWN where any of it is not known or may still be added to.
-
-        Of the paths in `tests` only whether they are there.
-        """
+    def select(self, document: Value, reads: Reads) -> Value:
+        """What is read; UNKNOWN where any of it is not known or may still be added to."""
         result: Value = {}
         try:
-            # The longest first, so that a path that contains another one has the last word.
-            for path in sorted(tests, key=_longest_first):
+            for path in reads.tests:
                 result = self._add(result, document, path, is_test=True)
-            for path in sorted(paths, key=_longest_first):
+            for path in reads.paths:
                 result = self._add(result, document, path, is_test=False)
         except _NotKnown:
             return UNKNOWN
@@ -96,16 +137,12 @@ class Selector:
                 inner.setdefault(key, {})
 
 
-def _put_name(result: Value, path: list[str]) -> None:
+def _put_name(result: Value, path: Iterable[str]) -> None:
     for key in path:
         result = result.setdefault(key, {})
 
 
-def _longest_first(path: FieldPath) -> tuple[int, FieldPath]:
-    return -len(path), path
-
-
-def _put(result: Value, path: list[str], value: Value) -> Value:
+def _put(result: Value, path: Sequence[str], value: Value) -> Value:
     if not path:
         return value
     inner = result

@@ -196,3 +196,80 @@ def test_files_are_read_when_the_stack_is_loaded(load):
         }
     )
     assert resolve(stack.nodes[1].body, KNOWN)["data"] == {"v": "at https://q"}
+
+
+def test_secrets_and_outputs_are_named_and_read(load):
+    body = body_of(
+        load, '${{ secret("env:KEY") }}@${{ stack("network").host }}:${{ ref("Queue/q").spec.size }}'
+    )
+    expression = body["data"]["v"]
+    assert [secret.text for secret in expression.secrets] == ["env:KEY"]
+    assert str(expression.secrets[0].place) == "site.yaml:9:16"
+    assert [(output.stack, output.output) for output in expression.outputs] == [("network", "host")]
+    assert [reference.address for reference in expression.references] == [ADDRESS]
+    known = Known({ADDRESS: LIVE}, {"env:KEY": Sensitive("k")}, {"network": {"host": "h"}})
+    found = expression.evaluate(known)
+    assert isinstance(found, Sensitive)
+    assert reveal(found) == "k@h:5"
+
+
+@pytest.mark.parametrize(
+    ("text", "secrets", "outputs"),
+    [
+        ('${{ secret("env:K") }}', {"env:K": UNKNOWN}, {}),
+        ('${{ stack("n").a }}', {}, {"n": UNKNOWN}),
+        ('${{ stack("n").a }}', {}, {"n": {"b": 1}}),
+        ('${{ stack("n").a.b }}', {}, {"n": {"a": {"b": UNKNOWN}}}),
+        ('${{ size(stack("n")) }}', {}, {"n": {"a": 1, "b": UNKNOWN}}),
+        ('${{ secret("env:K") + stack("n").a }}', {"env:K": Sensitive("x")}, {"n": {}}),
+    ],
+)
+def test_a_secret_or_an_output_that_is_missing_is_unknown(load, text, secrets, outputs):
+    expression = body_of(load, text)["data"]["v"]
+    assert expression.evaluate(Known(secrets=secrets, outputs=outputs)) is UNKNOWN
+
+
+def test_a_part_of_an_output_that_does_not_exist_is_an_error(load):
+    expression = body_of(load, '${{ stack("n").a.b }}')["data"]["v"]
+    with pytest.raises(ManifestError, match=r'stack\("n"\)\.a has no field "b"'):
+        expression.evaluate(Known(outputs={"n": {"a": {"c": 1}}}))
+    asking = body_of(load, '${{ has(stack("n").a) ? "yes" : "no" }}')["data"]["v"]
+    assert asking.evaluate(Known(outputs={"n": {"c": 1}})) == "no"
+
+
+def test_a_map_that_a_secret_holds_can_be_selected_from(load):
+    expression = body_of(load, '${{ secret("sops:a.yaml#/db").user }}')["data"]["v"]
+    found = expression.evaluate(Known(secrets={"sops:a.yaml#/db": Sensitive({"user": "u", "password": "p"})}))
+    assert isinstance(found, Sensitive)
+    assert reveal(found) == "u"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '${{ int(secret("env:K")) }}',
+        '${{ {"a": 1}[secret("env:K")] }}',
+        '${{ secret("env:K").password }}',
+        '${{ [1][size(secret("env:K"))] }}',
+        'x${{ [secret("env:K")] }}',
+        '${{ duration(secret("env:K")) }}',
+        '${{ timestamp(secret("env:K")) }}',
+        '${{ "x".matches(secret("env:K")) }}',
+    ],
+)
+def test_no_error_shows_a_secret(load, text):
+    expression = body_of(load, text)["data"]["v"]
+    with pytest.raises(ManifestError) as error:
+        expression.evaluate(Known(secrets={"env:K": Sensitive("canary(")}))
+    assert "canary" not in str(error.value)
+    assert "canary" not in repr(error.value.__dict__)
+    assert error.value.__cause__ is None
+    assert error.value.__suppress_context__
+
+
+def test_no_error_shows_the_keys_of_a_secret_map(load):
+    expression = body_of(load, '${{ secret("env:K").b }}')["data"]["v"]
+    with pytest.raises(ManifestError) as error:
+        expression.evaluate(Known(secrets={"env:K": Sensitive({"canary": 1})}))
+    assert "canary" not in str(error.value)
+    assert 'secret("env:K") has no field "b"' in str(error.value)
