@@ -26,12 +26,21 @@ _CONSTANTS: dict[str, Any] = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
+# What Kubernetes takes for a boolean, as YAML 1.1 does.
+_KUBERNETES_CONSTANTS: dict[str, Any] = {
+    **_CONSTANTS,
+    **dict.fromkeys(("y", "Y", "yes", "Yes", "YES", "on", "On", "ON"), True),
+    **dict.fromkeys(("n", "N", "no", "No", "NO", "off", "Off", "OFF"), False),
+}
+_OCTAL = re.compile(r"[-+]?0[0-7]+")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _LEADING_ZERO = re.compile(r"[-+]?0[0-9]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _MAY_BE_NUMBER = frozenset("0123456789+-.")
 _MERGE = "<<"
+# Line breaks to YAML 1.1, and so to libyaml, which would fold them into blanks; text to YAML 1.2 and to JSON.
+_OLD_BREAK = re.compile("[\x85\u2028\u2029]")
 
 
 class _Composer(CParser):
@@ -53,9 +62,22 @@ class _Refused(Exception):
     """The rest of the document makes no sense any more; the problem is noted."""
 
 
-def parse_yaml(source: SourceText, problems: list[Problem]) -> list[SourceDocument]:
-    """The documents of a YAML file that are maps; what is wrong goes to `problems`."""
-    documents = []
+def parse_yaml(
+    source: SourceText, problems: list[Problem], *, as_kubernetes: bool = False
+) -> list[SourceDocument]:
+    """The documents of a YAML file that are maps; what is wrong goes to `problems`.
+
+    `as_kubernetes`: plain scalars mean what they mean to kubectl and helm, where 0644 is octal and `yes` is
+    true. That is for what these tools printed; people who write either are asked what they mean.
+    """
+    documents: list[SourceDocument] = []
+    old_break = None if source.text.isascii() else _OLD_BREAK.search(source.text)
+    if old_break is not None:
+        code = f"{ord(old_break[0]):04X}"
+        message = f"the character U+{code} ends a line for some readers of YAML and not for others"
+        hint = f'write it as "\\u{code.lower()}" in double quotes'
+        problems.append(Problem(message, source.place(old_break.start()), hint))
+        return documents
     try:
         composer = _Composer(source.text)
         while composer.check_node():
@@ -67,7 +89,7 @@ def parse_yaml(source: SourceText, problems: list[Problem]) -> list[SourceDocume
                     Problem("a document must be a map", _place(source, root), "write `key: value` lines")
                 )
                 continue
-            value = _Builder(source, problems).build_document(root)
+            value = _Builder(source, problems, as_kubernetes).build_document(root)
             if value is not None:
                 documents.append(SourceDocument(value, source, _YamlLocator(source, root)))
     except yaml.YAMLError as error:
@@ -100,9 +122,11 @@ def parse_flow_value(source: SourceText, problems: list[Problem], text: str) -> 
 class _Builder:
     """Plain values from the nodes of one document."""
 
-    def __init__(self, source: SourceText, problems: list[Problem]) -> None:
+    def __init__(self, source: SourceText, problems: list[Problem], as_kubernetes: bool = False) -> None:
         self._source = source
         self._problems = problems
+        self._as_kubernetes = as_kubernetes
+        self._constants = _KUBERNETES_CONSTANTS if as_kubernetes else _CONSTANTS
         self._seen: set[int] | None = set() if "*" in source.text else None
         self._aliased = 0
 
@@ -218,11 +242,13 @@ class _Builder:
             self._refuse_tag(node)
             return None
         text = node.value
-        if text in _CONSTANTS:
-            return _CONSTANTS[text]
+        if text in self._constants:
+            return self._constants[text]
         if text[0] not in _MAY_BE_NUMBER or not _is_number(text):
             return text
         if _INTEGER.fullmatch(text):
+            if self._as_kubernetes and _OCTAL.fullmatch(text):
+                return int(text, 8)
             if _LEADING_ZERO.fullmatch(text):
                 self._note(
                     node,

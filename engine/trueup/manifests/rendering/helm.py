@@ -29,7 +29,7 @@ _NETWORK_HINT = (
     " spec.render.helm of the stack"
 )
 # helm names the template and the line in the middle of its messages.
-_TEMPLATE = re.compile(r"([\w.+-]+(?:/[\w.+-]+)*/templates/[\w./+-]+):(\d+)(?::(\d+))?")
+_TEMPLATE = re.compile(r"\b([\w.+-]+(?:/[\w.+-]+)*/templates/[\w./+-]*\w)(?::(\d+)(?::(\d+))?)?")
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,11 @@ class _Dependency:
 
 
 class Chart:
-    """A chart and what it depends on. `directories` are those of the source that it reads.
-
-    `needs_build`: what it depends on has to be fetched, as its lock file says, before it can be rendered.
-    """
+    """A chart and what it depends on. `directories` are the directories and files that it reads."""
 
     def __init__(self, job: HelmJob, workspace: Workspace, problems: list[Problem]) -> None:
         self.directories: list[str] = []
-        self.needs_build = False
+        self._fetched: list[str] = []
         self._job = job
         self._workspace = workspace
         self._problems = problems
@@ -85,16 +82,25 @@ class Chart:
         chart = job.chart if job.is_remote else self._workspace.path_for_tool(job.chart)
         return [*words, "--", release, chart]
 
-    def build_arguments(self) -> list[str]:
-        """The words that fetch what the lock file names."""
-        return ["dependency", "build", "--", self._workspace.path_for_tool(self._job.chart)]
+    def build_commands(self) -> list[list[str]]:
+        """The command lines that fetch what the lock file names, to be run before the chart is rendered."""
+        if not self._fetched:
+            return []
+        added = [
+            ["repo", "add", "--", f"repo-{index}", url]
+            for index, url in enumerate(dict.fromkeys(self._fetched))
+            if not url.startswith("oci://")
+        ]
+        chart = self._workspace.path_for_tool(self._job.chart)
+        return [*added, ["dependency", "build", "--skip-refresh", "--", chart]]
 
     def place_of_fault(self, message: str) -> Place:
         """Where a message of helm points to: the template's line, or the chart."""
         found = _TEMPLATE.search(message)
         if found is None or self._job.is_remote:
             return Place(self.file)
-        return Place(self.path_of_source(found[1]), int(found[2]), int(found[3] or 0) + 1)
+        file = self.path_of_source(found[1])
+        return Place(file, int(found[2]), int(found[3] or 0) + 1) if found[2] else Place(file)
 
     def path_of_source(self, name: str) -> str:
         """The file of the source that helm calls `<chart>/templates/...`."""
@@ -142,9 +148,12 @@ class Chart:
                 continue
             path = dependency.repository.removeprefix(_FILE)
             found = self._workspace.resolve(directory, path)
-            if path.startswith("/") or _join(found, CHART) not in self._workspace.list_files(found):
+            is_absolute = path.startswith("/")
+            if is_absolute or _join(found, CHART) not in self._workspace.list_files(found):
                 fault = self._workspace.fault_of(found)
                 message = fault.message if fault else f'there is no chart in "{found}"'
+                if is_absolute:
+                    message = f'"{dependency.repository}" leads out of the source'
                 hint = "file:// names a directory of the source, relative to this chart"
                 self._problems.append(dependency.document.problem(message, dependency.at, hint))
                 continue
@@ -193,7 +202,7 @@ class Chart:
             message = f"there is no {lock}, which says the exact versions of the dependencies"
             hint = "run `helm dependency update` and commit it"
             self._problems.append(Problem(message, Place(_join(directory, CHART)), hint))
-        self.needs_build = True
+        self._fetched += [dependency.repository for dependency in dependencies]
 
     def _place(self, top: str, into: str, item: tuple[_Dependency, str], depth: int) -> None:
         """Puts a chart of the source where helm looks for it, and what that one depends on into it."""
@@ -204,7 +213,7 @@ class Chart:
             return
         if directory not in self.directories:
             self.directories.append(directory)
-        if self.needs_build:
+        if self._fetched:
             self._workspace.take(directory)  # helm packs it itself
             return
         files = self._workspace.list_files(directory)

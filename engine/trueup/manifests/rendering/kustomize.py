@@ -29,6 +29,7 @@ _WITH_HELM = ("helmCharts", "helmChartInflationGenerator", "helmGlobals")
 
 # What kustomize fetches instead of looking for it among the files.
 _REMOTE = re.compile(r"(?:git::)?(?:[a-z][a-z0-9+.-]*://|[a-z][a-z0-9-]*@|github\.com[/:])", re.IGNORECASE)
+_FILE_URL = re.compile(r"(?:git::)?file:", re.IGNORECASE)
 _NETWORK_HINT = "copy it into the source, or write network: true in spec.render.kustomize of the stack"
 
 
@@ -107,6 +108,10 @@ class Kustomization:
         text = reference.text
         if "\n" in text:
             return  # the object itself instead of its path
+        if _FILE_URL.match(text):
+            message = f'"{text}" leads out of the source'
+            self._problems.append(document.problem(message, reference.at, "name it relative to this file"))
+            return
         if _REMOTE.match(text):
             self._check_remote(document, reference)
             return
@@ -131,9 +136,10 @@ class Kustomization:
                 f'there is no file "{path}" in the source', reference.at, "check the path"
             )
         parent = path.rpartition("/")[0] or "."
-        fault = self._workspace.fault_of(path)
-        if reference.is_root and path not in self._workspace.list_files(parent) and fault:
-            return document.problem(fault.message, reference.at, fault.hint)
+        if reference.is_root and path not in self._workspace.list_files(parent):
+            fault = self._workspace.fault_of(path)
+            message = fault.message if fault else f'there is no "{path}" in the source'
+            return document.problem(message, reference.at, fault.hint if fault else "check the path")
         message = f'"{reference.text}" is outside of the directory of this kustomization'
         hint = (
             "kustomize reads files of its own directory, and other directories with a kustomization of theirs"
@@ -149,6 +155,8 @@ class Kustomization:
         url = re.sub(r"^git::", "", text, flags=re.IGNORECASE)
         url = f"https://{url}" if url.lower().startswith("github.com/") else url
         fault = url_fault(url)
+        if not url.lower().startswith(("http://", "https://")):
+            fault = "needs a key of SSH, and no rendering gets one"
         if fault:
             message = f'the URL "{_shown(text)}" {fault}'
             self._problems.append(document.problem(message, reference.at, "such as https://host/repo?ref=v1"))

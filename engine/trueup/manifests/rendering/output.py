@@ -90,7 +90,7 @@ def _parse(
     file: str, tool: str, text: str, problems: list[Problem], *, is_literal: bool
 ) -> list[SourceDocument]:
     source = SourceText(f"{file} ({tool})", text, is_literal=is_literal)
-    documents = parse_yaml(source, problems)
+    documents = parse_yaml(source, problems, as_kubernetes=True)
     for document in documents:
         kind, name = document.value.get("kind"), _metadata(document).get("name")
         if isinstance(kind, str) and isinstance(name, str) and "/" not in kind + name:

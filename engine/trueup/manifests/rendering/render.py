@@ -48,7 +48,16 @@ def render_stack(
     if settings.is_plain:
         rendered.claimed.update(markers)
         return rendered
-    jobs = settings.jobs if settings.is_given else _find_jobs(markers, problems)
+    jobs: Sequence[Job] = settings.jobs
+    if not settings.is_given:
+        own = [path for path in markers if "/" not in path]
+        if len(own) > 1:
+            message = f"there are {' and '.join(own)} beside the stack file"
+            hint = "say in the stack file which is meant: spec: {render: {kustomize: {path: .}}}"
+            problems.append(Problem(message, Place(own[0]), hint))
+            rendered.claimed.update(files)
+            return rendered
+        jobs = [_job_of(path) for path in own]
     for job in jobs:
         rendering = _Rendering(tree, job, stack, problems)
         rendered.documents += rendering.render(may_be_empty=may_be_empty)
@@ -86,18 +95,11 @@ def claim_unrendered(settings: RenderSettings, files: Sequence[str]) -> Rendered
     return rendered
 
 
-def _find_jobs(markers: Sequence[str], problems: list[Problem]) -> list[Job]:
-    """What the stack's own directory asks for by its files alone."""
-    own = [path for path in markers if "/" not in path]
-    if len(own) > 1:
-        message = f"there are {' and '.join(own)} beside the stack file"
-        hint = "say in the stack file which is meant: spec: {render: {kustomize: {path: .}}}"
-        problems.append(Problem(message, Place(own[0]), hint))
-        return []
-    return [
-        HelmJob(".", place=Place(path)) if path == helm.CHART else KustomizeJob(".", place=Place(path))
-        for path in own
-    ]
+def _job_of(marker: str) -> Job:
+    """What a file in the stack's own directory asks for."""
+    if marker == helm.CHART:
+        return HelmJob(".", place=Place(marker))
+    return KustomizeJob(".", place=Place(marker))
 
 
 def _below(directory: str, files: Sequence[str]) -> list[str]:
