@@ -33,6 +33,7 @@ format: .venv/.installed-dev ## rewrite the code the way `make check` wants it
 	$(BIN)/ruff check --fix $(SOURCES)
 
 bench: .venv/.installed-dev ## the benchmarks, each against a peer where that peer is installed
+	$(BIN)/python tests/bench/manifests.py
 	$(BIN)/python tests/bench/run.py
 
 lock: ## write requirements.lock anew from pyproject.toml, with the newest versions
