@@ -3,7 +3,7 @@
     python tests/bench/manifests.py
 
 All run in one process, by turns: `App.load`, which is all that `trueup validate` does after its start; and
-PyYAML with libyaml, which knows neither places nor duplicate keys nor what a resource is, once to plain values
+PyYAML with libyaml, which knows neither places nor duplicate keys nor what a resource is, once to values
 (the bare parse that the promise is about) and once to bare nodes. Prints a table, writes
 bench-results/manifests.json, and ends with 1 where the promise is missed.
 """
