@@ -71,12 +71,7 @@ def parse_yaml(
     true. That is for what these tools printed; people who write either are asked what they mean.
     """
     documents: list[SourceDocument] = []
-    old_break = None if source.text.isascii() else _OLD_BREAK.search(source.text)
-    if old_break is not None:
-        code = f"{ord(old_break[0]):04X}"
-        message = f"the character U+{code} ends a line for some readers of YAML and not for others"
-        hint = f'write it as "\\u{code.lower()}" in double quotes'
-        problems.append(Problem(message, source.place(old_break.start()), hint))
+    if not as_kubernetes and _has_old_break(source, problems):
         return documents
     try:
         composer = _Composer(source.text)
@@ -97,6 +92,17 @@ def parse_yaml(
     return documents
 
 
+def _has_old_break(source: SourceText, problems: list[Problem]) -> bool:
+    found = None if source.text.isascii() else _OLD_BREAK.search(source.text)
+    if found is None:
+        return False
+    code = f"{ord(found[0]):04X}"
+    message = f"the character U+{code} ends a line for some readers of YAML and not for others"
+    hint = f'write it as "\\u{code.lower()}" in double quotes'
+    problems.append(Problem(message, source.place(found.start()), hint))
+    return True
+
+
 def parse_flow_value(source: SourceText, problems: list[Problem], text: str) -> Any:
     """One value outside of any document: a list or map in its flow form, a quoted or a plain scalar.
 
@@ -107,6 +113,8 @@ def parse_flow_value(source: SourceText, problems: list[Problem], text: str) -> 
     builder = _Builder(source, problems)
     if expected is None:
         return builder.build_plain(source.text, text)
+    if _has_old_break(source, problems):
+        return None
     try:
         root: Any = _Composer(source.text).get_single_node()
     except yaml.YAMLError as error:
