@@ -12,6 +12,7 @@ from types import TracebackType
 from trueup.collector import paused_collector
 from trueup.errors import StalePlan, UsageError
 from trueup.graph.build import Graph, build_graph
+from trueup.manifests.claims import find_claims
 from trueup.manifests.given_values import ValuesRequest
 from trueup.manifests.load import load_stack
 from trueup.model.address import Address
@@ -215,7 +216,7 @@ class App:
         listener: Listener | None = None,
     ) -> RunReport:
         """Drops the selected objects from the inventory and touches no live system."""
-        request = self._request(source, selection, listener, None, is_destroy=True)
+        request = self._request(source, selection, listener, None, is_offline=True)
         request = replace(request, confirm=confirm)
         return forget_records(request, self.store, self._catalog)
 
@@ -257,7 +258,8 @@ class App:
         self, source: SourceSpec, target: str, provider: str, kind: Kind
     ) -> Mapping[str, object] | None:
         """What the live system of a target says of a kind. `target` empty: the only one of the provider."""
-        stack = self.load(source).stack
+        loaded = self.load(source)
+        stack = loaded.stack
         found = [each for each in stack.targets if each.provider == provider and target in ("", each.name)]
         if len(found) != 1:
             names = ", ".join(each.name for each in stack.targets if each.provider == provider) or "none"
@@ -265,8 +267,9 @@ class App:
                 f"stack {stack.name!r} has {len(found)} targets of provider {provider} that this could mean",
                 hint=f"--target says which one; there are: {names}",
             )
+        facts = self._gather(loaded, is_destroy=True) if loaded.secrets.secrets else Facts()
         # Nothing is written, so the name of the installation does not matter: no store is opened for it.
-        with closing(Connections(self._catalog, f"-/{stack.name}")) as connections:
+        with closing(Connections(self._catalog, f"-/{stack.name}", facts)) as connections:
             session = connections.session(found[0])
             return self._catalog.provider(provider).live_schema(session, kind.api_version, kind.name)
 
@@ -303,8 +306,12 @@ class App:
         stop: threading.Event | None,
         *,
         is_destroy: bool = False,
+        is_offline: bool = False,
     ) -> Request:
-        loaded = self.load(source)
+        tree = open_tree(source.location, source.ref, source.path, offline_ok=source.is_offline_allowed)
+        with closing(tree):
+            loaded = self._load(tree, source)
+            claims = find_claims(tree, self._find_losses(loaded, is_destroy=is_destroy))
         return Request(
             loaded.stack,
             loaded.revision,
@@ -312,8 +319,19 @@ class App:
             selection,
             listener or Silent(),
             stop or threading.Event(),
-            facts=self._gather(loaded, is_destroy=is_destroy),
+            claims=claims,
+            facts=Facts() if is_offline else self._gather(loaded, is_destroy=is_destroy),
         )
+
+    def _find_losses(self, loaded: Loaded, *, is_destroy: bool) -> Sequence[Address]:
+        """What may be deleted by a run: what the inventory has and Git no longer declares."""
+        if not (loaded.stack.prune or is_destroy):
+            return ()
+        return [
+            address
+            for address, record in self.store.inventory(loaded.stack.name).items()
+            if (is_destroy or address not in loaded.graph.nodes) and not record.protect
+        ]
 
     def _gather(self, loaded: Loaded, *, is_destroy: bool = False) -> Facts:
         return gather_facts(

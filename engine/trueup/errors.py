@@ -78,6 +78,10 @@ class SourceError(TrueupError):
     """The source cannot be read: no such repository, ref or path, or it is refused as unsafe."""
 
 
+class UnfitFile(SourceError):
+    """One file of a source is none that a stack can be read from: it is too large, or a Git LFS pointer."""
+
+
 class StoreError(TrueupError):
     """The state store cannot be opened, read or written."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-from trueup.errors import SourceError
+from trueup.errors import SourceError, UnfitFile
 
 MAX_FILE_BYTES = 4 * 1024 * 1024
 MAX_FILES = 50_000
@@ -57,14 +57,14 @@ def check_total(total: int, where: str) -> None:
         )
 
 
-def oversized(path: str) -> SourceError:
-    return SourceError(f"the file {show_path(path)} is larger than {MAX_FILE_BYTES // 1024**2} MiB")
+def oversized(path: str) -> UnfitFile:
+    return UnfitFile(f"the file {show_path(path)} is larger than {MAX_FILE_BYTES // 1024**2} MiB")
 
 
 def check_content(path: str, content: bytes) -> None:
-    """Raises SourceError for the pointer that Git LFS leaves in place of a file."""
+    """Raises UnfitFile for the pointer that Git LFS leaves in place of a file."""
     if content.startswith(_LFS_MARK):
-        raise SourceError(
+        raise UnfitFile(
             f"the file {show_path(path)} is a Git LFS pointer, not the content itself",
             hint="Keep the file in Git itself: files kept by LFS are not fetched.",
         )

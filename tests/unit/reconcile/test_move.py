@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -435,3 +436,57 @@ def test_a_shared_object_that_was_there_first_is_still_only_released_after_a_mov
     loop.undeclare("tool", "Shared")
     assert results(loop.run()) == {"tool": "forgotten"}
     assert loop.world.list_keys() == ["Shared/tool"]
+
+
+# -- the old stack first
+
+
+@pytest.mark.parametrize("on_delete", ["delete", "orphan"])
+def test_an_object_that_another_stack_of_the_source_claims_is_left_alone(
+    loop: Loop, other: SourceSpec, on_delete: str
+) -> None:
+    since = len(loop.world.calls())
+    (loop.folder / ".git").mkdir()
+    record = next(iter(loop.app.store.inventory("base").values()))
+    lease = loop.app.store.acquire_lease("base", "test", 60)
+    assert lease is not None
+    run = loop.app.store.begin_run(lease, url="", commit="", digest="")
+    loop.app.store.record_steps(lease, run, (), [replace(record, on_delete=on_delete)])
+    loop.app.store.release_lease(lease)
+    declare(loop, "new", ["base/Named/x"])
+    for _ in range(2):
+        report = loop.app.reconcile(other)
+        assert [outcome.result.value for outcome in report.outcomes] == ["skipped"]
+        assert "../stack/Named-new.yaml says that another stack takes it over" in report.outcomes[0].message
+        assert not report.plan.has_changes
+    report = loop.app.destroy(other, confirm=lambda _plan: True)
+    assert [outcome.result.value for outcome in report.outcomes] == ["skipped"]
+    assert results(loop.run()) == {"new": "adopted"}
+    assert [o.result.value for o in loop.app.reconcile(other).outcomes] == ["forgotten"]
+    assert {call.verb for call in loop.world.calls()[since:] if call.is_write} == {"update"}
+    expect_rest(loop)
+
+
+def test_without_a_claim_the_old_stack_deletes_what_left_it(loop: Loop, other: SourceSpec) -> None:
+    (loop.folder / ".git").mkdir()
+    declare(loop, "new", ["base/Named/y"])
+    loop.app.reconcile(other)
+    assert loop.world.list_keys() == []
+
+
+def test_files_are_searched_for_claims_only_where_something_would_be_deleted(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched: list[int] = []
+    monkeypatch.setattr(
+        "trueup.sources.directory.DirectoryTree.source_paths", lambda self: searched.append(1) or []
+    )
+    loop.declare("a")
+    loop.declare("kept", lifecycle={"protect": True})
+    loop.run()
+    loop.undeclare("kept")
+    loop.run()
+    assert not searched
+    loop.undeclare("a")
+    loop.plan()
+    assert searched

@@ -1,0 +1,69 @@
+"""Finds what other stacks of the same source say they take over (`lifecycle.movedFrom`). Called by app.
+
+Read as text and not as stacks: one claim too many leaves an object that should go, one too few deletes an
+object that somebody counts on. Done only where something is about to be deleted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from trueup.errors import UnfitFile
+from trueup.manifests.parse import SUFFIXES
+from trueup.model.address import Address
+from trueup.model.tree import Tree
+
+_KEY = "movedFrom"
+_FILES = (*SUFFIXES, ".tpl")
+# One word of YAML, TOML or JSON; an expression of ours or of a template stays in one piece.
+_WORD = re.compile(r"(?:\$?\{\{.*?\}\}|[^\s\"',\[\]{}])+", re.DOTALL)
+_EXPRESSION = re.compile(r"\$?\{\{.*?\}\}", re.DOTALL)
+# What belongs to the key: all up to the next line that begins with another one.
+_VALUE = re.compile(_KEY + r"[\"']?\s*[:=](.*?)(?=\n\s*[\"']?\w+[\"']?\s*[:=]\s|\Z)", re.DOTALL)
+
+
+def find_claims(tree: Tree, addresses: Iterable[Address]) -> dict[Address, str]:
+    """The addresses that some file of the whole source claims for another stack, with the file.
+
+    Raises SourceError for a file that cannot be read: what it claims is not known.
+    """
+    wanted = list(addresses)
+    claims: dict[Address, str] = {}
+    if not wanted:
+        return claims
+    for path in tree.source_paths():
+        if not path.lower().endswith(_FILES):
+            continue
+        text = _read_text(tree, path)
+        if _KEY in text:
+            for address in _claimed(text, wanted):
+                claims.setdefault(address, path)
+    return claims
+
+
+def _read_text(tree: Tree, path: str) -> str:
+    try:
+        return tree.read(path).decode("utf-8", "replace").replace("\\/", "/")
+    except UnfitFile:
+        return ""
+
+
+def _claimed(text: str, addresses: Sequence[Address]) -> Iterator[Address]:
+    patterns = {_pattern(word) for word in _WORD.findall(text) if "/" in _EXPRESSION.sub("", word)}
+    is_open = any(
+        _EXPRESSION.sub("", word) == "" for value in _VALUE.findall(text) for word in _WORD.findall(value)
+    )
+    for address in addresses:
+        forms = (f"{address.stack}/{address.reference}", address.text)
+        if any(pattern.fullmatch(form) for pattern in patterns for form in forms):
+            yield address
+        elif is_open and address.kind in text:
+            # The whole address comes out of an expression: it could be any of that kind.
+            yield address
+
+
+def _pattern(word: str) -> re.Pattern[str]:
+    """What an address may look like that is written so: an expression in it can be anything."""
+    literal = _EXPRESSION.split(word)
+    return re.compile(".*".join(re.escape(part) for part in literal), re.DOTALL)

@@ -1,0 +1,89 @@
+"""Which objects other stacks of the source say they take over: textual, and rather one too many."""
+
+from __future__ import annotations
+
+import pytest
+
+from trueup.errors import SourceError, UnfitFile
+from trueup.manifests.claims import find_claims
+from trueup.model.address import Address
+
+SITE = Address.parse("shop/File/site@web-1")
+QUEUE = Address.parse("shop/AWS::SQS::Queue/jobs@eu")
+CONF = Address.parse("shop/File/site/conf@web-1")
+EVERY = (SITE, QUEUE, CONF)
+
+
+class Files:
+    """A tree of texts that counts what is read; an error in place of a text is raised."""
+
+    def __init__(self, **files: str | Exception) -> None:
+        self._files = {name.replace("_", "."): content for name, content in files.items()}
+        self.read_paths: list[str] = []
+
+    def source_paths(self):
+        return sorted(self._files)
+
+    def read(self, path: str) -> bytes:
+        self.read_paths.append(path)
+        content = self._files[path]
+        if isinstance(content, Exception):
+            raise content
+        return content.encode()
+
+
+def claimed(text: str, name: str = "other_yaml") -> set[Address]:
+    claims = find_claims(Files(**{name: text}), EVERY)
+    assert set(claims.values()) <= {name.replace("_", ".")}
+    return set(claims)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "lifecycle: {movedFrom: [shop/File/site]}",
+        "lifecycle:\n  movedFrom:\n    - shop/File/site\n",
+        "lifecycle:\n  movedFrom:\n    - 'shop/File/site@web-1'\n",
+        'lifecycle.movedFrom = ["shop/File/site"]',
+        '{"lifecycle": {"movedFrom": ["shop\\/File\\/site"]}}',
+        'annotations: {trueup.dev/lifecycle: "{movedFrom: [shop/File/site]}"}',
+        "lifecycle: {movedFrom: ['shop/File/${{ each.key }}']}",
+        "lifecycle: {movedFrom: ['${{ vars.from }}/File/site']}",
+        "lifecycle: {movedFrom: [{{ .Values.from }}/File/site]}",
+        "# movedFrom: shop/File/site, until last year",
+    ],
+)
+def test_an_address_is_claimed_in_whatever_form_it_stands(text: str) -> None:
+    assert claimed(text) == {SITE} or "each.key" in text
+    assert SITE in claimed(text)
+
+
+def test_a_claim_is_for_its_address_and_not_for_longer_or_shorter_ones() -> None:
+    assert claimed("movedFrom: [shop/AWS::SQS::Queue/jobs]") == {QUEUE}
+    assert claimed("movedFrom: [shop/File/site/conf]") == {CONF}
+    assert claimed("movedFrom: [shop/File/sit, xshop/File/site, shop/File/site@web-2, File/site]") == set()
+
+
+def test_an_address_out_of_an_expression_could_be_any_of_its_kind() -> None:
+    assert claimed("kind: File\nlifecycle: {movedFrom: ['${{ vars.old }}']}") == {SITE, CONF}
+    assert claimed("kind: File\nlifecycle:\n  movedFrom:\n  - ${{ vars.old }}\n  adopt: true") == {SITE, CONF}
+    assert claimed("kind: File\nlifecycle: {movedFrom: [a/File/b]}\nwhen: ${{ vars.on }}") == set()
+
+
+def test_without_the_key_nothing_is_claimed() -> None:
+    assert claimed("see shop/File/site") == set()
+
+
+def test_other_files_are_not_read_and_no_file_is_where_nothing_is_lost() -> None:
+    files = Files(a_txt="movedFrom: [shop/File/site]", b_toml="", c_json="", d_YAML="", e_tpl="")
+    assert find_claims(files, EVERY) == {}
+    assert files.read_paths == ["b.toml", "c.json", "d.YAML", "e.tpl"]
+    files = Files(b_toml="movedFrom")
+    assert find_claims(files, ()) == {}
+    assert files.read_paths == []
+
+
+def test_what_cannot_be_a_resource_file_claims_nothing_but_what_cannot_be_read_stops_the_run() -> None:
+    assert find_claims(Files(a_json=UnfitFile("too large")), EVERY) == {}
+    with pytest.raises(SourceError, match="gone"):
+        find_claims(Files(a_json=SourceError("gone")), EVERY)
