@@ -136,7 +136,8 @@ def _convert(text: str, kind: str) -> Value:
         return int(text)
     if kind == "float":
         # JSON has one kind of number, so SOPS calls each of them a float.
-        return int(text) if re.fullmatch(r"-?[0-9]+", text) else float(text)
+        is_whole = re.fullmatch(r"-?[0-9]{1,16}", text) and abs(int(text)) <= _LARGEST_EXACT
+        return int(text) if is_whole else float(text)
     return None
 
 
