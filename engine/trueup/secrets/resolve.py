@@ -1,0 +1,155 @@
+"""Reads the secrets of a stack, in bulk and before its run. Called by app, once per run.
+
+One secret that cannot be read fails the stack: what would be applied without it is not what Git says.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+
+from trueup.errors import ManifestError, Problem, ProviderError, Transient, TrueupError
+from trueup.model.resource import Target
+from trueup.model.values import Sensitive, Value
+from trueup.sdk.contracts import Session
+from trueup.sdk.secrets import SecretAnswer, SecretContext, SecretSource
+from trueup.secrets.check import CheckedSecret, CheckedSecrets, problem_of
+
+DEADLINE = 120.0
+_ATTEMPTS = 2
+_PAUSE = 0.3
+_CALLS_AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class Access:
+    """How secrets are reached. `connect` opens the session of a target; the caller closes it.
+
+    `settle` gives a target with the secrets of its own config in place. Both raise TrueupErrors.
+    """
+
+    connect: Callable[[Target], Session]
+    settle: Callable[[Target, Mapping[str, Sensitive]], Target]
+    settings: Mapping[str, Value] = field(default_factory=dict)
+
+
+def resolve_secrets(checked: CheckedSecrets, access: Access) -> Mapping[str, Sensitive]:
+    """The value of each secret by the text of its `secret()`.
+
+    Raises ManifestError with all that cannot be read, each in the place of its expression.
+    """
+    answers: dict[str, SecretAnswer] = {}
+    # Those without a target first: a target's own config may need them.
+    for has_target in (False, True):
+        wave = [secret for secret in checked.secrets if (secret.target is not None) is has_target]
+        known = {text: answer for text, answer in answers.items() if isinstance(answer, Sensitive)}
+        answers.update(_read_all(wave, checked.files, access, known))
+    problems: list[Problem] = []
+    for secret in checked.secrets:
+        answer = answers[secret.reference.text]
+        if isinstance(answer, ProviderError):
+            problems.append(problem_of(secret.reference, answer))
+    if problems:
+        raise ManifestError(problems)
+    return {text: answer for text, answer in answers.items() if isinstance(answer, Sensitive)}
+
+
+def _read_all(
+    secrets: Sequence[CheckedSecret],
+    files: Mapping[str, bytes],
+    access: Access,
+    known: Mapping[str, Sensitive],
+) -> dict[str, SecretAnswer]:
+    """An answer for each secret: one call for each source and target, all at once."""
+    groups: dict[tuple[str, str], list[CheckedSecret]] = {}
+    for secret in secrets:
+        groups.setdefault((secret.source.name, secret.target.name if secret.target else ""), []).append(
+            secret
+        )
+    answers: dict[str, SecretAnswer] = {}
+    pool = ThreadPoolExecutor(_CALLS_AT_ONCE, "secrets")
+    try:
+        calls = {pool.submit(_read_group, group, files, access, known): group for group in groups.values()}
+        done, late = wait(calls, timeout=DEADLINE)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    for call in done:
+        answers.update(call.result())
+    for call in late:
+        silence = Transient(f"no answer within {DEADLINE:.0f} s")
+        answers.update((secret.reference.text, silence) for secret in calls[call])
+    return answers
+
+
+def _read_group(
+    group: Sequence[CheckedSecret],
+    files: Mapping[str, bytes],
+    access: Access,
+    known: Mapping[str, Sensitive],
+) -> dict[str, SecretAnswer]:
+    source, target = group[0].source, group[0].target
+    session = None
+    if target is not None:
+        try:
+            target = access.settle(target, known)
+            session = access.connect(target)
+        except TrueupError as error:
+            failed = ProviderError(f"target {target.name}: {error.message}", hint=error.hint)
+            return {secret.reference.text: failed for secret in group}
+    context = SecretContext(files, target, session, access.settings)
+    texts = {secret.reference.key: secret.reference.text for secret in group}
+    return {texts[key]: answer for key, answer in _read_patiently(source, list(texts), context).items()}
+
+
+def _read_patiently(
+    source: SecretSource, keys: Sequence[str], context: SecretContext
+) -> dict[str, SecretAnswer]:
+    """An answer for each key; what may work when it is tried again is tried again."""
+    answers: dict[str, SecretAnswer] = {}
+    left = list(keys)
+    for attempt in range(_ATTEMPTS):
+        if attempt:
+            time.sleep(_PAUSE)
+        answers.update(_read_once(source, left, context))
+        left = [key for key in left if isinstance(answers[key], Transient)]
+        if not left:
+            break
+    return answers
+
+
+def _read_once(source: SecretSource, keys: Sequence[str], context: SecretContext) -> dict[str, SecretAnswer]:
+    answers: Mapping[str, SecretAnswer] = {}
+    failure: ProviderError | None = None
+    try:
+        answers = dict(source.read(keys, context))
+    except ProviderError as error:
+        failure = error
+    except ImportError as error:
+        failure = ProviderError(
+            f"source {source.name} needs the library {(error.name or str(error)).partition('.')[0]!r},"
+            " which is not installed",
+            hint=f"pip install '{source.requirement}'"
+            if source.requirement
+            else "install it where trueup runs",
+        )
+    except Exception as error:  # noqa: BLE001 - its text may hold a secret
+        failure = _broken_source(source, error)
+    missing = failure or ProviderError(f"source {source.name} gave no answer for it")
+    found = {key: answers.get(key) for key in keys}
+    return {
+        key: answer if isinstance(answer, Sensitive | ProviderError) else missing
+        for key, answer in found.items()
+    }
+
+
+def _broken_source(source: SecretSource, error: Exception) -> ProviderError:
+    trace, where = error.__traceback__, ""
+    while trace is not None:
+        where = f" at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return ProviderError(
+        f"a bug in secret source {source.name!r}: read raised {type(error).__name__}{where}",
+        hint="please report it to its authors",
+    )
