@@ -129,9 +129,15 @@ def whose(live: Live) -> str:
 
 
 def is_of_another(live: Live, node: Node) -> bool:
-    """Whether the object carries the marker of another node, and so is not the one that was recorded."""
+    """Whether the object carries the marker of another node, and so is not the one that was recorded.
+
+    What the node was before, by `lifecycle.movedFrom`, is no other one.
+    """
     owner = owner_of(live.tags)
-    return owner is not None and owner.address != node.address.text
+    if owner is None or owner.address == node.address.text:
+        return False
+    before = (*node.former_addresses, *node.former_addresses_outside)
+    return all(owner.address != address.text for address in before)
 
 
 def version_of(live: Live) -> str:
