@@ -78,6 +78,9 @@ class AwsProvider(Provider):
     def kinds(self) -> Sequence[Kind]:
         return self._kinds
 
+    def discoverable(self, session: Session) -> Sequence[Kind]:
+        return self._kinds
+
     def connect(self, target: Target, owner_key: str) -> Session:
         from trueup_aws.client import Connection
 

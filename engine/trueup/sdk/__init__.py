@@ -33,7 +33,7 @@ from trueup.model.resource import Lifecycle, Node, Target
 from trueup.model.values import UNKNOWN, Document, Sensitive, Value, has_unknown, reveal
 from trueup.sdk.compare import change_of, compare, compare_documents, creation, is_equal, seal
 from trueup.sdk.contracts import Intent, Kind, Limits, Provider, Session, Traits
-from trueup.sdk.discovery import choose
+from trueup.sdk.discovery import choose, has_pattern
 from trueup.sdk.hookspecs import hookimpl
 from trueup.sdk.secrets import (
     SecretAnswer,
@@ -98,6 +98,7 @@ __all__ = [
     "creation",
     "decode_secret",
     "degraded",
+    "has_pattern",
     "has_unknown",
     "hookimpl",
     "is_equal",

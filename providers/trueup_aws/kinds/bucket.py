@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from trueup.sdk import Conflict, Document, Node, Problem, Traits
+from trueup.sdk import Conflict, Document, Invalid, Node, Problem, Traits
 from trueup_aws.errors import NotFound
-from trueup_aws.kinds.lifecycle import LIFECYCLE, has_equal_ids, lifecycle_of, normal_lifecycle, rules_of
+from trueup_aws.kinds.importable import ImportableKind
+from trueup_aws.kinds.lifecycle import (
+    LIFECYCLE,
+    REST,
+    has_equal_ids,
+    lifecycle_of,
+    normal_lifecycle,
+    rules_of,
+)
 from trueup_aws.kinds.live import Live, join_tags, split_tags
 from trueup_aws.kinds.properties import block, flag, listing, spec_schema, text
-from trueup_aws.kinds.tagged import TaggedKind
 from trueup_aws.markers import owner_of
 
 if TYPE_CHECKING:
@@ -112,7 +119,7 @@ DEFAULTS: Mapping[str, Any] = {
 }
 
 
-class Bucket(TaggedKind):
+class Bucket(ImportableKind):
     """A bucket. Stateful, never emptied, and told from others by its name and marker alone.
 
     The creation date that S3 reports may move when the bucket is changed, so it is no part of its id.
@@ -138,6 +145,16 @@ class Bucket(TaggedKind):
         if live is None or "LifecycleConfiguration" not in spec:
             return spec
         return {**spec, "LifecycleConfiguration": normal_lifecycle(spec["LifecycleConfiguration"])}
+
+    def written_spec(self, spec: Document) -> Document:
+        lifecycle = spec.get("LifecycleConfiguration") or {}
+        odd = [rule["Id"] for rule in lifecycle.get("Rules", ()) if rule.get(REST) is not None]
+        if odd:
+            raise Invalid(
+                f"its lifecycle rule {odd[0]!r} has parts that trueup does not know",
+                hint="write the resource by hand, without LifecycleConfiguration",
+            )
+        return spec
 
     def arn(self, connection: Connection, name: str) -> str:
         return f"arn:{connection.partition}:s3:::{name}"

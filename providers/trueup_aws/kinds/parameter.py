@@ -9,6 +9,7 @@ from trueup.sdk import (
     UNKNOWN,
     Denied,
     Document,
+    Invalid,
     Node,
     Problem,
     ProviderError,
@@ -18,9 +19,10 @@ from trueup.sdk import (
     reveal,
 )
 from trueup_aws.errors import NotFound
+from trueup_aws.kinds.importable import ImportableKind
 from trueup_aws.kinds.live import Live, Reading, batches, join_tags, split_tags
 from trueup_aws.kinds.properties import spec_schema, text
-from trueup_aws.kinds.tagged import FEW, TaggedKind
+from trueup_aws.kinds.tagged import FEW
 
 if TYPE_CHECKING:
     from trueup_aws.client import Connection
@@ -63,7 +65,7 @@ SCHEMA = spec_schema(
 )
 
 
-class Parameter(TaggedKind):
+class Parameter(ImportableKind):
     """A parameter. Not stateful: its value stands in Git, or in the secret store that Git names."""
 
     name: ClassVar[str] = "AWS::SSM::Parameter"
@@ -107,6 +109,36 @@ class Parameter(TaggedKind):
         if name and "Name" not in node.spec and name.startswith(("aws", "ssm")):
             return f"p-{name}"  # AWS keeps those two for itself
         return name
+
+    def is_system(self, name: str) -> bool:
+        return name.lower().lstrip("/").startswith(("aws", "ssm"))
+
+    def read_found(self, connection: Connection, names: Sequence[str]) -> Mapping[str, Reading]:
+        """As for an observation, but no secret is decrypted: it would not be imported anyway."""
+        found = connection.pages("ssm", "describe_parameters", "Parameters", MaxResults=DESCRIPTIONS_PER_CALL)
+        secure = {each["Name"]: each for each in found if each.get("Type") == "SecureString"}
+
+        def look(name: str) -> Reading:
+            try:
+                tags = self.read_tags(connection, name, name)
+            except NotFound:
+                return None
+            except ProviderError as error:
+                return error
+            spec = {"Name": name, "Type": "SecureString"}
+            return Live(name, self.arn(connection, name), name, spec, {}, tags)
+
+        sealed = [name for name in names if name in secure]
+        readings = dict(zip(sealed, connection.run_all(look, sealed), strict=True))
+        return {**readings, **self.read_many(connection, [n for n in names if n not in secure], names)}
+
+    def written_spec(self, spec: Document) -> Document:
+        if spec.get("Type") == "SecureString":
+            raise Invalid(
+                "its value is a secret, which would stay in Git in clear",
+                hint="write the resource by hand, with `Value: ${{ secret(...) }}` and lifecycle.adopt: true",
+            )
+        return {key: value for key, value in spec.items() if (key, value) != ("Tier", "Standard")}
 
     def arn(self, connection: Connection, name: str) -> str:
         place = f"{connection.partition}:ssm:{connection.region}:{connection.account}"

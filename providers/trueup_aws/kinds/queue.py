@@ -7,9 +7,9 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from trueup.sdk import Document, Node, Problem, Traits
+from trueup_aws.kinds.importable import ImportableKind
 from trueup_aws.kinds.live import Live, parse_flag
 from trueup_aws.kinds.properties import block, flag, listing, number, spec_schema, text
-from trueup_aws.kinds.tagged import TaggedKind
 
 if TYPE_CHECKING:
     from trueup_aws.client import Connection
@@ -106,7 +106,7 @@ SCHEMA = spec_schema(
 )
 
 
-class Queue(TaggedKind):
+class Queue(ImportableKind):
     """A queue. Not stateful: its messages are in passage, and what must not be lost is protected by name.
 
     Changed attributes take up to a minute to be seen, and so does the list of queues.
@@ -167,6 +167,12 @@ class Queue(TaggedKind):
         if not isinstance(count, str):
             return spec
         return {**spec, "RedrivePolicy": {**policy, "maxReceiveCount": int(count)}}  # type: ignore[dict-item]
+
+    def written_spec(self, spec: Document) -> Document:
+        left_out = () if spec.get("FifoQueue") else FIFO_ONLY
+        # Each of the two ways to encrypt says what the other one is not.
+        other = "SqsManagedSseEnabled" if spec.get("KmsMasterKeyId") else "KmsDataKeyReusePeriodSeconds"
+        return {key: value for key, value in spec.items() if key != other and key not in left_out}
 
     def arn(self, connection: Connection, name: str) -> str:
         return f"arn:{connection.partition}:sqs:{connection.region}:{connection.account}:{name}"

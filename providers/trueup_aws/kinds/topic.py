@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from trueup.sdk import Document, Node, Problem, Traits
+from trueup_aws.kinds.importable import ImportableKind
 from trueup_aws.kinds.live import Live, join_tags, parse_flag, split_tags
 from trueup_aws.kinds.properties import flag, spec_schema, text
-from trueup_aws.kinds.tagged import TaggedKind
 
 if TYPE_CHECKING:
     from trueup_aws.client import Connection
@@ -39,7 +39,7 @@ SCHEMA = spec_schema(
 )
 
 
-class Topic(TaggedKind):
+class Topic(ImportableKind):
     """A topic. Its ARN is made of its name, so a topic that was made anew cannot be told by its id."""
 
     name: ClassVar[str] = "AWS::SNS::Topic"
@@ -76,6 +76,10 @@ class Topic(TaggedKind):
         if not isinstance(is_fifo, bool):
             return None
         return ".fifo" if is_fifo else ""
+
+    def written_spec(self, spec: Document) -> Document:
+        is_fifo = spec.get("FifoTopic")
+        return {key: value for key, value in spec.items() if is_fifo or key != "ContentBasedDeduplication"}
 
     def arn(self, connection: Connection, name: str) -> str:
         return f"arn:{connection.partition}:sns:{connection.region}:{connection.account}:{name}"
