@@ -11,6 +11,8 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from trueup.errors import UsageError
+
 
 @dataclass
 class _Standing:
@@ -43,9 +45,14 @@ class Order:
             standing.stack, standing.needs = stack, frozenset(needs)
 
     def begin(self, follower: str) -> str:
-        """Begins a run, unless the follower has to wait; then it says for what, and wakes it in time."""
+        """Begins a run, unless the follower has to wait; then it says for what, and wakes it in time.
+
+        Raises UsageError where another follower's stack has the same name: the two would undo each other's
+        work for ever.
+        """
         with self._lock:
             standing = self._standings[follower]
+            self._refuse_double(follower, standing)
             blocker = self._find_blocker(standing)
             standing.waits = bool(blocker)
             standing.is_running = not blocker
@@ -65,6 +72,16 @@ class Order:
             ]
         for wake in woken:
             wake()
+
+    def _refuse_double(self, follower: str, standing: _Standing) -> None:
+        for name, each in self._standings.items():
+            if each is not standing and each.stack is not None and each.stack == standing.stack:
+                first, second = sorted((follower, name))
+                raise UsageError(
+                    f'"{first}" and "{second}" of the settings are one stack: both call themselves '
+                    f'"{standing.stack}" in their own files',
+                    hint="give each environment a name of its own: metadata: {name: shop-${{ vars.env }}}",
+                )
 
     def _find_blocker(self, standing: _Standing) -> str:
         by_stack = {each.stack: each for each in self._standings.values() if each.stack}

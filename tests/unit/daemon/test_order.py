@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from trueup.daemon.order import Order
+from trueup.errors import UsageError
 
 
 class Floor:
@@ -83,3 +84,16 @@ def test_stacks_that_need_each_other_do_not_wait_for_ever(floor: Floor) -> None:
     floor.order.declare("network", "network", ["shop"])
     assert floor.order.begin("app") == ""
     assert floor.order.begin("network") == ""
+
+
+def test_two_stacks_of_one_name_are_both_refused_until_one_of_them_is_renamed(floor: Floor) -> None:
+    floor.join("app-dev")
+    floor.order.declare("app-dev", "shop", [])
+    floor.order.begin("network")
+    floor.end("network")
+    for follower in ("app", "app-dev"):
+        with pytest.raises(UsageError, match='"app" and "app-dev" of the settings are one stack'):
+            floor.order.begin(follower)
+        floor.end(follower, has_converged=False)
+    floor.order.declare("app-dev", "shop-dev", [])
+    assert floor.order.begin("app") == floor.order.begin("app-dev") == ""
