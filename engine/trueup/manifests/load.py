@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 from trueup.collector import paused_collector
 from trueup.errors import ManifestError, Place, Problem
 from trueup.manifests.document import SourceDocument
+from trueup.manifests.encrypted import drop_encrypted
 from trueup.manifests.expand import Expanded, Expander, Surroundings
 from trueup.manifests.given_values import NO_VALUES, ValuesRequest, read_values_files
 from trueup.manifests.library import Library, OpenPinned
 from trueup.manifests.modules import Modules
 from trueup.manifests.moves import check_moves
 from trueup.manifests.parse import SUFFIXES, parse_file
+from trueup.manifests.question import Question, read_question
 from trueup.manifests.references import NodeIndex
 from trueup.manifests.rendering.render import Rendered, claim_unrendered, is_rendered, render_stack
 from trueup.manifests.rendering.settings import NO_RENDER
@@ -25,16 +27,21 @@ from trueup.manifests.validate import Validator
 from trueup.model.address import Address
 from trueup.model.resource import Node, Revision, Stack
 from trueup.model.tree import Tree
+from trueup.model.values import Value
 from trueup.sdk.contracts import Catalog
 
 
 @dataclass(frozen=True)
 class LoadedStack:
-    """A stack read from one revision and found to be valid. `nodes` are in the order of the files."""
+    """A stack read from one revision and found to be valid. `nodes` are in the order of the files.
+
+    `answer` is what the question comes to, where one was asked; it may hold expressions.
+    """
 
     stack: Stack
     revision: Revision
     nodes: tuple[Node, ...]
+    answer: Value = None
 
 
 def load_stack(
@@ -44,27 +51,38 @@ def load_stack(
     *,
     may_be_empty: bool = False,
     open_pinned: OpenPinned | None = None,
+    question: Question | None = None,
 ) -> LoadedStack:
     """Reads and checks everything that the tree declares, with the values that are asked for.
 
     `may_be_empty`: a stack without resources is about to get some, and is no slip of the pen. `open_pinned`
-    opens the repositories of modules.
+    opens the repositories of modules. `question` is answered in the scope of the stack.
     Raises ManifestError with all problems, PluginError for a provider that cannot be loaded, and what the
     tree raises. An input that is not complete and valid never gives a smaller stack.
     """
     library = Library(tree, open_pinned)
     try:
         with paused_collector():
-            stack_file, nodes = _Loader(tree, library, catalog, values, may_be_empty).load()
+            loader = _Loader(tree, library, catalog, values, may_be_empty, question)
+            stack_file, nodes = loader.load()
     finally:
         library.close()
-    return LoadedStack(stack_file.stack, replace(tree.revision, values=stack_file.given), nodes)
+    revision = replace(tree.revision, values=stack_file.given)
+    return LoadedStack(stack_file.stack, revision, nodes, loader.answer)
 
 
 class _Loader:
     def __init__(
-        self, tree: Tree, library: Library, catalog: Catalog, values: ValuesRequest, may_be_empty: bool
+        self,
+        tree: Tree,
+        library: Library,
+        catalog: Catalog,
+        values: ValuesRequest,
+        may_be_empty: bool,
+        question: Question | None,
     ) -> None:
+        self.answer: Value = None
+        self._question = question
         self._tree = tree
         self._library = library
         self._may_be_empty = may_be_empty
@@ -150,7 +168,8 @@ class _Loader:
             if path in rendered.claimed or not path.endswith(SUFFIXES):
                 continue
             before = len(self._problems)
-            documents += parse_file(path, self._tree.read(path), self._problems)
+            parsed = parse_file(path, self._tree.read(path), self._problems)
+            documents += drop_encrypted(parsed, self._problems)
             self._is_partial = self._is_partial or len(self._problems) > before
         declarations = []
         providers = self._catalog.names()
@@ -201,7 +220,14 @@ class _Loader:
             expanded.extend(made)
         self._problems.extend(validator.check_doubles(expanded))
         self._problems.extend(check_moves(expanded))
-        expander.bind(stack_file.deferred, Address(stack_file.stack.name, "", "", ""))
+        asker = Address(stack_file.stack.name, "", "", "")
+        expander.bind(stack_file.deferred, asker)
+        if self._question is not None:
+            filled = read_question(
+                self._question, surroundings.data, selector.shown, self._library.read_text, self._problems
+            )
+            self.answer = filled.value
+            expander.bind(filled.deferred, asker)
         nodes = tuple(item.expander.link(item) for item in expanded)
         modules.bind()
         self._problems.extend(modules.inner_problems())

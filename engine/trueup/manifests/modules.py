@@ -8,6 +8,7 @@ from typing import Any
 
 from trueup.errors import Place, Problem, SourceError
 from trueup.manifests.document import Path, SourceDocument, kind_of_value
+from trueup.manifests.encrypted import drop_encrypted
 from trueup.manifests.expand import Expanded, Expander, Item, Surroundings
 from trueup.manifests.expressions import Expression
 from trueup.manifests.library import Folder, Library
@@ -60,7 +61,7 @@ class Use:
 
 @dataclass(frozen=True)
 class _Binding:
-    """Expressions in the inputs or the outputs of a use: they are bound when all nodes are known."""
+    """Expressions in the inputs of a use: they are bound when all nodes are known."""
 
     expander: Expander
     expressions: Sequence[Expression]
@@ -86,6 +87,32 @@ class _CallInputs:
         return declared.place if declared else self.module.document.place_of(("spec", "inputs"))
 
 
+class _Outputs:
+    """What `ref()` gives of one use of a module, for each target that something reads it from."""
+
+    def __init__(self, file: ModuleFile, inner: Expander, library: Library) -> None:
+        self._file = file
+        self._inner = inner
+        self._library = library
+        self._described: dict[str, Document] = {}
+
+    def describe(self, target: str) -> Document:
+        """The outputs, bound to what is on the target: called once all nodes are known."""
+        if target not in self._described:
+            scope = Scope(self._inner.surroundings.data, self._read_text)
+            problems = self._inner.problems
+            filled = read_outputs(self._file.document, self._file.outputs, scope, problems)
+            # Known before it is bound: the outputs of two modules may lead to each other.
+            self._described[target] = {"outputs": filled.value}
+            name = self._inner.index.prefix.removesuffix("/")
+            source = Address(self._inner.stack.name, MODULE, name, target)
+            self._inner.bind(filled.deferred, source)
+        return self._described[target]
+
+    def _read_text(self, name: str) -> str:
+        return self._library.read_text(name, self._file.document)
+
+
 class Modules:
     """The modules of one stack and their uses. What is wrong with a module itself goes to `problems`."""
 
@@ -99,6 +126,7 @@ class Modules:
         self._modules: dict[str, _Module | None] = {}
         self._uses: dict[str, Use] = {}
         self._bindings: list[_Binding] = []
+        self._outputs: list[tuple[_Outputs, str]] = []
 
     def expand(self, call: Declaration, caller: Expander, outer: Use | None = None) -> list[Expanded]:
         """The nodes of all uses that one call makes, one for each item whose `when` holds."""
@@ -122,6 +150,8 @@ class Modules:
         """Says what the references in inputs and outputs mean, once all nodes are known."""
         for binding in self._bindings:
             binding.expander.bind(binding.expressions, binding.source)
+        for outputs, target in self._outputs:
+            outputs.describe(target)
 
     def inner_problems(self) -> list[Problem]:
         """What is wrong inside of the uses; the same in several uses is told for the first one."""
@@ -158,8 +188,11 @@ class Modules:
         inner = Expander(caller.stack, caller.selector, surroundings, self._library.read_text, use.problems)
         nodes = self._expand_members(module, inner, use)
         made.extend(nodes)
-        outputs = self._read_outputs(module.file, inner)
-        caller.index.add_module(name, {"outputs": outputs}, [expanded.node.address for expanded in nodes])
+        members = [expanded.node.address for expanded in nodes]
+        outputs = _Outputs(module.file, inner, self._library)
+        caller.index.add_module(name, members, outputs.describe)
+        # Its own references are looked at also where nothing reads the outputs.
+        self._outputs.append((outputs, members[0].target if members else ""))
         target = targets[0].name if len(targets) == 1 else ""
         source = Address(caller.stack.name, MODULE, use.name, target)
         self._bindings.append(_Binding(caller, filled.deferred, source))
@@ -247,7 +280,8 @@ class Modules:
         for path in selected.paths:
             if not path.endswith(SUFFIXES):
                 continue
-            for document in self._library.parse(folder, paths[path], wrong):
+            documents = self._library.parse(folder, paths[path], wrong)
+            for document in drop_encrypted(documents, wrong):
                 declaration = read_declaration(document, self._providers, wrong)
                 if declaration is not None:
                     declarations.append(declaration)
@@ -280,17 +314,6 @@ class Modules:
             inner.problems.extend(self._validator.check_nodes(made))
             nodes.extend(made)
         return nodes
-
-    def _read_outputs(self, file: ModuleFile, inner: Expander) -> Document:
-        def read_text(name: str) -> str:
-            return self._library.read_text(name, file.document)
-
-        scope = Scope(inner.surroundings.data, read_text)
-        filled = read_outputs(file.document, file.outputs, scope, inner.problems)
-        prefix = inner.index.prefix.removesuffix("/")
-        self._bindings.append(_Binding(inner, filled.deferred, Address(inner.stack.name, MODULE, prefix, "")))
-        outputs: Document = filled.value
-        return outputs
 
 
 def _read_inputs(
