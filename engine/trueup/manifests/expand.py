@@ -299,7 +299,7 @@ class Expander:
                 for call in part.program.references:
                     argument = call.argument or ""
                     try:
-                        found = self.index.module(argument)
+                        found = self.index.module(argument, source)
                         if found is None:
                             addresses[argument] = self.index.one(argument, source)
                         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from trueup.manifests.suggestions import suggest
@@ -40,6 +40,14 @@ class _Wanted:
         return len(self.splits) > 1
 
 
+@dataclass(frozen=True)
+class _Module:
+    """One use of a module: its nodes, and what `ref()` gives of it on a target."""
+
+    members: Sequence[Address]
+    describe: Callable[[str], Document]
+
+
 @dataclass
 class NodeIndex:
     """The nodes that can be named in one place, by kind and name: those of a stack or of one module in it.
@@ -55,7 +63,7 @@ class NodeIndex:
     _by_name: dict[tuple[str, str], list[Address]] = field(default_factory=dict)
     _generated: dict[tuple[str, str], list[Address]] = field(default_factory=dict)
     _broken: set[tuple[str, str]] = field(default_factory=set)
-    _modules: dict[str, tuple[Document, Sequence[Address]]] = field(default_factory=dict)
+    _modules: dict[str, _Module] = field(default_factory=dict)
 
     def add(self, address: Address) -> None:
         """A node, here and in the indexes around."""
@@ -64,11 +72,11 @@ class NodeIndex:
         if self.outer is not None:
             self.outer.add(address)
 
-    def add_module(self, name: str, document: Document, members: Sequence[Address]) -> None:
-        """One use of a module: what `ref("Module/name")` gives, and its nodes."""
-        self._modules[name] = (document, members)
+    def add_module(self, name: str, members: Sequence[Address], describe: Callable[[str], Document]) -> None:
+        """One use of a module: its nodes, and what `ref("Module/name")` gives to a node on a target."""
+        self._modules[name] = _Module(members, describe)
         if self.outer is not None:
-            self.outer.add_module(self._outer_name(name), document, members)
+            self.outer.add_module(self._outer_name(name), members, describe)
 
     def add_declared(self, kind: str, name: str, addresses: Sequence[Address]) -> None:
         """A document whose nodes have other names than itself, or that has none because of `when`."""
@@ -98,8 +106,11 @@ class NodeIndex:
         names = ", ".join(sorted(f"{self._shown(address)}@{address.target}" for address in found)[:10])
         raise Unresolved(f"{text} means {len(found)} resources: {names}", "say which one with @target")
 
-    def module(self, text: str) -> Document | None:
-        """What `ref("Module/name")` gives, None for a reference to something else. Raises Unresolved."""
+    def module(self, text: str, source: Address) -> Document | None:
+        """What `ref("Module/name")` gives, None for a reference to something else. Raises Unresolved.
+
+        The module's own references mean what is on the same target as `source`, as all references do.
+        """
         if not text.startswith(f"{MODULE}/"):
             return None
         wanted = _parse(text)
@@ -108,7 +119,7 @@ class NodeIndex:
             raise Unresolved(f"{text} names a target, and a module has none", f"write {MODULE}/{name}")
         if name not in self._modules:
             raise self._dangling(text, wanted)
-        return self._modules[name][0]
+        return self._modules[name].describe(source.target)
 
     def all(self, text: str, source: Address) -> tuple[Address, ...]:
         """The nodes that `dependsOn: [text]` means: those on the same target, else all. Raises Unresolved.
@@ -137,9 +148,12 @@ class NodeIndex:
     def _members(
         self, text: str, wanted: _Wanted, key: tuple[str, str], source: Address
     ) -> tuple[Address, ...]:
-        members = self._modules[key[1]][1] if key[1] in self._modules else self._generated.get(key)
-        if members is None or wanted.target:
-            self.module(text)
+        if wanted.target:
+            name = f"{MODULE}/{key[1]}"
+            raise Unresolved(f"{text} names a target, and a module has none", f"write {name}")
+        module = self._modules.get(key[1])
+        members = module.members if module else self._generated.get(key)
+        if members is None:
             raise self._dangling(text, wanted)
         if source in members:
             raise Unresolved(f"{text} depends on itself", "remove it")

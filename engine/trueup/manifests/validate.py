@@ -88,10 +88,14 @@ class Validator:
             first = identities.setdefault((node.target.provider, node.target.name, identity), node)
             if first is not node:
                 other = first.address.reference
+                what = "remove one of the two"
+                if node.place == first.place:
+                    # Two uses of a module, or two items of forEach.
+                    what = "use vars in metadata.name, or in the field that names the object"
                 yield Problem(
                     f"{node.address.reference} is the same object as {other} at {first.place}",
                     node.place,
-                    f"both are {identity} on {node.target.name}: remove one of the two",
+                    f"both are {identity} on {node.target.name}: {what}",
                 )
 
     def _kind(self, declaration: Declaration) -> Kind | None:

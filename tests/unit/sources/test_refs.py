@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from tests.git.fixtures import GitServer, Repository
 
 from trueup.errors import SourceError
-from trueup.sources.open import latest_commit, open_tree
+from trueup.sources.open import latest_commit, open_pinned, open_tree
 
 
 @pytest.fixture
@@ -208,3 +211,92 @@ def test_a_deleted_branch_is_an_error_even_where_the_last_commit_would_do(
     repository.delete_branch("old")
     with pytest.raises(SourceError, match="no branch, tag or commit 'old'"):
         open_tree(url, "old", cache_dir=cache, offline_ok=True)
+
+
+@pytest.mark.parametrize("annotated", [False, True])
+@pytest.mark.parametrize("ref", ["v1", "refs/tags/v1"])
+def test_a_tag_pins_a_commit(git_server: GitServer, tmp_path: Path, ref: str, annotated: bool):
+    repository = git_server.create()
+    commit = repository.commit({"site/module.yaml": "1", "other/x": "2"})
+    repository.tag("v1", annotated=annotated)
+    repository.commit({"site/module.yaml": "later"})
+    with closing(open_pinned(repository.url("http"), ref, "site", cache_dir=tmp_path)) as tree:
+        assert (tree.revision.commit, tree.revision.branch) == (commit, "")
+        assert (list(tree.paths()), tree.read("../other/x")) == (["module.yaml"], b"2")
+
+
+def test_a_commit_that_was_fetched_is_read_without_the_remote(git_server: GitServer, tmp_path: Path):
+    repository = git_server.create()
+    commit = repository.commit({"module.yaml": "1"})
+    repository.commit({"module.yaml": "2"})
+    url = repository.url("http")
+    open_pinned(url, commit, cache_dir=tmp_path).close()
+    shutil.rmtree(repository.path)
+    with closing(open_pinned(url, commit, cache_dir=tmp_path)) as tree:
+        assert tree.read("module.yaml") == b"1"
+
+
+def test_a_tag_of_the_name_of_a_branch_is_the_tag(git_server: GitServer, tmp_path: Path):
+    repository = git_server.create()
+    repository.commit({"module.yaml": "1"})
+    repository.tag("same")
+    repository.commit({"module.yaml": "2"})
+    repository.branch("same")
+    with closing(open_pinned(repository.url("http"), "same", cache_dir=tmp_path)) as tree:
+        assert tree.read("module.yaml") == b"1"
+
+
+@pytest.mark.parametrize(
+    ("ref", "message", "hint"),
+    [
+        ("main", "'main' is a branch of .*: it pins nothing", "Name a tag"),
+        ("v2", "has no tag 'v2'", r"There are: v1\."),
+        ("HEAD", "has no tag 'HEAD'", r"There are: v1\."),
+        ("refs/heads/main", "is not the name of a tag", "Name a tag"),
+        ("v1..v2", "is not the name of a tag", "Name a tag"),
+        ("--upload-pack=x", "begins with '-'", ""),
+        ("", "is not the name of a tag", "Name a tag"),
+        ("{short}", "too short for a commit", "all of its digits"),
+        ("0" * 40, "has no branch, tag or commit", ""),
+    ],
+)
+def test_what_pins_nothing_is_refused(
+    git_server: GitServer, tmp_path: Path, ref: str, message: str, hint: str
+):
+    repository = git_server.create()
+    commit = repository.commit({"module.yaml": "1"})
+    repository.tag("v1")
+    with pytest.raises(SourceError, match=message) as caught:
+        open_pinned(repository.url("http"), ref.format(short=commit[:8]), cache_dir=tmp_path)
+    assert re.search(hint, caught.value.hint)
+
+
+def test_an_offline_run_reads_the_tag_that_was_fetched_last(git_server: GitServer, tmp_path: Path):
+    repository = git_server.create()
+    repository.commit({"module.yaml": "1"})
+    repository.tag("v1")
+    url = repository.url("http")
+    open_pinned(url, "v1", cache_dir=tmp_path).close()
+    shutil.rmtree(repository.path)
+    with pytest.raises(SourceError, match="cannot be read"):
+        open_pinned(url, "v1", cache_dir=tmp_path)
+    with closing(open_pinned(url, "v1", cache_dir=tmp_path, offline_ok=True)) as tree:
+        assert tree.read("module.yaml") == b"1"
+
+
+@pytest.mark.parametrize(
+    "location", ["/srv/modules.git", "git://host/x.git", "ext::sh", "file:///x", "http://h/x"]
+)
+def test_a_pinned_repository_has_a_safe_url(tmp_path: Path, location: str):
+    with pytest.raises(SourceError):
+        open_pinned(location, "v1", cache_dir=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_password_of_a_pinned_repository_is_in_no_message(git_server: GitServer, tmp_path: Path):
+    repository = git_server.create(password="hush")
+    repository.commit({"module.yaml": "1"})
+    url = repository.url("http").replace("http://", "http://reader:wrong-canary@")
+    with pytest.raises(SourceError) as caught:
+        open_pinned(url, "v1", cache_dir=tmp_path)
+    assert "canary" not in caught.value.message + caught.value.hint

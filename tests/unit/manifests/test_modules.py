@@ -1,0 +1,330 @@
+"""Modules: resources in a directory of their own, expanded once for each use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from trueup.errors import ManifestError, SourceError
+from trueup.graph.build import build_graph
+from trueup.manifests.load import load_stack
+from trueup.model.address import Address
+from trueup.model.values import UNKNOWN, Sensitive, map_leaves, reveal
+
+STACK = (Path(__file__).parent / "bad/stack.yaml").read_text()
+SSH = "apiVersion: ssh.trueup.dev/v1\n"
+SITE = {
+    "../modules/site/module.yaml": """\
+apiVersion: trueup.dev/v1
+kind: Module
+metadata: {name: site}
+spec:
+  inputs:
+    name: {type: string}
+    text: {default: welcome}
+    mode: {type: string, default: "0644"}
+  outputs:
+    path: ${{ ref("File/conf").spec.path }}
+    title: Site ${{ vars.name }}
+""",
+    "../modules/site/conf.yaml": SSH
+    + """\
+kind: File
+metadata: {name: conf}
+spec: {path: "/srv/${{ vars.name }}/conf", content: "${{ vars.text }}", mode: "${{ vars.mode }}"}
+""",
+    "../modules/site/sub/package.yaml": SSH
+    + """\
+kind: Package
+metadata: {name: "nginx-${{ vars.name }}"}
+dependsOn: [File/conf]
+""",
+}
+
+
+def call(name: str, inputs: str, more: str = "", source: str = "../modules/site") -> str:
+    return (
+        f"apiVersion: trueup.dev/v1\nkind: Module\nmetadata: {{name: {name}}}\n{more}"
+        f"spec: {{source: {source}, inputs: {inputs}}}\n"
+    )
+
+
+def file(name: str, more: str) -> str:
+    return f"{SSH}kind: File\nmetadata: {{name: {name}}}\ntargets: {{names: [web-1]}}\n{more}"
+
+
+ON_WEB_1 = "targets: {names: [web-1]}\n"
+
+
+def texts(nodes) -> list[str]:
+    return [node.address.text for node in nodes]
+
+
+class Known:
+    """A look-up of documents by the reference of their address."""
+
+    def __init__(self, documents=None, secrets=None, outputs=None):
+        self._documents, self._secrets, self._outputs = documents or {}, secrets or {}, outputs or {}
+
+    def node(self, address: Address):
+        return self._documents.get(address.reference, UNKNOWN)
+
+    def secret(self, text: str):
+        return Sensitive(self._secrets[text])
+
+    def outputs(self, stack: str):
+        return self._outputs.get(stack, UNKNOWN)
+
+
+def evaluate(value, **known):
+    lookup = Known(**known)
+    return map_leaves(value, lambda leaf: leaf.evaluate(lookup) if hasattr(leaf, "evaluate") else leaf)
+
+
+def test_each_use_of_a_module_makes_nodes_of_its_own(load):
+    stack = load(
+        {
+            **SITE,
+            "site.yaml": call("blog", "{name: blog}", ON_WEB_1)
+            + "---\n"
+            + call("docs", "{name: docs, text: hello}", "targets: {matchLabels: {role: web}}\n"),
+        }
+    )
+    assert texts(stack.nodes) == [
+        "shop/File/blog/conf@web-1",
+        "shop/Package/blog/nginx-blog@web-1",
+        "shop/File/docs/conf@web-1",
+        "shop/File/docs/conf@web-2",
+        "shop/Package/docs/nginx-docs@web-1",
+        "shop/Package/docs/nginx-docs@web-2",
+    ]
+    blog, _, docs, *_ = stack.nodes
+    assert blog.spec == {"path": "/srv/blog/conf", "content": "welcome", "mode": "0644"}
+    assert docs.spec["content"] == "hello"
+    assert (blog.name, blog.namespace) == ("conf", "")
+    assert str(blog.place) == "../modules/site/conf.yaml:1:1"
+    assert [list(map(str, node.depends_on)) for node in stack.nodes[4:]] == [
+        ["shop/File/docs/conf@web-1"],
+        ["shop/File/docs/conf@web-2"],
+    ]
+
+
+def test_a_call_may_have_items_and_a_condition(load):
+    more = ON_WEB_1 + "forEach: ${{ vars.sites }}\nwhen: ${{ each.key != 'docs' }}\n"
+    stack = load({**SITE, "site.yaml": call("site", "{name: '${{ each.key }}'}", more)})
+    assert texts(stack.nodes) == ["shop/File/site-blog/conf@web-1", "shop/Package/site-blog/nginx-blog@web-1"]
+    own = call('"${{ each.key }}-site"', "{name: '${{ each.key }}'}", ON_WEB_1 + "forEach: [a]\n")
+    assert texts(load({**SITE, "site.yaml": own}).nodes)[0] == "shop/File/a-site/conf@web-1"
+
+
+def test_own_keys_of_a_call_may_be_annotations(load):
+    text = (
+        "apiVersion: trueup.dev/v1\nkind: Module\nmetadata:\n  name: a\n"
+        "  annotations: {trueup.dev/targets: 'names: [web-2]', note: mine}\n"
+        "spec: {source: ../modules/site, inputs: {name: a}}\n"
+    )
+    assert texts(load({**SITE, "site.yaml": text}).nodes)[0] == "shop/File/a/conf@web-2"
+
+
+def test_the_targets_of_a_call_are_for_resources_without_their_own(load):
+    module = {
+        "../m/module.yaml": "apiVersion: trueup.dev/v1\nkind: Module\nmetadata: {name: m}\n",
+        "../m/a.yaml": SSH + "kind: Package\nmetadata: {name: a}\n---\n"
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: b}\n---\n"
+        + SSH
+        + "kind: Package\nmetadata: {name: c}\ntargets: {names: [web-2]}\n",
+    }
+    both = load({**module, "x.yaml": call("x", "{}", "targets: {names: [web-1, prod]}\n", "../m")})
+    one = load({**module, "x.yaml": call("x", "{}", ON_WEB_1, "../m")})
+    assert texts(both.nodes) == texts(one.nodes)
+    assert texts(one.nodes) == ["shop/Package/x/a@web-1", "shop/ConfigMap/x/b@prod", "shop/Package/x/c@web-2"]
+
+
+def test_outputs_are_read_by_reference_and_members_too(load):
+    stack = load(
+        {
+            **SITE,
+            "site.yaml": call("blog", "{name: blog}", ON_WEB_1)
+            + "---\n"
+            + file("a", "spec: {path: /a, content: \"${{ ref('Module/blog').outputs.path }}\"}\n")
+            + "---\n"
+            + file("b", "spec: {path: /b, content: \"${{ ref('Module/blog').outputs.title }}!\"}\n")
+            + "---\n"
+            + file("c", "spec: {path: /c, content: \"${{ ref('File/blog/conf').spec.mode }}\"}\n"),
+        }
+    )
+    a, b, c = (node.spec["content"] for node in stack.nodes[2:])
+    assert [str(reference.address) for reference in a.references] == ["shop/File/blog/conf@web-1"]
+    assert b.references == ()
+    documents = {"File/blog/conf": {"spec": {"path": "/srv/blog/conf", "mode": "0644"}}}
+    assert evaluate([a, b, c], documents=documents) == ["/srv/blog/conf", "Site blog!", "0644"]
+    assert evaluate(a) is UNKNOWN
+
+
+def test_inputs_may_hold_what_is_known_later(load):
+    text = (
+        file("key", "spec: {path: /key}\n")
+        + "---\n"
+        + call(
+            "blog",
+            "{name: blog, text: \"${{ ref('File/key').spec.path }} ${{ secret('env:PASSWORD') }}\"}",
+            ON_WEB_1,
+        )
+    )
+    stack = load({**SITE, "site.yaml": text})
+    content = stack.nodes[1].spec["content"]
+    assert [str(reference.address) for reference in content.references] == ["shop/File/key@web-1"]
+    assert [secret.text for secret in content.secrets] == ["env:PASSWORD"]
+    value = evaluate(
+        content, documents={"File/key": {"spec": {"path": "/key"}}}, secrets={"env:PASSWORD": "x"}
+    )
+    assert reveal(value) == "/key x"
+
+
+def test_modules_in_modules_pass_inputs_and_outputs_through(load):
+    outer = {
+        "../modules/pair/module.yaml": """\
+apiVersion: trueup.dev/v1
+kind: Module
+metadata: {name: pair}
+spec:
+  inputs: {names: {type: list(string)}}
+  outputs: {first: "${{ ref('Module/left').outputs.path }}"}
+""",
+        "../modules/pair/uses.yaml": call("left", "{name: '${{ vars.names[0] }}'}", source="../site")
+        + "---\n"
+        + call("right", "{name: '${{ vars.names[1] }}'}", "dependsOn: [Module/left]\n", source="../site"),
+    }
+    text = call("p", "{names: [l, r]}", ON_WEB_1, "../modules/pair") + "---\n"
+    text += file("a", "spec: {path: /a, content: \"${{ ref('Module/p').outputs.first }}\"}\n")
+    text += "dependsOn: [Module/p/right]\n"
+    stack = load({**SITE, **outer, "site.yaml": text})
+    assert texts(stack.nodes) == [
+        "shop/File/p/left/conf@web-1",
+        "shop/Package/p/left/nginx-l@web-1",
+        "shop/File/p/right/conf@web-1",
+        "shop/Package/p/right/nginx-r@web-1",
+        "shop/File/a@web-1",
+    ]
+    assert list(map(str, stack.nodes[2].depends_on)) == texts(stack.nodes[:2])
+    assert list(map(str, stack.nodes[4].depends_on)) == texts(stack.nodes[2:4])
+    documents = {"File/p/left/conf": {"spec": {"path": "/srv/l/conf"}}}
+    assert evaluate(stack.nodes[4].spec["content"], documents=documents) == "/srv/l/conf"
+
+
+def test_dependencies_on_and_of_a_module_are_those_of_all_its_nodes(load):
+    text = (
+        file("first", "spec: {path: /first}\n")
+        + "---\n"
+        + call("m", "{name: '${{ each.key }}'}", ON_WEB_1 + "forEach: [a, b]\ndependsOn: [File/first]\n")
+        + "---\n"
+        + file("last", "dependsOn: [Module/m, Module/m-a]\nspec: {path: /last}\n")
+    )
+    stack = load({**SITE, "site.yaml": text})
+    first, *members, last = stack.nodes
+    assert all(first.address in member.depends_on for member in members)
+    assert list(last.depends_on) == [member.address for member in members]
+
+
+def test_a_module_in_the_directory_of_the_stack_is_no_part_of_the_stack_by_itself(load):
+    inside = {path.removeprefix("../"): text for path, text in SITE.items()}
+    stack = load({**inside, "site.yaml": call("blog", "{name: blog}", ON_WEB_1, "modules/site")})
+    assert texts(stack.nodes) == ["shop/File/blog/conf@web-1", "shop/Package/blog/nginx-blog@web-1"]
+
+
+def test_files_of_a_module_are_found_beside_it(load):
+    module = {
+        "../m/module.toml": 'apiVersion = "trueup.dev/v1"\nkind = "Module"\nmetadata.name = "m"\n',
+        "../m/a.yaml": SSH
+        + "kind: File\nmetadata: {name: a}\nspec: {path: /a, content: \"${{ file('site.conf') }}\"}\n",
+        "../m/site.conf": "listen 80",
+        "../m/deep/module.yaml": "apiVersion: trueup.dev/v1\nkind: Module\nmetadata: {name: unused}\n",
+        "../m/deep/b.yaml": "left: out",
+        "../m/stack/stack.yaml": "left out",
+        "../m/.hidden/c.yaml": "left: out",
+    }
+    stack = load({**module, "x.yaml": call("x", "{}", ON_WEB_1, "../m")})
+    assert [node.spec["content"] for node in stack.nodes] == ["listen 80"]
+
+
+def test_a_default_is_taken_as_it_is_and_an_input_may_be_of_any_depth(load):
+    module = {
+        "../m/module.yaml": "apiVersion: trueup.dev/v1\nkind: Module\nmetadata: {name: m}\nspec:\n"
+        "  inputs:\n    site: {type: map, default: {port: 80, host: a}}\n",
+        "../m/a.yaml": SSH
+        + "kind: File\nmetadata: {name: a}\n"
+        + 'spec: {path: /a, content: "${{ vars.site.host }}:${{ vars.site.port }} ${{ git.commit }}"}\n',
+    }
+    stack = load({**module, "x.yaml": call("x", "{site: {host: b}}", ON_WEB_1, "../m")})
+    assert stack.nodes[0].spec["content"] == "b:80 c0ffee"
+
+
+@pytest.mark.parametrize(
+    ("source", "asked"),
+    [
+        ("https://git.example.com/m.git//site?ref=v1", ("https://git.example.com/m.git", "v1", "site")),
+        ("https://u:pw@git.example.com/m.git?ref=v1", ("https://u:pw@git.example.com/m.git", "v1", "")),
+        ("git@git.example.com:m.git//a/b?ref=v1", ("git@git.example.com:m.git", "v1", "a/b")),
+        ("ssh://git@host:22/m.git//site/?ref=v1", ("ssh://git@host:22/m.git", "v1", "site")),
+    ],
+)
+def test_a_pinned_module_is_asked_for_once_and_named_by_its_repository(catalog, memory_tree, source, asked):
+    requests = []
+    trees = []
+
+    def open_pinned(location, ref, path):
+        requests.append((location, ref, path))
+        trees.append(
+            memory_tree({name.removeprefix("../modules/site/"): text for name, text in SITE.items()})
+        )
+        return trees[-1]
+
+    text = call("a", "{name: a}", ON_WEB_1, source) + "---\n" + call("b", "{name: b}", ON_WEB_1, source)
+    tree = memory_tree({"stack.yaml": STACK, "site.yaml": text})
+    stack = load_stack(tree, catalog, open_pinned=open_pinned)
+    assert requests == [asked]
+    assert len(stack.nodes) == 4
+    path = f"{asked[2]}/" if asked[2] else ""
+    assert str(stack.nodes[0].place) == f"memory@v1/{path}conf.yaml:1:1"
+    assert trees[0].source_paths() == []  # closed
+
+
+def test_a_repository_that_cannot_be_read_is_no_fault_of_the_files(catalog, memory_tree):
+    def open_pinned(location, ref, path):
+        raise SourceError("the source cannot be read", hint="look at the network")
+
+    text = call("a", "{name: a}", ON_WEB_1, "https://host/m.git?ref=v1")
+    with pytest.raises(SourceError) as caught:
+        load_stack(memory_tree({"stack.yaml": STACK, "site.yaml": text}), catalog, open_pinned=open_pinned)
+    assert caught.value.message == "site.yaml:5:16: module a: the source cannot be read"
+    assert caught.value.hint == "look at the network"
+
+
+def test_a_problem_in_a_module_is_told_once_with_the_first_call_that_meets_it(load):
+    module = {
+        "../m/module.yaml": "apiVersion: trueup.dev/v1\nkind: Module\nmetadata: {name: m}\n"
+        "spec: {inputs: {mode: {}}}\n",
+        "../m/a.yaml": SSH + "kind: File\nmetadata: {name: a}\nspec: {path: /a, mode: '${{ vars.mode }}'}\n",
+    }
+    uses = "---\n".join(call(name, "{mode: wrong}", ON_WEB_1, "../m") for name in ("x", "y", "z"))
+    with pytest.raises(ManifestError) as caught:
+        load({**module, "x.yaml": uses})
+    wrong = [problem for problem in caught.value.problems if "mode" in problem.message]
+    assert [str(problem.place) for problem in wrong] == ["../m/a.yaml:4:24"]
+    assert wrong[0].message.startswith("in module x (x.yaml:1:1): ")
+
+
+def test_outputs_that_need_each_other_are_a_circle(load, catalog):
+    text = call("a", "{name: a, text: \"${{ ref('Module/b').outputs.text }}\"}", ON_WEB_1, "../m") + "---\n"
+    text += call("b", "{name: b, text: \"${{ ref('Module/a').outputs.text }}\"}", ON_WEB_1, "../m")
+    module = {
+        "../m/module.yaml": "apiVersion: trueup.dev/v1\nkind: Module\nmetadata: {name: m}\nspec:\n"
+        "  inputs: {name: {}, text: {}}\n  outputs: {text: '${{ vars.text }}'}\n",
+        "../m/a.yaml": SSH
+        + "kind: File\nmetadata: {name: a}\n"
+        + "spec: {path: '/${{ vars.name }}', content: '${{ vars.text }}'}\n",
+    }
+    stack = load({**module, "x.yaml": text})
+    with pytest.raises(ManifestError, match="needs itself"):
+        build_graph(stack.nodes, catalog)
