@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from tests.e2e.conftest import wait_until
 from tests.e2e.shop import TRUEUP
 from tests.git.fixtures import GitServer, Repository
 
@@ -71,7 +74,12 @@ class Estate:
         return done.stdout + done.stderr
 
     def files(self) -> dict[str, str]:
-        return {file.name: file.read_text() for file in self.live.iterdir() if file.is_file()}
+        found = {}
+        for file in self.live.iterdir():
+            # A daemon may be about to put another file in its place.
+            with suppress(FileNotFoundError, IsADirectoryError):
+                found[file.name] = file.read_text()
+        return found
 
 
 @pytest.fixture
@@ -122,24 +130,31 @@ def test_on_the_command_line(estate: Estate) -> None:
     assert list(estate.files()) == ["dev-blog"]
 
 
-def test_by_name_in_trueup_toml(estate: Estate) -> None:
-    settings = f"""\
+SETTINGS = """\
 store = "state.db"
+
+[daemon]
+listen = "127.0.0.1:{port}"
 
 [[stacks]]
 name = "dev"
-location = "{estate.url}"
+location = "{url}"
 path = "shop"
+poll = "1s"
 values = ["../common.yaml", "envs/dev.yaml"]
 
 [[stacks]]
 name = "prod"
-location = "{estate.url}"
+location = "{url}"
 path = "shop"
+poll = "1s"
 values = ["../common.yaml", "envs/prod.toml"]
 set = {{tag = "2.0", sites = {{docs = {{title = "Manual"}}}}}}
 """
-    (estate.work / "trueup.toml").write_text(settings)
+
+
+def test_by_name_in_trueup_toml(estate: Estate) -> None:
+    (estate.work / "trueup.toml").write_text(SETTINGS.format(url=estate.url, port=9090))
     for name in ("dev", "prod"):
         estate.trueup("validate", name)
         estate.trueup("reconcile", name, "--yes")
@@ -163,6 +178,27 @@ set = {{tag = "2.0", sites = {{docs = {{title = "Manual"}}}}}}
     missing = estate.trueup("plan", "prod", code=1)
     assert missing.startswith('--values envs/prod.toml: there is no values file "envs/prod.toml"\n')
     assert estate.files()["prod-blog"] == "Blog 2.0 4\n"
+
+
+def test_one_daemon_keeps_both_environments(estate: Estate) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    (estate.work / "trueup.toml").write_text(SETTINGS.format(url=estate.url, port=port))
+    with (estate.work / "daemon.log").open("wb") as log:
+        daemon = subprocess.Popen([*TRUEUP, "daemon"], cwd=estate.work, stdout=log, stderr=log)
+    try:
+        first = {"dev-blog": "Blog latest 1\n", "prod-blog": "Blog 2.0 3\n", "prod-docs": "Manual 2.0 3\n"}
+        wait_until(lambda: estate.files() == first, "both environments are there")
+        # The file of one environment is changed, and then the one that both share.
+        estate.push(**{"shop/envs/dev.yaml": "env: dev\nreplicas: 2\n"})
+        wait_until(lambda: estate.files() == {**first, "dev-blog": "Blog latest 2\n"}, "dev has its change")
+        estate.push(**{"common.yaml": COMMON.replace("Blog", "Log")})
+        both = {**first, "dev-blog": "Log latest 2\n", "prod-blog": "Log 2.0 3\n"}
+        wait_until(lambda: estate.files() == both, "both have the change")
+    finally:
+        daemon.terminate()
+        assert daemon.wait(40) == 0
 
 
 def test_what_is_wrong_stands_with_its_place(estate: Estate) -> None:
