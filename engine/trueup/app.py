@@ -11,10 +11,12 @@ from types import TracebackType
 
 from trueup.collector import paused_collector
 from trueup.errors import StalePlan, UsageError
-from trueup.graph.build import Graph, build_graph
+from trueup.graph.build import Graph, build_graph, deferred_in
 from trueup.manifests.claims import find_claims
+from trueup.manifests.expressions import resolve
 from trueup.manifests.given_values import ValuesRequest
 from trueup.manifests.load import load_stack
+from trueup.manifests.question import Question as Question
 from trueup.model.address import Address
 from trueup.model.change import Change
 from trueup.model.observation import Health, Observed
@@ -52,13 +54,17 @@ def say_yes(_plan: Plan) -> bool:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A stack read from one revision and found to be valid. `secrets` are those to read, `facts` what was."""
+    """A stack read from one revision and found to be valid. `secrets` are those to read, `facts` what was.
+
+    `answer` is what the question comes to, where one was asked.
+    """
 
     stack: Stack
     revision: Revision
     graph: Graph
     secrets: CheckedSecrets = NO_SECRETS
     facts: Facts = field(default_factory=Facts)
+    answer: Value = None
 
     @cached_property
     def needs(self) -> tuple[str, ...]:
@@ -140,7 +146,40 @@ class App:
         with closing(tree):
             return self._load(tree, source)
 
-    def _load(self, tree: Tree, source: SourceSpec, *, may_be_empty: bool = False) -> Loaded:
+    def evaluate(self, source: SourceSpec, question: Question) -> Value:
+        """What an expression comes to in a stack. Looks only at what it reads, and changes nothing anywhere.
+
+        The result may hold UNKNOWN and Sensitive values.
+        """
+        tree = open_tree(source.location, source.ref, source.path, offline_ok=source.is_offline_allowed)
+        with closing(tree):
+            loaded = self._load(tree, source, question=question)
+            stack = replace(loaded.stack, outputs={"answer": loaded.answer})
+            found = list(deferred_in(loaded.answer))
+            read = [reference.address for each in found for reference in each.references]
+            part = loaded.graph.select(read)
+            asked = replace(loaded, stack=stack, graph=part)
+            asked = replace(asked, secrets=self._check_secrets(stack, part, tree, source))
+        if not found:
+            return loaded.answer
+        facts = self._gather(asked)
+        knowledge = Knowledge({}, {}, facts)
+        if read:
+            selection = Selection(only=tuple(address.text for address in read))
+            request = Request(
+                stack, loaded.revision, loaded.graph, selection, Silent(), threading.Event(), facts=facts
+            )
+            knowledge = plan_cycle(request, self.store, self._catalog, self._parallelism)[2]
+        return resolve({"answer": loaded.answer}, knowledge)["answer"]
+
+    def _load(
+        self,
+        tree: Tree,
+        source: SourceSpec,
+        *,
+        may_be_empty: bool = False,
+        question: Question | None = None,
+    ) -> Loaded:
         with paused_collector():
             values = ValuesRequest(source.values, source.sets)
             loaded = load_stack(
@@ -148,6 +187,7 @@ class App:
                 self._catalog,
                 values,
                 may_be_empty=may_be_empty,
+                question=question,
                 # A stack that comes over the network must not read the repositories of this machine.
                 open_pinned=partial(
                     open_pinned,
@@ -157,7 +197,7 @@ class App:
             )
             graph = build_graph(loaded.nodes, self._catalog)
         secrets = self._check_secrets(loaded.stack, graph, tree, source)
-        return Loaded(loaded.stack, loaded.revision, graph, secrets)
+        return Loaded(loaded.stack, loaded.revision, graph, secrets, answer=loaded.answer)
 
     def _check_secrets(self, stack: Stack, graph: Graph, tree: Tree, source: SourceSpec) -> CheckedSecrets:
         settings = self._secret_settings

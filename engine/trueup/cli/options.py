@@ -171,6 +171,15 @@ def takes_directory(function: Function) -> Function:
     return run
 
 
+def takes_question(function: Function) -> Function:
+    """Adds --source for the stack that something is asked about, and what is needed to reach its targets."""
+    run = _with_call(function)
+    shared = [*_SOURCE[1:], *(each for each in _STACK if each not in _SELECTION)]
+    for decorate in reversed((_ABOUT, *shared)):
+        run = decorate(run)
+    return run
+
+
 def takes_output(*formats: str) -> Callable[[Function], Function]:
     """Adds --output; the first format is the default."""
     return click.option(
@@ -219,6 +228,13 @@ _INTO = click.option(
     default=".",
     metavar="DIR",
     help="The stack's directory, to which the files are written. [default: .]",
+)
+_ABOUT = click.option(
+    "--source",
+    type=_FILE,
+    default=".",
+    metavar="SOURCE",
+    help="The stack: a directory or a Git URL. [default: .]",
 )
 _SELECTION = (
     click.option("--target", "targets", multiple=True, metavar="NAME", help="Only this target. Repeatable."),

@@ -20,6 +20,7 @@ COMMANDS = (
     "forget",
     "import",
     "daemon",
+    "eval",
     "explain",
     "schema",
     "fmt",

@@ -1,0 +1,62 @@
+"""An expression that somebody asks about a stack, in the scope that its resources have. Called by `load`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from trueup.errors import Place, Problem
+from trueup.manifests.document import Path, SourceDocument, SourceText
+from trueup.manifests.interpolation import has_expression
+from trueup.manifests.suggestions import suggest
+from trueup.manifests.templates import Filled, Scope, Template
+from trueup.model.values import UNKNOWN, Value
+
+FILE = "expression"
+
+
+@dataclass(frozen=True)
+class Question:
+    """The text: an expression, or a text with `${{ ... }}` in it. `target` is the name of one, or empty."""
+
+    text: str
+    target: str = ""
+
+
+class _Asked(SourceText):
+    """The text of a question, which is an expression although it stands in no braces."""
+
+    has_expressions = True
+
+
+class _Start:
+    """The only place that the parts of a question have: its beginning."""
+
+    def value_offset(self, _path: Path) -> int:
+        return 0
+
+    def key_offset(self, _path: Path) -> None:
+        return None
+
+
+def read_question(
+    question: Question,
+    data: Mapping[str, Value],
+    targets: Mapping[str, Mapping[str, Value]],
+    read_text: Callable[[str, SourceDocument], str],
+    problems: list[Problem],
+) -> Filled:
+    """The value as far as it is known without a live system; what is left of it has still to be bound.
+
+    `targets` are what expressions may see of each target, by name.
+    """
+    text = question.text if has_expression(question.text) else f"${{{{ {question.text} }}}}"
+    document = SourceDocument({}, _Asked(FILE, question.text), _Start())
+    scope = Scope(data, lambda name: read_text(name, document))
+    if question.target:
+        if question.target not in targets:
+            hint = suggest(question.target, targets, "targets")
+            problems.append(Problem(f'there is no target "{question.target}"', Place(FILE), hint))
+            return Filled(UNKNOWN)
+        scope = scope.extended(target=targets[question.target])
+    return Template(document, text, (), problems).fill(scope, problems)
