@@ -218,7 +218,12 @@ def _check_value(variable: Variable, value: Value, layer: Given, path: Path, pro
     at = (*variable.path, "check")
     document, check = variable.document, variable.check
     try:
-        result = compile_expression(check).evaluate({"self": value})
+        program = compile_expression(check)
+        foreign = [f"{call.function}()" for call in (*program.needs, *program.files)]
+        foreign += [read.variable for read in program.selections if read.variable != "self"]
+        if foreign:
+            raise ExpressionError(f"{foreign[0]} cannot be used in it", hint="compare something with self")
+        result = program.evaluate({"self": value})
     except ExpressionError as error:
         message = f"the check of {variable.title}: {error.message}"
         problems.append(document.problem(message, at, error.hint))
