@@ -36,12 +36,13 @@ def cache_folder() -> Path:
 def build_once(
     name: str, module: Path, is_whole: Callable[[Path], bool], build: Callable[[Path], None]
 ) -> Path:
-    """The folder `<name>-<hash of the module's go.sum>`, built if it is not whole. Raises NoBuild.
+    """The folder `<name>-<hash of what pins the module>`, built if it is not whole. Raises NoBuild.
 
     Several test processes may ask at once: one builds, and the others wait for it.
     """
     cache = cache_folder()
-    digest = hashlib.sha256((module / "go.sum").read_bytes()).hexdigest()[:16]
+    pins = module / "go.sum" if (module / "go.sum").exists() else module / "package.json"
+    digest = hashlib.sha256(pins.read_bytes()).hexdigest()[:16]
     wanted = cache / f"{name}-{digest}"
     if is_whole(wanted):
         return wanted
