@@ -7,6 +7,7 @@ CI=true.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +50,37 @@ def kustomize_binary() -> Path:
 def sops_binary() -> Path:
     """The path of sops."""
     return _find(SOPS)
+
+
+@pytest.fixture(scope="session")
+def cel_conformance_tests() -> Path:
+    """CEL's own conformance tests as JSON: on each line a file of them."""
+    return _find_made(
+        "the conformance tests of CEL", HERE / "cel_conformance", "tests.jsonl", _write_cel_tests
+    )
+
+
+def _find_made(what: str, module: Path, name: str, make: Callable[[Path], None]) -> Path:
+    """A file that is made once from a module."""
+    try:
+        folder = build_once(module.name, module, lambda folder: (folder / name).is_file(), make)
+    except NoBuild as why:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{what} cannot be had: {why}")
+        pytest.skip(f"NO {what.upper()}: {why}")
+    return folder / name
+
+
+def _write_cel_tests(folder: Path) -> None:
+    go, module = find_go(), HERE / "cel_conformance"
+    environment = {"GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly -buildvcs=false", "CGO_ENABLED": "0"}
+    failure = "the conformance tests of CEL cannot be read"
+    run_build([go, "mod", "download", "cel.dev/expr"], failure, module, **environment)
+    asked = [go, "list", "-m", "-f", "{{.Dir}}", "cel.dev/expr"]
+    data = Path(run_build(asked, failure, module, **environment).strip()) / "tests" / "simple" / "testdata"
+    made = run_build([go, "run", ".", str(data)], failure, module, **environment)
+    folder.mkdir(exist_ok=True)
+    (folder / "tests.jsonl").write_text(made, encoding="utf-8")
 
 
 def _find(tool: Tool) -> Path:

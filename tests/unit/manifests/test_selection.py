@@ -1,4 +1,4 @@
-"""Expressions inside the data that other expressions read: inputs of modules, secrets in maps."""
+"""What expressions read of data that holds expressions itself: inputs of modules, secrets in maps."""
 
 from __future__ import annotations
 
