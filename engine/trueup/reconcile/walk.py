@@ -29,6 +29,7 @@ from trueup.reconcile.boundary import health_of
 from trueup.reconcile.call import StepFlow, Wait, Workshop
 from trueup.reconcile.record import outcome_of
 from trueup.reconcile.report import Listener
+from trueup.reconcile.rollout import Gate, Rollouts
 from trueup.reconcile.situation import Situation
 from trueup.reconcile.trigger import baseline
 from trueup.state.store import Record
@@ -42,7 +43,7 @@ class _Step:
     """A node on its way through the walk."""
 
     change: Change
-    waits_for: set[Address]
+    waits_for: set[Address | Gate]
     act: Act | None = None
     flow: StepFlow | None = None
     why: str = ""
@@ -53,7 +54,7 @@ class _Floor:
     """The scheduling state of one walk."""
 
     steps: dict[Address, _Step]
-    followers: dict[Address, list[Address]] = field(default_factory=dict)
+    followers: dict[Address | Gate, list[Address]] = field(default_factory=dict)
     ready: deque[Address] = field(default_factory=deque)
     held: dict[str, deque[Address]] = field(default_factory=dict)
     running: dict[str, int] = field(default_factory=dict)
@@ -89,7 +90,11 @@ class Walk:
         self.is_cut_short = False
         self._users = _find_users(shop.situation.records)
         self._floor = _Floor(_make_steps(shop.situation, plan, self._users))
+        self._rollouts = Rollouts(plan.changes, shop.situation.graph.nodes)
         for address, step in self._floor.steps.items():
+            gate = self._rollouts.gate_of(address)
+            if gate is not None:
+                step.waits_for.add(gate)
             for dependency in step.waits_for:
                 self._floor.followers.setdefault(dependency, []).append(address)
             if not step.waits_for:
@@ -217,10 +222,16 @@ class Walk:
         elif outcome.result not in (Result.UNCHANGED, Result.SKIPPED):
             self._floor.acted.add(address)
         self._listener.finished(outcome)
-        for follower in self._floor.followers.get(address, ()):
+        self._release(address)
+        gate = self._rollouts.finish(outcome)
+        if gate is not None:
+            self._release(gate)
+
+    def _release(self, done: Address | Gate) -> None:
+        for follower in self._floor.followers.get(done, ()):
             step = self._floor.steps[follower]
-            if address in step.waits_for:
-                step.waits_for.discard(address)
+            if done in step.waits_for:
+                step.waits_for.discard(done)
                 if not step.waits_for:
                     self._floor.ready.append(follower)
 
@@ -230,6 +241,9 @@ class Walk:
         blocker = self._find_blocker(address)
         if blocker:
             return outcome_of(change, Result.BLOCKED, blocker)
+        stopped = self._rollouts.find_stop(address)
+        if stopped:
+            return outcome_of(change, Result.BLOCKED, *stopped)
         if change.problem:
             return outcome_of(change, Result.FAILED, change.problem, change.hint)
         if change.action is not Action.NONE or self._is_stale(address) or self._shop.find_due(address):
@@ -331,6 +345,7 @@ def _make_steps(
     steps: dict[Address, _Step] = {}
     for change in plan.changes:
         address = change.address
+        waits_for: set[Address | Gate]
         if address in situation.undeclared:
             waits_for = {user for user in users.get(address, ()) if user in planned and user != address}
             if change.moved_to is not None:
