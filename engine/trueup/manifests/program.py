@@ -117,6 +117,10 @@ class Program:
 
         Errors of `read_file` pass through as they are.
         """
+        for call in self.needs:
+            if call.argument not in objects.get(call.function, ()):
+                offset = call.offset - len(call.function)
+                raise ExpressionError(f"{call.function}() cannot be used here", offset)
         names = {name: narrow(data[name], reads) for name, reads in self.reads.items() if name in data}
         self._check_cost(names, objects)
         functions: dict[str, Callable[[str], Value]] = {"file": read_file}

@@ -186,3 +186,24 @@ def test_a_map_comes_out_in_the_same_order_in_every_process():
     }
     assert len(found) == 1
     assert found.pop().startswith("[('api', {'a': 2, 'b': 1}), ('blog'")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "env('HOME')", "getenv('HOME')", "os.environ", "environment.HOME", "now()", "timestamp.now()", "today()",
+        "http.get('http://127.0.0.1/')", "get('http://127.0.0.1/')", "open('/etc/passwd')", "read('/etc/passwd')",
+        "include('x')", "exec('id')", "random()", "uuid()", "hostname()", "__import__('os')", "vars.__class__()",
+        "eval('1')", "net.ip('127.0.0.1')", "trueup_secrets['env:HOME']", "trueup_outputs['network']",
+    ],
+)  # fmt: skip
+def test_there_is_no_function_that_reaches_out(text):
+    """No file but by file(), no network, environment, clock or chance: the same text gives the same value."""
+    with pytest.raises(ExpressionError):
+        compile_expression(text).evaluate({"vars": {}})
+
+
+def test_a_function_without_a_meaning_here_is_an_error():
+    for text in ('file("/etc/passwd")', 'ref("Queue/a")', 'secret("env:HOME")', 'stack("network")'):
+        with pytest.raises(ExpressionError, match="cannot be used here"):
+            compile_expression(text).evaluate({})
