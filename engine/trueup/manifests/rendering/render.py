@@ -141,10 +141,10 @@ class _Rendering:
         before = len(self._problems)
         try:
             call = self._prepare()
-            text = self._give(call) if call is not None and len(self._problems) == before else None
+            text = self._give(call) if call is not None else None
         except process.ToolError as error:
             self._problems.append(Problem(error.message, self._job.place, error.hint))
-            text = None
+            return []
         if call is None or text is None:
             return []
         documents = call.read(text)

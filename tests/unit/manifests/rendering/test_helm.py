@@ -1,0 +1,101 @@
+"""Charts and dependencies of a repository, from a real one on loopback."""
+
+from __future__ import annotations
+
+import http.server
+import os
+import subprocess
+import threading
+from functools import partial
+
+import pytest
+
+from trueup.errors import ManifestError
+from trueup.manifests.load import load_stack
+
+LIBRARY = {
+    "lib/Chart.yaml": "apiVersion: v2\nname: lib\nversion: 1.2.0\n",
+    "lib/templates/a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: '{{ .Release.Name }}-lib'}\n",
+}
+WEB = """apiVersion: v2
+name: web
+version: 1.0.0
+dependencies: [{name: lib, version: ^1.0.0, repository: 'URL'}]
+"""
+
+
+@pytest.fixture
+def repository(helm_binary, tools, tmp_path):
+    """The URL of a repository that has the chart `lib`, and the list of what was asked for."""
+    top = tmp_path / "repository"
+    for name, text in LIBRARY.items():
+        (top / name).parent.mkdir(parents=True, exist_ok=True)
+        (top / name).write_text(text)
+    asked = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            asked.append(self.path)
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(top)))
+    url = f"http://127.0.0.1:{server.server_address[1]}"
+    environment = {**os.environ, "HOME": str(tmp_path)}
+    for words in (["package", "lib"], ["repo", "index", ".", "--url", url]):
+        subprocess.run([helm_binary, *words], cwd=top, check=True, env=environment, capture_output=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield url, asked
+    server.shutdown()
+    thread.join(30)
+    server.server_close()
+
+
+@pytest.fixture
+def names(catalog, memory_tree, head):
+    def _names(files, render):
+        nodes = load_stack(memory_tree({"stack.yaml": head + render, **files}), catalog).nodes
+        return [node.name for node in nodes]
+
+    return _names
+
+
+def test_a_chart_of_a_repository_is_fetched_once(repository, names):
+    url, asked = repository
+    render = f"  render: {{helm: {{chart: lib, repo: '{url}', version: 1.2.0, network: true}}}}\n"
+    assert names({}, render) == ["shop-lib"]
+    assert asked
+    asked.clear()
+    assert names({}, render) == ["shop-lib"]
+    assert asked == []
+
+
+def test_a_version_that_is_not_there_is_an_error(repository, names):
+    url, _asked = repository
+    with pytest.raises(ManifestError, match=r'chart "lib" version "9\.9\.9" not found') as error:
+        names({}, f"  render: {{helm: {{chart: lib, repo: '{url}', version: 9.9.9, network: true}}}}\n")
+    assert error.value.problems[0].place.file == "lib"
+
+
+def test_dependencies_are_fetched_as_the_lock_file_says(repository, names, helm_binary, tmp_path):
+    url, asked = repository
+    chart = tmp_path / "web"
+    chart.mkdir()
+    (chart / "Chart.yaml").write_text(WEB.replace("URL", url))
+    environment = {**os.environ, "HOME": str(tmp_path)}
+    subprocess.run(
+        [helm_binary, "dependency", "update", "."],
+        cwd=chart,
+        check=True,
+        env=environment,
+        capture_output=True,
+    )
+    files = {f"web/{name}": (chart / name).read_text() for name in ("Chart.yaml", "Chart.lock")}
+    asked.clear()
+    assert names(files, "  render: {helm: {chart: web, network: true}}\n") == ["shop-lib"]
+    assert "/lib-1.2.0.tgz" in asked
+    asked.clear()
+    with pytest.raises(ManifestError, match="the stack does not allow to fetch it"):
+        names(files, "  render: {helm: {chart: web}}\n")
+    packed = {"web/charts/lib-1.2.0.tgz": (chart / "charts/lib-1.2.0.tgz").read_bytes()}
+    assert names({**files, **packed}, "  render: {helm: {chart: web}}\n") == ["shop-lib"]
+    assert asked == []
