@@ -28,6 +28,8 @@ CREDENTIALS_HINT = (
     " or profile in the target's config"
 )
 CONNECT_TIMEOUT = 5
+# Secrets are asked for in groups, one group after the other.
+SECRET_READERS = 2
 
 
 class Connection(Session):
@@ -130,6 +132,20 @@ class Connection(Session):
                     raise Invalid(f"target's region or endpointUrl is wrong: {error}") from error
                 self._clients[service] = client
             return client
+
+
+def connect_by_environment() -> Connection:
+    """A connection for secrets that no target leads to: as the AWS command line would sign in."""
+    try:
+        region = boto3.session.Session().region_name
+    except botocore.exceptions.BotoCoreError as error:
+        raise _translate(error, "sts:GetCallerIdentity", False) from error
+    if not region:
+        raise Invalid(
+            "no AWS region is known, and the stack has no target of provider aws",
+            hint="set AWS_REGION where trueup runs, or add a target",
+        )
+    return Connection({"region": region}, "", SECRET_READERS)
 
 
 def _keep_bodies_out_of_logs() -> None:

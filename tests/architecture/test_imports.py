@@ -10,6 +10,7 @@ SDKS = {
     "botocore": "providers/trueup_aws/client.py",
     "kubernetes": "providers/trueup_kubernetes/client.py",
     "paramiko": "providers/trueup_ssh/client.py",
+    "hvac": "providers/trueup_vault/client.py",
 }
 # A library and the one package that may import it.
 HOMES = {
@@ -20,6 +21,8 @@ HOMES = {
     "alembic": "trueup.state",
     "psycopg": "trueup.state",
     "cel_expr_python": "trueup.manifests",
+    "pyrage": "trueup.secrets",
+    "cryptography": "trueup.secrets",
     "prometheus_client": "trueup.daemon",
     "http": "trueup.daemon",
     "click": "trueup.cli",

@@ -17,6 +17,9 @@ HEAVY = {
     "networkx",
     "git",
     "pydantic",
+    "pyrage",
+    "cryptography",
+    "hvac",
 }
 CPU_SECONDS = 0.150
 TRUEUP = str(Path(sys.executable).parent / "trueup")

@@ -1,0 +1,1 @@
+"""Secrets that are kept in HashiCorp Vault or OpenBao."""
