@@ -24,6 +24,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
             "path": plan.revision.path,
             "ref": plan.revision.ref,
             "branch": plan.revision.branch,
+            "values": plan.revision.values,
         },
         "destroy": plan.is_destroy,
         "digest": plan.digest,
@@ -43,6 +44,12 @@ def change_document(change: Change) -> dict[str, Any]:
     }
     if change.triggered_by:
         document["triggeredBy"] = [address.text for address in change.triggered_by]
+    if change.moved_from is not None:
+        document["movedFrom"] = change.moved_from.text
+    if change.moved_to is not None:
+        document["movedTo"] = change.moved_to.text
+    if change.batch is not None:
+        document["batch"] = {"number": change.batch.number, "of": change.batch.total}
     if change.problem:
         document["problem"] = change.problem
     if change.hint:

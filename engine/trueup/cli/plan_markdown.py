@@ -87,6 +87,8 @@ def _lines(change: Change) -> Iterator[str]:
     if change.reasons:
         drift = "drift: " if change.is_drift and change.action is not Action.NONE else ""
         yield f"# {drift}{one_line('; '.join(change.reasons))}"
+    if change.batch is not None and change.batch.total > 1:
+        yield f"# batch {change.batch.number} of {change.batch.total}"
     for field in map(describe_field, change.fields):
         sign = "!" if field.sign == "~" else field.sign
         note = "  # forces a replacement" if field.is_immutable else ""

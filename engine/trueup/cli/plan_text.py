@@ -69,6 +69,7 @@ def render_change(change: Change) -> Iterator[Text]:
         (f"{sign:>3} ", style),
         (escape(change.address.text), "bold" if not change.problem else style),
         (f"  {_describe_action(change)}", style),
+        (_describe_batch(change), "dim"),
     )
     if change.problem:
         for line in escape_lines(change.problem):
@@ -89,6 +90,12 @@ def _describe_action(change: Change) -> str:
         return reasons or "drift"
     word = f"{change.action} (drift)" if change.is_drift else change.action.value
     return f"{word}: {reasons}" if reasons else word
+
+
+def _describe_batch(change: Change) -> str:
+    if change.batch is None or change.batch.total < 2:
+        return ""
+    return f"  (batch {change.batch.number} of {change.batch.total})"
 
 
 def _render_field(field: FieldText, width: int) -> Iterator[Text]:
@@ -136,7 +143,8 @@ def describe_revision(revision: Revision) -> str:
     ref = revision.branch or revision.ref
     named = f" ({ref})" if ref and ref != revision.commit else ""
     path = f", path {revision.path}" if revision.path else ""
-    return escape(f"{short_commit(revision.commit)}{named} of {revision.url}{path}")
+    values = f", with {revision.values}" if revision.values else ""
+    return escape(f"{short_commit(revision.commit)}{named} of {revision.url}{path}{values}")
 
 
 def describe_size(plan: Plan) -> str:

@@ -16,7 +16,7 @@ from rich.text import Text
 from trueup.app import Loaded, SourceSpec, StackStatus, say_yes
 from trueup.errors import TrueupError
 from trueup.model.address import Address
-from trueup.model.change import MISSING, Action, Change, FieldChange
+from trueup.model.change import MISSING, Action, Batch, Change, FieldChange
 from trueup.model.observation import Observed
 from trueup.model.outcome import Outcome, Result, RunStatus
 from trueup.model.plan import Hold, Plan
@@ -146,6 +146,25 @@ def forgotten() -> Change:
     return Change(address("gone"), Action.FORGET, (), ("it is gone already",))
 
 
+def moved() -> Change:
+    of = address("shop/conf")
+    reasons = ("moved from base/File/conf",)
+    return Change(
+        of, Action.ADOPT, (), reasons, seen(of), moved_from=Address("base", "File", "conf", "web-1")
+    )
+
+
+def moved_away() -> Change:
+    new = address("new")
+    return Change(address("old"), Action.FORGET, (), (f"it is {new} now",), moved_to=new)
+
+
+def rolled() -> Change:
+    of = address("banner", target="web-2")
+    fields = (FieldChange("/spec/content", "old", "new"),)
+    return Change(of, Action.UPDATE, fields, ("the manifest changed",), seen(of), batch=Batch(2, 3))
+
+
 def unseen() -> Change:
     return Change(
         address("site", target="web-2"),
@@ -196,6 +215,9 @@ def full_plan() -> Plan:
         deleted(),
         adopted(),
         forgotten(),
+        moved(),
+        moved_away(),
+        rolled(),
         unseen(),
         refused(),
         reported(),
