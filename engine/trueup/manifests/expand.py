@@ -34,12 +34,12 @@ from trueup.model.values import UNKNOWN, Document, Sensitive, Value, map_leaves
 
 @dataclass(frozen=True)
 class Mention:
-    """A word of `dependsOn` or `triggers`, where it stands, and the nodes among which it means some."""
+    """A word of `dependsOn` or `triggers`, where it stands, and whose it is: that says what it means."""
 
     text: str
     document: SourceDocument
     path: Path
-    index: NodeIndex
+    expander: Expander
 
 
 @dataclass(frozen=True)
@@ -216,7 +216,7 @@ class Expander:
             rollout=self._rollout(declaration, scope),
         )
         dependencies = (*self.dependencies(declaration, scope), *self.surroundings.depends_on)
-        triggers = tuple(Mention(text, document, path, self.index) for text, path in block.triggers)
+        triggers = tuple(Mention(text, document, path, self) for text, path in block.triggers)
         return Expanded(self, node, declaration, dependencies, triggers, tuple(filled.deferred))
 
     def identity(self, declaration: Declaration, body: Document, item: Item) -> tuple[str, str] | None:
@@ -275,9 +275,7 @@ class Expander:
         )
         texts = fields.strings("dependsOn", "list resources: dependsOn: [Package/nginx]")
         document = declaration.document
-        return tuple(
-            Mention(text, document, (*own.path, index), self.index) for index, text in enumerate(texts)
-        )
+        return tuple(Mention(text, document, (*own.path, index), self) for index, text in enumerate(texts))
 
     def link(self, expanded: Expanded) -> Node:
         """The node with its expressions bound to nodes and its dependsOn resolved."""
@@ -318,11 +316,12 @@ class Expander:
         found: dict[Address, None] = {}
         for mention in mentions:
             try:
-                found.update(dict.fromkeys(mention.index.all(mention.text, expanded.node.address)))
+                index = mention.expander.index
+                found.update(dict.fromkeys(index.all(mention.text, expanded.node.address)))
             except Unresolved as error:
                 if not error.is_consequence:
                     problem = mention.document.problem(error.message, mention.path, error.hint)
-                    self.problems.append(problem)
+                    mention.expander.problems.append(problem)
         return tuple(found)
 
 

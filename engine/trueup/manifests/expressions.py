@@ -22,6 +22,7 @@ from trueup.model.address import Address
 from trueup.model.resource import OutputReference, Reference, SecretReference
 from trueup.model.values import UNKNOWN, Document, Sensitive, Unknown, Value, map_leaves
 
+UNDECLARED = "declare it in the stack file, under spec.variables"
 _MISSING_KEY = re.compile(r'Key not found in map : ["\'](.*)["\']', re.DOTALL)
 
 
@@ -380,7 +381,7 @@ def explain_missing(
 def _missing(where: str, key: str, there: list[str], offset: int) -> ExpressionError:
     if where == "vars":
         message = f'there is no variable "{key}"'
-        hint = did_you_mean(key, there) or "declare it in the stack file, under spec.variables"
+        hint = did_you_mean(key, there) or UNDECLARED
         return ExpressionError(message, offset, hint)
     known = f"what is there: {', '.join(sorted(there)[:20])}; " if there else ""
     hint = did_you_mean(key, there) or f"{known}has() tells whether a field exists"

@@ -114,6 +114,7 @@ class _Loader:
             if is_empty and not (stack_file.allow_empty or self._may_be_empty):
                 hint = "add a resource, or say that it is meant: spec: {allowEmpty: true}"
                 self._problems.append(Problem("the stack has no resource", stack_file.stack.place, hint))
+        self._problems.extend(modules.inner_problems())
         if self._problems or stack_file is None:
             raise ManifestError(dict.fromkeys(self._problems))
         return stack_file, nodes
@@ -197,7 +198,7 @@ class _Loader:
         """What stands beside a module.yaml is left out, so that file has to declare a module."""
         for path in files.module_files:
             if not is_rendered(path, files.paths):
-                modules.read_file(self._library.stack_folder, path, self._problems)
+                modules.leave_out(self._library.stack_folder, path)
 
     def _make_nodes(
         self,
@@ -230,5 +231,4 @@ class _Loader:
             expander.bind(filled.deferred, asker)
         nodes = tuple(item.expander.link(item) for item in expanded)
         modules.bind()
-        self._problems.extend(modules.inner_problems())
         return nodes

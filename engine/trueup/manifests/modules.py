@@ -10,7 +10,7 @@ from trueup.errors import Place, Problem, SourceError
 from trueup.manifests.document import Path, SourceDocument, kind_of_value
 from trueup.manifests.encrypted import drop_encrypted
 from trueup.manifests.expand import Expanded, Expander, Item, Surroundings
-from trueup.manifests.expressions import Expression
+from trueup.manifests.expressions import UNDECLARED, Expression
 from trueup.manifests.library import Folder, Library
 from trueup.manifests.module_file import MODULE_FILES, ModuleFile, read_module_file
 from trueup.manifests.outputs import read_outputs
@@ -25,6 +25,7 @@ from trueup.manifests.variables import settle_variables
 from trueup.model.address import Address
 from trueup.model.values import UNKNOWN, Document, Value
 
+_SOURCE: Path = ("spec", "source")
 MAX_DEPTH = 10
 MAX_USES = 10_000
 
@@ -43,10 +44,14 @@ class Use:
     """One use of a module. `outer` is the use around it; `problems` are those inside of the module."""
 
     name: str
-    place: Place
+    call: Declaration
     folder: Folder
     outer: Use | None
     problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def place(self) -> Place:
+        return self.call.document.place
 
     @property
     def chain(self) -> list[Use]:
@@ -56,7 +61,11 @@ class Use:
     def tell(self, problem: Problem) -> Problem:
         """A problem inside of the module, with the calls that led there."""
         places = ", from ".join(str(use.place) for use in self.chain)
-        return Problem(f"in module {self.name} ({places}): {problem.message}", problem.place, problem.hint)
+        message, hint = problem.message, problem.hint
+        if hint == UNDECLARED:
+            message = message.replace("there is no variable", "there is no input")
+            hint = "declare it in the file of the module, under spec.inputs"
+        return Problem(f"in module {self.name} ({places}): {message}", problem.place, hint)
 
 
 @dataclass(frozen=True)
@@ -127,6 +136,7 @@ class Modules:
         self._uses: dict[str, Use] = {}
         self._bindings: list[_Binding] = []
         self._outputs: list[tuple[_Outputs, str]] = []
+        self._left_out: dict[str, tuple[Folder, str, Use | None]] = {}
 
     def expand(self, call: Declaration, caller: Expander, outer: Use | None = None) -> list[Expanded]:
         """The nodes of all uses that one call makes, one for each item whose `when` holds."""
@@ -153,9 +163,21 @@ class Modules:
         for outputs, target in self._outputs:
             outputs.describe(target)
 
+    def leave_out(self, folder: Folder, path: str, use: Use | None = None) -> None:
+        """Notes the module.yaml of a directory whose files are no resources of the directory around it."""
+        self._left_out[folder.source.name_of(path).rpartition("/")[0]] = folder, path, use
+
     def inner_problems(self) -> list[Problem]:
-        """What is wrong inside of the uses; the same in several uses is told for the first one."""
+        """What is wrong inside of the uses; the same in several uses is told for the first one.
+
+        A directory that was left out must be a module's: its files would be missed in silence.
+        """
         told: dict[Problem, Problem] = {}
+        for name, (folder, path, around) in self._left_out.items():
+            if name not in self._modules:
+                wrong: list[Problem] = []
+                self._read_file(folder, path, wrong)
+                told.update((problem, around.tell(problem) if around else problem) for problem in wrong)
         for use in self._uses.values():
             for problem in use.problems:
                 told.setdefault(problem, use.tell(problem))
@@ -165,13 +187,14 @@ class Modules:
         self, call: Declaration, item: Item, caller: Expander, outer: Use | None, made: list[Expanded]
     ) -> str | None:
         """Adds the nodes of one use to `made` and gives its name; None where it cannot be expanded."""
+        before = len(caller.problems)
         filled = call.body.fill(item.scope, caller.problems)
         identity = caller.identity(call, filled.value, item)
         folder = self._find_folder(call, filled.value["spec"]["source"], caller)
         if identity is None or folder is None:
             return None
         name = identity[0]
-        use = Use(f"{caller.index.prefix}{name}", call.document.place, folder, outer)
+        use = Use(f"{caller.index.prefix}{name}", call, folder, outer)
         module = self._read(use) if self._is_allowed(call, use, caller) else None
         if module is None:
             return None
@@ -180,7 +203,7 @@ class Modules:
         targets = tuple(caller.targets(call, item.scope))
         waits = (*caller.dependencies(call, item.scope), *caller.surroundings.depends_on)
         self._uses[use.name] = use
-        if inputs is None:
+        if inputs is None or len(caller.problems) > before:
             return None
         index = NodeIndex(f"{use.name}/", caller.index, module.is_partial)
         data = {"vars": inputs, "git": caller.surroundings.data["git"]}
@@ -199,8 +222,7 @@ class Modules:
         return name
 
     def _find_folder(self, call: Declaration, text: Value, caller: Expander) -> Folder | None:
-        path: Path = ("spec", "source")
-        document = call.document
+        path, document = _SOURCE, call.document
         if isinstance(text, Expression):
             caller.problems.append(text.refuse("in spec.source: it is needed before anything else"))
             return None
@@ -237,13 +259,13 @@ class Modules:
             steps = [f"{each.folder.name} at {each.place}" for each in reversed(use.chain[: again + 2])]
             message = f"the module uses itself: {' -> '.join(steps)}"
             hint = "a module cannot use itself; forEach makes several uses side by side"
-            caller.problems.append(document.problem(message, ("spec", "source"), hint))
+            caller.problems.append(document.problem(message, _SOURCE, hint))
             return False
         if len(around) >= MAX_DEPTH or len(self._uses) >= MAX_USES:
             message = f"modules are nested more than {MAX_DEPTH} deep"
             if len(around) < MAX_DEPTH:
                 message = f"modules are used more than {MAX_USES} times"
-            caller.problems.append(document.problem(message, ("spec", "source"), "use fewer modules"))
+            caller.problems.append(document.problem(message, _SOURCE, "use fewer modules"))
             return False
         return True
 
@@ -252,29 +274,39 @@ class Modules:
         key = use.folder.name
         if key not in self._modules:
             wrong: list[Problem] = []
-            self._modules[key] = self._read_module(use, wrong)
+            paths = self._list_paths(use)
+            self._modules[key] = self._read_module(use, paths, wrong) if paths else None
             self._problems.extend(use.tell(problem) for problem in wrong)
         return self._modules[key]
 
-    def _read_module(self, use: Use, wrong: list[Problem]) -> _Module | None:
-        folder = use.folder
+    def _list_paths(self, use: Use) -> Mapping[str, str]:
+        """The files of a module as the tree names them, by their names in it; empty where there is none."""
+        folder, document = use.folder, use.call.document
         try:
             paths = {folder.below(path): path for path in folder.paths()}
         except SourceError as error:
-            wrong.append(Problem(error.message, use.place, error.hint))
-            return None
+            self._problems.append(document.problem(error.message, _SOURCE, error.hint))
+            return {}
         found = [name for name in MODULE_FILES if name in paths]
-        if len(found) != 1:
-            message = f"there is no module.yaml in {folder.name}"
-            if found:
-                message = f"there are several files of a module in {folder.name}: {', '.join(found)}"
-            hint = "keep one of them" if found else "a module is a directory with a module.yaml"
-            wrong.append(Problem(message, use.place, hint))
-            return None
-        file = self.read_file(folder, paths[found[0]], wrong)
-        selected = select_resource_files(paths, left_out=found)
+        if len(found) == 1:
+            return paths
+        message, hint = (
+            f"there is no module.yaml in {folder.name}",
+            "a module is a directory with a module.yaml",
+        )
+        if found:
+            message = f"there are several files of a module in {folder.name}: {', '.join(found)}"
+            hint = "keep one of them"
+        self._problems.append(document.problem(message, _SOURCE, hint))
+        return {}
+
+    def _read_module(self, use: Use, paths: Mapping[str, str], wrong: list[Problem]) -> _Module | None:
+        folder = use.folder
+        own = next(name for name in MODULE_FILES if name in paths)
+        file = self._read_file(folder, paths[own], wrong)
+        selected = select_resource_files(paths, left_out=(own,))
         for path in selected.module_files:
-            self.read_file(folder, paths[path], wrong)
+            self.leave_out(folder, paths[path], use)
         declarations: list[Declaration] = []
         before = len(wrong)
         for path in selected.paths:
@@ -296,7 +328,7 @@ class Modules:
             wrong.append(file.document.problem("the module has no resource", (), hint))
         return _Module(file, declarations, is_partial)
 
-    def read_file(self, folder: Folder, path: str, problems: list[Problem]) -> ModuleFile | None:
+    def _read_file(self, folder: Folder, path: str, problems: list[Problem]) -> ModuleFile | None:
         """The module.yaml at a path."""
         documents = self._library.parse(folder, path, problems)
         for extra in documents[1:]:

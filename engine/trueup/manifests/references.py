@@ -192,7 +192,7 @@ class NodeIndex:
 
     def _is_broken(self, kind: str, name: str) -> bool:
         """Whether the document of that name has problems, or the module whose part it would be."""
-        parts = name.split("/")
+        parts = name.split("/")[:-1]
         modules = ("/".join(parts[: index + 1]) for index in range(len(parts)))
         return (kind, name) in self._broken or any((MODULE, module) in self._broken for module in modules)
 

@@ -25,12 +25,13 @@ from trueup.model.outcome import Outcome, RunStatus
 from trueup.model.plan import Plan
 from trueup.model.resource import Facts, Revision, Stack
 from trueup.reconcile.call import Workshop
+from trueup.reconcile.finish import finish_replacements
 from trueup.reconcile.move import find_formers, find_heirs
 from trueup.reconcile.observe import Connections, observe_stack
 from trueup.reconcile.plan import make_plan
 from trueup.reconcile.record import LEASE_TTL, LeaseKeeper, Recorder
 from trueup.reconcile.report import Listener, RunReport, Selection
-from trueup.reconcile.situation import Knowledge, Situation, name_only, undeclared_node
+from trueup.reconcile.situation import Knowledge, Situation, exact_address, name_only, undeclared_node
 from trueup.reconcile.walk import UNDONE, Walk
 from trueup.sdk.contracts import Catalog
 from trueup.state.store import Lease, OpenIntent, Record, Store
@@ -95,6 +96,8 @@ def run_cycle(request: Request, store: Store, catalog: Catalog, parallelism: int
             shop = Workshop(situation, knowledge, connections, recorder)
             walk = Walk(shop, plan, pool, parallelism, request.listener, request.stop)
             outcomes, left = walk.run()
+            done = finish_replacements(shop, outcomes, pool, request.listener, request.stop)
+            outcomes, left = done.outcomes, (*left, *done.left)
             status = RunStatus.INTERRUPTED if left or walk.is_cut_short else _sum_up(outcomes)
             given = recorder.keep_outputs(knowledge)
             if given.problems and status is RunStatus.CONVERGED:
@@ -132,17 +135,17 @@ def describe(request: Request, store: Store, catalog: Catalog) -> Situation:
     heirs = find_heirs(formers)
     going = {
         address
-        for address in records
+        for address, record in records.items()
         if address not in graph.nodes
         and (
-            is_selected(address, request.selection)
+            is_selected(exact_address(record), request.selection)
             or not chosen.nodes.keys().isdisjoint(heirs.get(address, ()))
         )
     }
     if request.is_destroy:
         going = _with_users(going, records)
     undeclared = {address: undeclared_node(records[address], request.stack) for address in going}
-    _check_selection(request.selection, {*graph.nodes, *records})
+    _check_selection(request.selection, {*graph.nodes, *map(exact_address, records.values())})
     return Situation(
         request.stack,
         request.revision,
@@ -220,9 +223,11 @@ def _without_doubt(
     doubtful = dict(records)
     for intent in intents:
         record = doubtful.get(intent.address)
-        if record is not None and intent.action in (Action.CREATE, Action.REPLACE):
-            doubtful[intent.address] = replace(record, external_id="", body=name_only(record.body))
-        elif record is not None and intent.action == Action.UPDATE:
+        is_making = intent.action in (Action.CREATE, Action.REPLACE)
+        if record is not None and is_making and not record.replacing:
+            # The body says by which name it was made, and nothing is compared with it.
+            doubtful[intent.address] = replace(record, external_id="")
+        elif record is not None and intent.action in (Action.UPDATE, Action.REPLACE):
             doubtful[intent.address] = replace(record, body=name_only(record.body))
     return doubtful
 
@@ -258,7 +263,7 @@ def _selected(graph: Graph, selection: Selection) -> list[Address]:
 
 
 def is_selected(address: Address, selection: Selection) -> bool:
-    """Whether the selection names the node; an empty one names every node."""
+    """Whether the selection names the node, or a module that it is part of; an empty one names every node."""
     if selection.targets and address.target not in selection.targets:
         return False
     if not selection.only:
@@ -269,4 +274,8 @@ def is_selected(address: Address, selection: Selection) -> bool:
         f"{address.stack}/{address.reference}",
         f"{address.reference}@{address.target}",
     }
+    parts = address.name.split("/")
+    for end in range(1, len(parts)):
+        module = f"Module/{'/'.join(parts[:end])}"
+        forms |= {module, f"{address.stack}/{module}", f"{module}@{address.target}"}
     return not forms.isdisjoint(selection.only)

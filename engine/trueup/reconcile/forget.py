@@ -13,7 +13,7 @@ from trueup.model.plan import Plan
 from trueup.reconcile.cycle import Request, hold_lease, is_selected
 from trueup.reconcile.record import Recorder, outcome_of
 from trueup.reconcile.report import RunReport
-from trueup.reconcile.situation import Situation, undeclared_node
+from trueup.reconcile.situation import Situation, exact_address, undeclared_node
 from trueup.sdk.contracts import Catalog
 from trueup.state.store import Record, Store
 
@@ -47,7 +47,7 @@ def _describe(request: Request, store: Store, catalog: Catalog) -> Situation:
     chosen = {
         address: undeclared_node(record, request.stack)
         for address, record in records.items()
-        if is_selected(address, request.selection)
+        if is_selected(exact_address(record), request.selection)
     }
     if not request.selection or not chosen:
         raise UsageError(

@@ -92,8 +92,25 @@ class Situation:
     def _records_elsewhere(self) -> Mapping[Address, Record]:
         return {former.address: former.record for found in self.formers.values() for former in found}
 
+    def is_orphaned(self, address: Address) -> bool:
+        """Whether the resource has left Git and its object is to stay."""
+        node = self.undeclared.get(address)
+        return node is not None and node.lifecycle.on_delete is OnDelete.ORPHAN
+
     def node(self, address: Address) -> Node:
         return self.graph.nodes.get(address) or self.undeclared[address]
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """An object under the address of a node whose place another one takes; see replace.
+
+    `node` is made from what was recorded of it, `owner` is the marker that it carries.
+    """
+
+    node: Node
+    owner: Owner
+    is_created: bool = True
 
 
 @dataclass
@@ -101,8 +118,8 @@ class Knowledge:
     """What is known of the live world while a run goes on: grows as steps are done.
 
     `nodes` are resolved as far as they can be, with live values in their ignored fields; `declared` are their
-    bodies as Git says them. `made_anew` have no status until they are done. `facts` come from outside of the
-    stack and stay the same during a run.
+    bodies as Git says them. `made_anew` have no status until they are done. `leftovers` are objects that are
+    replaced, or were to be. `facts` come from outside of the stack and stay the same during a run.
 
     It is the `Lookup` of the expressions of nodes.
     """
@@ -113,6 +130,7 @@ class Knowledge:
     nodes: dict[Address, Node] = field(default_factory=dict)
     declared: dict[Address, Document] = field(default_factory=dict)
     made_anew: set[Address] = field(default_factory=set)
+    leftovers: dict[Address, tuple[tuple[Leftover, Observation], ...]] = field(default_factory=dict)
     _documents: dict[Address, Document] = field(default_factory=dict)
 
     def secret(self, text: str) -> Value:
@@ -170,6 +188,16 @@ def undeclared_node(record: Record, stack: Stack) -> Node:
         Lifecycle(protect=record.protect, on_delete=OnDelete(record.on_delete)),
         external_id=record.external_id,
     )
+
+
+def exact_address(record: Record) -> Address:
+    """A record's address with its namespace and its module told apart, which its text alone does not tell."""
+    address = record.address
+    metadata = record.body.get("metadata")
+    namespace = metadata.get("namespace") if isinstance(metadata, Mapping) else None
+    if not address.namespace or address.namespace == namespace:
+        return address
+    return Address(address.stack, address.kind, f"{address.namespace}/{address.name}", address.target)
 
 
 def name_only(body: Document) -> Document:

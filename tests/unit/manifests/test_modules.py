@@ -328,3 +328,72 @@ def test_outputs_that_need_each_other_are_a_circle(load, catalog):
     stack = load({**module, "x.yaml": text})
     with pytest.raises(ManifestError, match="needs itself"):
         build_graph(stack.nodes, catalog)
+
+
+def test_modules_are_nested_to_a_depth_and_used_so_many_times_and_no_more(load, monkeypatch):
+    files = {}
+    for depth in range(12):
+        files[f"../m{depth}/module.yaml"] = (
+            f"apiVersion: trueup.dev/v1\nkind: Module\nmetadata: {{name: m{depth}}}\n"
+        )
+        files[f"../m{depth}/next.yaml"] = call("n", "{}", source=f"../m{depth + 1}")
+    files["../m12/module.yaml"] = files["../m0/module.yaml"]
+    files["../m12/a.yaml"] = SSH + "kind: Package\nmetadata: {name: a}\n"
+    assert len(load({**files, "x.yaml": call("x", "{}", ON_WEB_1, "../m3")}).nodes) == 1
+    with pytest.raises(ManifestError) as caught:
+        load({**files, "x.yaml": call("x", "{}", ON_WEB_1, "../m2")})
+    (problem,) = caught.value.problems
+    assert str(problem.place) == "../m11/next.yaml:4:16"
+    assert problem.message.startswith("in module x/n/n/n/n/n/n/n/n/n (../m10/next.yaml:1:1, from ../m9/")
+    assert problem.message.endswith("modules are nested more than 10 deep")
+    monkeypatch.setattr("trueup.manifests.modules.MAX_USES", 3)
+    with pytest.raises(ManifestError, match="modules are used more than 3 times"):
+        load({**SITE, "x.yaml": call("x", "{name: '${{ each.key }}'}", ON_WEB_1 + "forEach: [a, b, c, d]\n")})
+
+
+def test_an_output_means_what_is_on_the_target_of_its_reader(load):
+    reader = file("a", "spec: {path: /a, content: \"${{ ref('Module/m').outputs.path }}\"}\n")
+    stack = load(
+        {
+            **SITE,
+            "x.yaml": call("m", "{name: m}", "targets: {matchLabels: {role: web}}\n")
+            + "---\n"
+            + reader.replace("names: [web-1]", "matchLabels: {role: web}"),
+        }
+    )
+    contents = [node.spec["content"] for node in stack.nodes[4:]]
+    assert [str(content.references[0].address) for content in contents] == [
+        "shop/File/m/conf@web-1",
+        "shop/File/m/conf@web-2",
+    ]
+    on_another = (
+        "apiVersion: v1\nkind: A\nmetadata: {name: a}\ndata: {x: \"${{ ref('Module/m').outputs.path }}\"}\n"
+    )
+    with pytest.raises(ManifestError, match="File/conf means 2 resources: File/conf@web-1, File/conf@web-2"):
+        load(
+            {
+                **SITE,
+                "x.yaml": call("m", "{name: m}", "targets: {matchLabels: {role: web}}\n")
+                + "---\n"
+                + on_another,
+            }
+        )
+
+
+def test_a_helm_template_of_that_name_makes_no_module(load):
+    module = "chart/templates/module.yaml"
+    with pytest.raises(ManifestError) as caught:
+        load(
+            {
+                **SITE,
+                "site.yaml": call("a", "{name: a}", ON_WEB_1),
+                "chart/Chart.yaml": "x: 1",
+                module: "{{ x }}",
+            }
+        )
+    assert module not in {problem.place.file for problem in caught.value.problems}
+
+
+def test_the_directory_of_a_module_is_checked_where_nothing_uses_it(load):
+    with pytest.raises(ManifestError, match=r"^m/module\.yaml:1:1: .*needs kind: Module"):
+        load({"x.yaml": file("a", "spec: {path: /a}\n"), "m/module.yaml": "spec: {}"})
