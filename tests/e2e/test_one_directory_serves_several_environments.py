@@ -102,6 +102,7 @@ def test_on_the_command_line(estate: Estate) -> None:
     prod = (estate.url, *COMMAND_LINE, "envs/prod.toml", "--set", "tag=1.10", "--set", "sites.a={title: A}")
     plan = estate.trueup("plan", *prod, "--save", "prod.plan", code=2)
     assert "shop-prod/File/docs@here" in plan
+    assert ", path shop, with values ../common.yaml, envs/prod.toml; set sites, tag (" in plan
     estate.trueup("reconcile", "prod.plan", "--yes")
     both = {
         "dev-blog": "Blog latest 1\n",
