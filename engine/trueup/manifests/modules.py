@@ -17,6 +17,8 @@ from trueup.manifests.outputs import read_outputs
 from trueup.manifests.parse import SUFFIXES
 from trueup.manifests.program import ExpressionError
 from trueup.manifests.references import NodeIndex
+from trueup.manifests.rendering.render import MARKERS, claim_unrendered
+from trueup.manifests.rendering.settings import NO_RENDER
 from trueup.manifests.resource import MODULE, Declaration, read_declaration
 from trueup.manifests.resource_files import select_resource_files
 from trueup.manifests.templates import Scope
@@ -309,8 +311,13 @@ class Modules:
             self.leave_out(folder, paths[path], use)
         declarations: list[Declaration] = []
         before = len(wrong)
+        foreign = claim_unrendered(NO_RENDER, selected.paths).claimed
         for path in selected.paths:
-            if not path.endswith(SUFFIXES):
+            if path.rpartition("/")[2] in MARKERS:
+                hint = "name it in spec.render of the stack, or put the resources themselves into the module"
+                place = Place(folder.source.name_of(paths[path]))
+                wrong.append(Problem("kustomize and helm render for stacks, not for modules", place, hint))
+            if path in foreign or not path.endswith(SUFFIXES):
                 continue
             documents = self._library.parse(folder, paths[path], wrong)
             for document in drop_encrypted(documents, wrong):
