@@ -71,7 +71,7 @@ class Change:
     `moved_from`: under which address the object was managed before; this one takes it over.
     `batch` is the node's place in a rollout across targets.
     `triggered_by` are the nodes whose change makes the kind act on this one once more (`Kind.refresh`).
-    `replaced` is the old object where a replacement by one of another name was begun and not finished;
+    `replaced` are old objects of replacements by one of another name that were begun and not finished;
     `observed` is then the new one.
     `problem` says why an UNKNOWN node could not be judged, or what refuses the change.
     """
@@ -88,7 +88,7 @@ class Change:
     moved_from: Address | None = None
     batch: Batch | None = None
     triggered_by: tuple[Address, ...] = ()
-    replaced: Observed | None = field(default=None, compare=False, repr=False)
+    replaced: tuple[Observed, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def is_write(self) -> bool:

@@ -67,7 +67,7 @@ class Plan:
 
 
 def _effect(change: Change) -> dict[str, object]:
-    observed, replaced = change.observed, change.replaced
+    observed = change.observed
     effect: dict[str, object] = {
         "address": change.address.text,
         "action": change.action.value,
@@ -76,8 +76,8 @@ def _effect(change: Change) -> dict[str, object]:
     }
     if change.triggered_by:
         effect["triggered_by"] = [address.text for address in change.triggered_by]
-    if replaced is not None:
-        effect["replaced"] = [replaced.external_id, replaced.version]
+    if change.replaced:
+        effect["replaced"] = [[old.external_id, old.version] for old in change.replaced]
     return effect
 
 

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import replace
+from functools import partial
 
 from trueup.errors import ManifestError, ProviderError, Throttled, Transient, TrueupError
 from trueup.model.change import Action, Change
 from trueup.model.observation import Absent, Observation, Observed
 from trueup.model.outcome import Outcome, Result
+from trueup.model.resource import Replace
 from trueup.reconcile.boundary import broken_plugin
 from trueup.reconcile.call import Caller, StepFlow, Undone, Wait, Workshop
+from trueup.reconcile.diff import is_renamed
 from trueup.reconcile.plan import judge
 from trueup.reconcile.record import outcome_of
+from trueup.reconcile.replace import is_begun_now, leave, make_entries, resume
 from trueup.reconcile.resolve import resolve_node
 from trueup.reconcile.situation import name_only
 from trueup.reconcile.trigger import baseline, with_triggers
@@ -42,11 +46,25 @@ class Act(Caller):
         super().__init__(shop, change)
         self._is_stale = is_stale
         self._is_removed = False
+        going = {seen.external_id for seen in change.replaced}
+        self._leftovers = [
+            (leftover, seen)
+            for leftover, seen in shop.knowledge.leftovers.get(change.address, ())
+            if isinstance(seen, Observed) and seen.external_id in going
+        ]
 
     def flow(self) -> StepFlow:
         """Runs the step. Never raises anything but StoreError: every other failure is an outcome."""
+        return self._see_to_its_end(self._carry_out())
+
+    def finish(self) -> StepFlow:
+        """The rest of a replacement whose new object came first: deletes the old one."""
+        self._is_finishing = True
+        return self._see_to_its_end(self._remove_leftovers())
+
+    def _see_to_its_end(self, work: Generator[Wait, None, None]) -> StepFlow:
         try:
-            yield from self._carry_out()
+            yield from work
         except Undone as undone:
             return self._fail(undone)
         except ManifestError as error:
@@ -68,10 +86,7 @@ class Act(Caller):
     # -- the step
 
     def _carry_out(self) -> Generator[Wait, None, None]:
-        session = self._shop.connections.session(self._node.target)
-        recorded = self._shop.situation.places.get(self._node.target.name)
-        if recorded not in (None, session.fingerprint):
-            raise Undone(f"target {self._node.target.name!r} became another place during the run")
+        session = self._open_session()
         if self._is_stale:
             self._plan_again(session)
         self.change = with_triggers(self.change, self._shop.find_due(self.change.address))
@@ -79,22 +94,28 @@ class Act(Caller):
         if action is Action.NONE:
             yield from self._wait_until_ready(session)
             return
-        if action in (Action.DELETE, Action.REPLACE):
-            yield from self._remove(session)
-        elif action is Action.FORGET:
-            yield from self._let_go(session)
-        if action in (Action.CREATE, Action.REPLACE):
+        if action in (Action.DELETE, Action.FORGET):
+            yield from self._take_away(session)
+            return
+        if action is Action.REPLACE:
+            yield from self._replace(session)
+        elif action is Action.CREATE:
             yield from self._call("create", session)
         elif self._needs_update():
             yield from self._call("update", session)
         if self.change.triggered_by:
             yield from self._call("refresh", session)
-        if action in (Action.DELETE, Action.FORGET):
-            return
         if self.has_called:
             yield from self._wait_until_good(session)
         else:
             yield from self._wait_until_ready(session)
+
+    def _open_session(self) -> Session:
+        session = self._shop.connections.session(self._node.target)
+        recorded = self._shop.situation.places.get(self._node.target.name)
+        if recorded not in (None, session.fingerprint):
+            raise Undone(f"target {self._node.target.name!r} became another place during the run")
+        return session
 
     def _needs_update(self) -> bool:
         if self.change.action is Action.ADOPT:
@@ -110,7 +131,8 @@ class Act(Caller):
         self._node = replace(resolved, external_id=self._node.external_id)
         observation = self._look(session, self._node)
         self._shop.knowledge.learn(self._node, observation)
-        self.change = judge(declared, self._shop.situation, self._shop.knowledge)
+        change = judge(declared, self._shop.situation, self._shop.knowledge)
+        self.change = resume(change, self._shop.situation, self._shop.knowledge)
         self._node = self._shop.knowledge.nodes[address]
         if self.change.problem:
             raise Undone(self.change.problem, self.change.hint)
@@ -119,6 +141,81 @@ class Act(Caller):
                 "it would have to be replaced by now, which the plan did not say",
                 "run again to see the new plan",
             )
+
+    def _take_away(self, session: Session) -> Generator[Wait, None, None]:
+        if self.change.action is Action.FORGET:
+            yield from self._let_go(session)
+        elif self.change.observed is not None or not self.change.replaced:
+            yield from self._remove(session)
+        yield from self._remove_leftovers()
+
+    def _replace(self, session: Session) -> Generator[Wait, None, None]:
+        """Makes the new object, after the old one was deleted; with createFirst `finish` deletes it later."""
+        is_first = self._node.lifecycle.replace is Replace.CREATE_FIRST
+        is_begun = is_begun_now(self.change)
+        if is_begun and self._is_renamed():
+            self._begin_replacement(session)
+        elif is_begun and is_first:
+            raise Undone("the new object cannot live beside the old one, which has the same name")
+        elif is_begun:
+            yield from self._remove(session)
+        if not is_first:
+            yield from self._remove_leftovers()
+        if is_begun or self.change.observed is None:
+            yield from self._call("create", session)
+            if any(self._node.external_id == seen.external_id for _, seen in self._leftovers):
+                raise Undone("the new object turned out to be the old one", "give it another name as well")
+        elif self.change.fields or not self._carries_our_marker():
+            yield from self._call("update", session)
+        self._shop.knowledge.leftovers[self.change.address] = tuple(self._leftovers)
+
+    def _is_renamed(self) -> bool:
+        observed, moved_from = self.change.observed, self.change.moved_from
+        owners = [self._shop.situation.owner(each) for each in (self.change.address, moved_from) if each]
+        if observed is None or observed.owner not in owners:
+            return False
+        record = self._shop.situation.record_at(moved_from or self.change.address)
+        return is_renamed(self._node, observed, self._kind, record if record and record.external_id else None)
+
+    def _begin_replacement(self, session: Session) -> None:
+        """Writes down that two objects may live from now on, before anything is called."""
+        shop, address, observed = self._shop, self.change.address, self.change.observed
+        if observed is None:
+            raise ValueError(f"{address} has no object to replace")
+        old = shop.situation.record_at(self.change.moved_from or address)
+        self._leftovers.append((leave(self._node, observed, old, shop.situation), observed))
+        self.change = replace(self.change, replaced=tuple(seen for _, seen in self._leftovers))
+        self._node = replace(self._node, external_id="")
+        row = shop.recorder.make_record(
+            self._node,
+            session.fingerprint,
+            "",
+            shop.knowledge.declared[address],
+            is_created=True,
+            triggers=shop.recorder.seen_triggers(address),
+        )
+        shop.recorder.write_row(replace(row, replacing=make_entries(self._leftovers)))
+        shop.knowledge.learn(self._node, Absent(address))
+
+    def _remove_leftovers(self) -> Generator[Wait, None, None]:
+        """Deletes old objects that live beside the node's own, each by its own id and marker."""
+        session, node, kind = self._open_session(), self._node, self._kind
+        is_orphaned = self._shop.situation.is_orphaned(self.change.address)
+        try:
+            while self._leftovers:
+                leftover, seen = self._leftovers[0]
+                self._node = replace(leftover.node, external_id=seen.external_id)
+                self._kind = self._shop.situation.catalog.kind_of(self._node)
+                self._marked = leftover.owner
+                is_kept = is_orphaned or (self._kind.traits.shared and not leftover.is_created)
+                yield from self._call("release" if is_kept else "delete", session)
+                if not is_kept:
+                    gone = partial(verify_gone, external_id=seen.external_id)
+                    yield from self._look_until(session, gone, "delete")
+                del self._leftovers[0]
+        finally:
+            self._node, self._kind, self._marked = node, kind, None
+            self._shop.knowledge.leftovers[self.change.address] = tuple(self._leftovers)
 
     def _remove(self, session: Session) -> Generator[Wait, None, None]:
         observed = self.change.observed
@@ -178,7 +275,8 @@ class Act(Caller):
         if row is not None:
             # What was meant is not what was achieved: the next run must not take the rest for drift.
             seen = self._shop.recorder.seen_triggers(self.change.address)
-            row = replace(row, body=name_only(row.body), triggers=seen)
+            body = name_only(row.body) if row.external_id else row.body
+            row = replace(row, body=body, triggers=seen)
         if self._token and not undone.is_open:
             self._shop.recorder.close_intent(self._token)
             self._token = ""
@@ -203,7 +301,7 @@ class Act(Caller):
             is_created = self._carries_our_marker() and not self._kind.traits.shared
         declared = shop.knowledge.declared[address]
         fingerprint = shop.connections.session(self._node.target).fingerprint
-        return shop.recorder.make_record(
+        row = shop.recorder.make_record(
             self._node,
             fingerprint,
             seen.external_id,
@@ -211,6 +309,7 @@ class Act(Caller):
             is_created=is_created,
             triggers=baseline(self._node, shop.recorder.seen_triggers(address), shop.knowledge),
         )
+        return replace(row, replacing=make_entries(self._leftovers))
 
     def _outcome(self, result: Result, message: str = "", hint: str = "") -> Outcome:
         return outcome_of(self.change, result, message, hint, self._shop.clock() - self._started)

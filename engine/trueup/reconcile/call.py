@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 
 from trueup.errors import ProviderError, Transient
-from trueup.model.address import Address
+from trueup.model.address import Address, Owner
 from trueup.model.change import Change
 from trueup.model.observation import READY, Done, Health, Observation, Observed, Pending
 from trueup.model.outcome import Outcome
@@ -84,6 +84,9 @@ class Caller:
         self._kind: Kind = shop.situation.catalog.kind_of(self._node)
         self._token = ""
         self.has_called = False
+        # The marker of the object at hand where it is another's; and whether what is done triggers nobody.
+        self._marked: Owner | None = None
+        self._is_finishing = False
         self._started = shop.clock()
         timeout = self._node.lifecycle.timeout
         self._deadline = self._started + (timeout if timeout is not None else self._kind.traits.ready_timeout)
@@ -142,7 +145,7 @@ class Caller:
             why = name_unknown(declared, self._shop.situation.facts)
             raise Undone(why or "it depends on a value that is not known yet", "run again")
         if not self._token:
-            if self.change.action in CAUSES:
+            if self.change.action in CAUSES and not self._is_finishing:
                 self._shop.recorder.owe_reactions(self.change.address)
             self._token = self._shop.recorder.write_intent(
                 self._node, self.change.action, session.fingerprint
@@ -150,7 +153,7 @@ class Caller:
         # The object that a moved one replaces still carries the marker of its old address.
         is_old = verb == "delete" and self._carries_marker_of(self.change.moved_from)
         marked = self.change.moved_from if is_old and self.change.moved_from else self.change.address
-        intent = Intent(self._token, self._shop.situation.owner(marked))
+        intent = Intent(self._token, self._marked or self._shop.situation.owner(marked))
         self.has_called = True
         if verb == "create":
             return self._guarded(verb, self._kind.create, session, self._node, intent)

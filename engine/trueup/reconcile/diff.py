@@ -18,6 +18,7 @@ from trueup.model.values import (
     Document,
     Sensitive,
     Value,
+    has_unknown,
     leaves,
     reveal,
     split_pointer,
@@ -173,12 +174,45 @@ def _judge_fields(node: Node, change: Change, standing: Standing, reasons: tuple
     reasons = (*reasons, "it was changed outside of Git" if is_drift else "the manifest changed")
     if change.action is Action.REPLACE:
         fixed = ", ".join(field.path for field in change.fields if field.immutable)
-        if node.lifecycle.protect or node.lifecycle.replace is Replace.DENY:
-            key = "protect: true" if node.lifecycle.protect else "replace: deny"
-            refused = refuse(node, f"a change of {fixed} needs a replacement, which lifecycle.{key} forbids")
+        refused = _refuse_replacement(node, change, standing, fixed)
+        if refused is not None:
             return replace(refused, fields=change.fields, observed=change.observed)
         reasons = (*reasons, f"{fixed} cannot be changed in place")
+        if node.lifecycle.replace is Replace.CREATE_FIRST:
+            reasons = (*reasons, "the new one is made before the old one goes")
     return replace(change, reasons=reasons, is_drift=is_drift)
+
+
+def _refuse_replacement(node: Node, change: Change, standing: Standing, fixed: str) -> Change | None:
+    needed = f"a change of {fixed} needs a replacement"
+    if node.lifecycle.protect or node.lifecycle.replace is Replace.DENY:
+        return refuse(node, f"{needed}, which lifecycle.{describe_barrier(node)} forbids")
+    observed = change.observed
+    if node.lifecycle.replace is not Replace.CREATE_FIRST or observed is None:
+        return None
+    if is_renamed(node, observed, standing.kind, standing.seen) or has_unknown(node.body):
+        return None
+    return refuse(
+        node,
+        f"{needed}, and with lifecycle.replace: createFirst the new object has to live beside the old one,"
+        " which has the same name",
+        "give it another name as well, or set lifecycle.replace: allow to have the old one deleted first",
+    )
+
+
+def describe_barrier(node: Node) -> str:
+    """The key of a lifecycle that forbids a replacement."""
+    return "protect: true" if node.lifecycle.protect else "replace: deny"
+
+
+def is_renamed(node: Node, observed: Observed, kind: Kind, record: Record | None) -> bool:
+    """Whether the node is another object than the observed one by its name, so that both can live at once."""
+    wanted = kind.identity(node)
+    known = [kind.identity(node.with_body(observed.body))]
+    if record is not None:
+        # A name that trueup made up stands in the live body alone.
+        known.append(kind.identity(node.with_body(record.body)))
+    return bool(wanted and known[0]) and wanted not in known
 
 
 def diff_undeclared(node: Node, observation: Observation, standing: Standing, why: str) -> Change:

@@ -21,6 +21,7 @@ from trueup.model.observation import Absent, Failed, Observation, Observed
 from trueup.model.resource import Facts, Node, Target
 from trueup.reconcile.boundary import broken_plugin
 from trueup.reconcile.move import inherited_id
+from trueup.reconcile.replace import find_leftovers
 from trueup.reconcile.resolve import hide_config, resolve_node, settle_target
 from trueup.reconcile.situation import Knowledge, Situation
 from trueup.sdk.contracts import Catalog, Provider, Session
@@ -125,7 +126,23 @@ def observe_stack(situation: Situation, connections: Connections, pool: Executor
         knowledge.fingerprints = _open_targets(moved, connections)
     for node in waiting:
         knowledge.learn(node, Absent(node.address))
+    _observe_leftovers(situation, knowledge, connections, pool)
     return knowledge
+
+
+def _observe_leftovers(
+    situation: Situation, knowledge: Knowledge, connections: Connections, pool: Executor
+) -> None:
+    """Looks at the objects that unfinished replacements have left; hardly ever are there any."""
+    waiting = find_leftovers(situation, knowledge)
+    while waiting:
+        # They have their nodes' addresses, so only one of each node can be asked for at once.
+        asked = {leftover.node.address: leftover for leftover in waiting}
+        waiting = [leftover for leftover in waiting if leftover is not asked[leftover.node.address]]
+        nodes = [leftover.node for leftover in asked.values()]
+        for address, seen in observe_nodes(nodes, connections, situation.catalog, pool).items():
+            found = knowledge.leftovers.get(address, ())
+            knowledge.leftovers[address] = (*found, (asked[address], seen))
 
 
 def _open_targets(nodes: Iterable[Node], connections: Connections) -> Mapping[str, str]:

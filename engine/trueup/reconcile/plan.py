@@ -18,7 +18,9 @@ from trueup.reconcile.boundary import broken_plugin
 from trueup.reconcile.diff import Standing, diff_node, diff_undeclared, refuse
 from trueup.reconcile.guard import find_holds
 from trueup.reconcile.move import find_move, forget_moved, judge_former, refuse_move
+from trueup.reconcile.replace import resume
 from trueup.reconcile.resolve import keep_ignored, resolve_node
+from trueup.reconcile.rollout import assign_batches
 from trueup.reconcile.situation import Knowledge, Situation
 from trueup.reconcile.trigger import add_triggers
 from trueup.state.store import Record
@@ -30,14 +32,17 @@ def make_plan(situation: Situation, knowledge: Knowledge) -> Plan:
         judge(situation.graph.nodes[address], situation, knowledge) for address in situation.graph.order
     ]
     changes = _refuse_doubles(changes, situation, knowledge)
+    changes = [resume(change, situation, knowledge) for change in changes]
     changes = add_triggers(changes, situation, knowledge)
+    changes = assign_batches(changes, situation)
     moved = find_moves(changes, situation, knowledge)
     by_address = {change.address: change for change in changes}
     for node in _dependents_first(situation):
         change = judge_former(node, by_address, situation, knowledge)
         if change is None and node.address in moved:
             change = forget_moved(node.address, moved[node.address])
-        changes.append(change or _judge_undeclared(node, situation, knowledge))
+        change = change or _judge_undeclared(node, situation, knowledge)
+        changes.append(resume(change, situation, knowledge))
     return Plan(
         situation.stack.name,
         situation.revision,

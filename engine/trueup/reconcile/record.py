@@ -121,6 +121,10 @@ class Recorder:
         row = self._rows.get(address)
         return row.triggers if row is not None else self._debts.get(address, {})
 
+    def write_row(self, record: Record) -> None:
+        """A row that has to be there before a call is made."""
+        self._write_rows([record])
+
     def _write_rows(self, records: Sequence[Record]) -> None:
         self._store.record_steps(self._lease, self.run, (), records)
         self._rows.update((record.address, record) for record in records)
@@ -227,6 +231,7 @@ class Recorder:
         if (
             old is not None
             and old.triggers == triggers
+            and not old.replacing
             and self._is_current(old, node, observed, fingerprint, declared)
         ):
             return None

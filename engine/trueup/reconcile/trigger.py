@@ -14,12 +14,11 @@ from trueup.model.address import Address
 from trueup.model.change import Action, Change
 from trueup.model.resource import Node
 from trueup.model.values import digest_of, has_unknown
+from trueup.reconcile.replace import is_begun_now
 from trueup.reconcile.situation import Knowledge, Situation
 
 # Changes of a source after which those that it triggers are refreshed.
 CAUSES = frozenset({Action.CREATE, Action.UPDATE, Action.REPLACE})
-# What is made anew has read everything as it is now.
-_FRESH = frozenset({Action.CREATE, Action.REPLACE})
 
 
 def add_triggers(changes: Sequence[Change], situation: Situation, knowledge: Knowledge) -> list[Change]:
@@ -61,7 +60,7 @@ def find_due(
 
 def with_triggers(change: Change, due: tuple[Address, ...], written: Collection[Address] = ()) -> Change:
     """The change with exactly these refreshes; without any, a change that was nothing else is none."""
-    if change.triggered_by == due or change.problem or change.action in _FRESH:
+    if change.triggered_by == due or change.problem or _is_made_anew(change):
         return change
     if not due:
         is_all = change.action is Action.UPDATE and not change.fields
@@ -94,6 +93,13 @@ def baseline(node: Node, seen: Mapping[str, str], knowledge: Knowledge) -> dict[
         if digest is not None:
             known[source.text] = digest
     return known
+
+
+def _is_made_anew(change: Change) -> bool:
+    """Whether the object has read everything as it is now, because it did not exist before."""
+    return change.action is Action.CREATE or (
+        change.action is Action.REPLACE and (change.observed is None or is_begun_now(change))
+    )
 
 
 def _digest(source: Address, knowledge: Knowledge) -> str | None:

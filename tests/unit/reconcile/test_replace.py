@@ -1,0 +1,320 @@
+"""Replacements by an object of another name: in both orders, with failures in every place, and at rest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from trueup.model.change import Action
+from trueup.model.outcome import RunStatus
+from trueup.reconcile.report import RunReport, Selection
+from trueup.sdk.testing.memory_world import Fault
+
+if TYPE_CHECKING:
+    from tests.unit.reconcile.conftest import Loop
+
+FIRST = {"replace": "createFirst"}
+
+
+def results(report: RunReport) -> dict[str, str]:
+    return {outcome.address.name: outcome.result.value for outcome in report.outcomes}
+
+
+def messages(report: RunReport) -> dict[str, str]:
+    return {outcome.address.name: outcome.message for outcome in report.outcomes if outcome.message}
+
+
+def declare(loop: Loop, name: str, lifecycle: Mapping[str, Any] = FIRST, size: int = 1) -> None:
+    """The one resource of these tests, called `name` on its system."""
+    loop.declare("app", {"name": name, "size": size}, kind="Named", lifecycle=dict(lifecycle))
+
+
+def writes(loop: Loop) -> list[str]:
+    return [f"{call.verb} {call.key}" for call in loop.world.calls() if call.is_write]
+
+
+def expect_rest(loop: Loop, *keys: str) -> None:
+    """Nothing to do, the objects are exactly those, and the row leads to the one of this node."""
+    before, records = loop.world.count_writes(), loop.records()
+    report = loop.run()
+    assert report.status is RunStatus.CONVERGED
+    assert set(results(report).values()) <= {"unchanged", "skipped"}
+    assert loop.world.count_writes() == before
+    assert loop.records() == records
+    assert loop.world.list_keys() == sorted(keys)
+    for record in records.values():
+        assert record.replacing == {}
+        assert record.external_id
+    assert not loop.app.store.open_intents("shop")
+
+
+@pytest.fixture
+def app(loop: Loop) -> Loop:
+    """Named/app, called `a` on its system."""
+    declare(loop, "a")
+    loop.run()
+    expect_rest(loop, "Named/a")
+    return loop
+
+
+def test_the_new_object_is_there_before_the_old_one_goes(app: Loop) -> None:
+    declare(app, "b")
+    change = app.plan().changes[0]
+    assert (change.action, [field.path for field in change.fields]) == (Action.REPLACE, ["/spec/name"])
+    assert change.reasons[-1] == "the new one is made before the old one goes"
+    assert results(app.run()) == {"app": "replaced"}
+    assert writes(app)[-2:] == ["create Named/b", "delete Named/a"]
+    expect_rest(app, "Named/b")
+
+
+def test_without_it_the_old_object_goes_first(app: Loop) -> None:
+    declare(app, "b", lifecycle={})
+    assert results(app.run()) == {"app": "replaced"}
+    assert writes(app)[-2:] == ["delete Named/a", "create Named/b"]
+    expect_rest(app, "Named/b")
+
+
+def test_dependents_have_the_new_values_before_the_old_object_goes(app: Loop) -> None:
+    app.declare("user", {"value": "${{ ref('Named/app').status.id }}"})
+    app.run()
+    declare(app, "b")
+    assert results(app.run()) == {"app": "replaced", "user": "updated"}
+    assert writes(app)[-3:] == ["create Named/b", "update Thing/user", "delete Named/a"]
+    entry = app.world.peek("Named/b")
+    assert entry is not None
+    assert app.spec("Thing/user") == {"value": entry["id"]}
+    expect_rest(app, "Named/b", "Thing/user")
+
+
+def test_the_old_object_stays_while_a_dependent_could_not_be_changed(app: Loop) -> None:
+    app.declare("user", {"value": "${{ ref('Named/app').status.id }}"})
+    app.run()
+    declare(app, "b")
+    app.world.inject(Fault("update", "Invalid"))
+    report = app.run()
+    assert results(report) == {"app": "replaced", "user": "failed"}
+    assert "the old object is kept" in messages(report)["app"]
+    assert app.world.list_keys() == ["Named/a", "Named/b", "Thing/user"]
+    change = app.plan().changes[0]
+    assert change.action is Action.REPLACE
+    assert change.reasons[-1].endswith("which it replaces, is still there")
+    assert results(app.run()) == {"app": "replaced", "user": "updated"}
+    assert writes(app)[-2:] == ["update Thing/user", "delete Named/a"]
+    expect_rest(app, "Named/b", "Thing/user")
+
+
+def test_the_old_object_stays_for_a_dependent_that_is_no_part_of_the_run(app: Loop) -> None:
+    app.declare("user", {"value": "${{ ref('Named/app').status.id }}"})
+    app.run()
+    declare(app, "b")
+    report = app.run(Selection(only=("Named/app",)))
+    assert results(report) == {"app": "replaced"}
+    assert "was no part of this run" in messages(report)["app"]
+    assert app.world.list_keys() == ["Named/a", "Named/b", "Thing/user"]
+    app.run()
+    expect_rest(app, "Named/b", "Thing/user")
+
+
+def test_an_old_object_that_cannot_be_deleted_is_tried_again(app: Loop) -> None:
+    declare(app, "b")
+    app.world.inject(Fault("delete", "Denied", times=2))
+    report = app.run()
+    assert report.status is RunStatus.FAILED
+    assert results(report) == {"app": "failed"}
+    assert results(app.run()) == {"app": "failed"}
+    assert app.world.list_keys() == ["Named/a", "Named/b"]
+    assert results(app.run()) == {"app": "replaced"}
+    expect_rest(app, "Named/b")
+    assert [line for line in writes(app) if line.startswith("create")] == ["create Named/a", "create Named/b"]
+
+
+def test_a_new_object_that_is_refused_leaves_the_old_one(app: Loop) -> None:
+    declare(app, "b")
+    app.world.inject(Fault("create", "Invalid"))
+    assert results(app.run()) == {"app": "failed"}
+    assert app.world.list_keys() == ["Named/a"]
+    assert results(app.run()) == {"app": "replaced"}
+    expect_rest(app, "Named/b")
+
+
+def test_a_replacement_that_git_takes_back_keeps_the_old_object(app: Loop) -> None:
+    declare(app, "b")
+    app.world.inject(Fault("delete", "Denied"))
+    app.run()
+    kept = app.world.peek("Named/a")
+    assert app.world.list_keys() == ["Named/a", "Named/b"]
+    declare(app, "a")
+    # The row leads to b by now, so b is what goes, and a is taken up again.
+    assert results(app.run()) == {"app": "replaced"}
+    assert app.world.peek("Named/a") == kept
+    expect_rest(app, "Named/a")
+
+
+def test_a_refused_replacement_that_git_takes_back_changes_nothing(app: Loop) -> None:
+    kept = app.world.peek("Named/a")
+    declare(app, "b")
+    app.world.inject(Fault("create", "Invalid"))
+    app.run()
+    declare(app, "a")
+    app.run()
+    assert app.world.peek("Named/a") == kept
+    expect_rest(app, "Named/a")
+
+
+def test_a_third_name_leaves_neither_of_the_others(app: Loop) -> None:
+    declare(app, "b")
+    app.world.inject(Fault("delete", "Denied"))
+    app.run()
+    declare(app, "c")
+    assert results(app.run()) == {"app": "replaced"}
+    expect_rest(app, "Named/c")
+
+
+def test_a_third_name_after_a_lost_create_leaves_neither_of_the_others(app: Loop) -> None:
+    declare(app, "b")
+    # It was made, and the answer says that it was not.
+    app.world.inject(Fault("create", "Invalid", "after"))
+    assert results(app.run()) == {"app": "failed"}
+    assert app.world.list_keys() == ["Named/a", "Named/b"]
+    declare(app, "c")
+    assert results(app.run()) == {"app": "replaced"}
+    expect_rest(app, "Named/c")
+
+
+@pytest.mark.parametrize("lifecycle", [{}, FIRST])
+def test_what_leaves_git_in_the_middle_is_deleted_with_both_objects(
+    app: Loop, lifecycle: Mapping[str, Any]
+) -> None:
+    app.declare("other", {})
+    declare(app, "b", lifecycle)
+    app.world.inject(Fault("create", "Invalid", "after", key="Named/b"))
+    app.run()
+    app.undeclare("app", "Named")
+    assert results(app.run()) == {"app": "deleted", "other": "unchanged"}
+    expect_rest(app, "Thing/other")
+
+
+def test_an_orphan_leaves_both_objects_without_our_marker(app: Loop) -> None:
+    app.declare("other", {})
+    declare(app, "b", {**FIRST, "onDelete": "orphan"})
+    app.world.inject(Fault("delete", "Denied"))
+    app.run()
+    app.undeclare("app", "Named")
+    assert results(app.run()) == {"app": "forgotten", "other": "unchanged"}
+    for key in ("Named/a", "Named/b"):
+        entry = app.world.peek(key)
+        assert entry is not None
+        assert entry["owner"] is None
+
+
+def test_protection_keeps_both_objects(app: Loop) -> None:
+    declare(app, "b")
+    app.world.inject(Fault("delete", "Denied"))
+    app.run()
+    declare(app, "b", {**FIRST, "protect": True})
+    report = app.run()
+    assert results(report) == {"app": "failed"}
+    assert "protect: true forbids to finish" in messages(report)["app"]
+    assert app.world.list_keys() == ["Named/a", "Named/b"]
+    declare(app, "b")
+    app.run()
+    expect_rest(app, "Named/b")
+
+
+def test_an_old_object_that_somebody_else_has_taken_is_let_go(app: Loop) -> None:
+    declare(app, "b")
+    app.world.inject(Fault("delete", "Denied"))
+    app.run()
+    entry = app.world.peek("Named/a")
+    assert entry is not None
+    foreign = {**entry, "owner": ["other", "stack", "stack/Named/x@y"]}
+    app.world.put("Named/a", foreign)
+    assert results(app.run()) == {"app": "unchanged"}
+    assert app.world.peek("Named/a") == foreign
+    expect_rest(app, "Named/a", "Named/b")
+
+
+def test_an_old_object_that_cannot_be_read_is_not_taken_for_gone(app: Loop) -> None:
+    declare(app, "b")
+    app.world.inject(Fault("delete", "Denied"))
+    app.run()
+    app.world.inject(Fault("observe", "Denied", skip=1))
+    report = app.run()
+    assert results(report) == {"app": "failed"}
+    assert "cannot be read" in messages(report)["app"]
+    app.run()
+    expect_rest(app, "Named/b")
+
+
+def test_a_name_that_stays_cannot_live_twice(loop: Loop) -> None:
+    loop.declare("a", {"zone": "x"}, lifecycle=FIRST)
+    loop.run()
+    loop.declare("a", {"zone": "y"}, lifecycle=FIRST)
+    change = loop.plan().changes[0]
+    assert (change.action, [field.path for field in change.fields]) == (Action.UNKNOWN, ["/spec/zone"])
+    assert "has to live beside the old one, which has the same name" in change.problem
+    assert "replace: allow" in change.hint
+    report = loop.run()
+    assert (report.status, results(report)) == (RunStatus.FAILED, {"a": "failed"})
+    assert loop.spec("Thing/a") == {"zone": "x"}
+    loop.declare("a", {"zone": "y"})
+    assert results(loop.run()) == {"a": "replaced"}
+
+
+def test_a_foreign_object_under_the_new_name_is_left_alone(app: Loop) -> None:
+    foreign = {"id": "x", "version": 1, "owner": None, "spec": {"name": "b"}}
+    app.world.put("Named/b", foreign)
+    declare(app, "b")
+    assert results(app.run()) == {"app": "failed"}
+    assert app.world.peek("Named/b") == foreign
+    assert app.world.list_keys() == ["Named/a", "Named/b"]
+
+
+def test_a_replacement_counts_against_the_budget_until_it_is_finished(app: Loop) -> None:
+    app.write_stack(guards={"maxDeletes": 0})
+    declare(app, "b")
+    plan = app.plan()
+    assert [hold.guard for hold in plan.holds] == ["deletion-budget"]
+    assert app.run().status is RunStatus.HELD
+    app.world.inject(Fault("delete", "Denied"))
+    assert app.run(approved=plan.digest).status is RunStatus.FAILED
+    again = app.plan()
+    assert [hold.guard for hold in again.holds] == ["deletion-budget"]
+    assert again.digest != plan.digest
+    assert app.run(approved=again.digest).status is RunStatus.CONVERGED
+    expect_rest(app, "Named/b")
+
+
+def test_a_name_that_is_known_late_is_replaced_too(loop: Loop) -> None:
+    loop.declare("base", {"zone": "x"})
+    loop.declare("app", {"name": "${{ ref('Thing/base').status.id }}"}, kind="Named", lifecycle=FIRST)
+    loop.run()
+    loop.declare("base", {"zone": "y"})
+    report = loop.run()
+    assert results(report) == {"base": "replaced", "app": "replaced"}
+    entry = loop.world.peek("Thing/base")
+    assert entry is not None
+    expect_rest(loop, "Thing/base", f"Named/{entry['id']}")
+
+
+def test_an_update_that_is_left_over_comes_with_the_rest_of_the_replacement(app: Loop) -> None:
+    declare(app, "b")
+    app.world.inject(Fault("delete", "Denied"))
+    app.run()
+    declare(app, "b", size=5)
+    assert results(app.run()) == {"app": "replaced"}
+    assert app.spec("Named/b")["size"] == 5
+    expect_rest(app, "Named/b")
+
+
+def test_what_it_triggers_is_refreshed_once(app: Loop) -> None:
+    app.declare("web", {}, kind="Runner", lifecycle={"triggers": ["Named/app"]})
+    app.run()
+    declare(app, "b")
+    assert results(app.run()) == {"app": "replaced", "web": "updated"}
+    entry = app.world.peek("Runner/web")
+    assert entry is not None
+    assert entry["refreshes"] == 1
+    expect_rest(app, "Named/b", "Runner/web")
