@@ -57,6 +57,10 @@ class Discovery:
         """The versions in which the same group serves the kind."""
         return tuple(self._versions.get((group_of(api_version), kind), ()))
 
+    def preferred(self) -> tuple[Resource, ...]:
+        """Every kind once, in the version that comes first in its group."""
+        return tuple(self._resources[versions[0], kind] for (_, kind), versions in self._versions.items())
+
     def kinds(self, api_version: str) -> tuple[str, ...]:
         return tuple(kind for version, kind in self._resources if version == api_version)
 

@@ -55,6 +55,18 @@ def known_structure(body: Document) -> Tree:
     return merge([entry.get("fieldsV1") or NOTHING for entry in _entries(body)])
 
 
+def entry_trees(body: Document) -> Iterator[tuple[str, str, Tree]]:
+    """Each entry's manager, its subresource (empty: the object itself), and the fields that it owns."""
+    for entry in _entries(body):
+        manager, subresource = str(entry.get("manager") or ""), str(entry.get("subresource") or "")
+        yield manager, subresource, entry.get("fieldsV1") or NOTHING
+
+
+def managers_of(body: Document) -> set[str]:
+    """Everyone who set a field of the object itself."""
+    return {manager for manager, subresource, _ in entry_trees(body) if not subresource}
+
+
 def merge(trees: Sequence[Tree]) -> Tree:
     merged: dict[str, Any] = {}
     for tree in trees:

@@ -46,6 +46,10 @@ class ClusterSession(Session):
             raise error_of(answer, what)
         return answer
 
+    def discovery(self) -> Discovery:
+        """What the cluster serves now."""
+        return self._refresh(self._discovery)
+
     def resource(self, api_version: str, kind: str) -> Resource:
         """How the cluster serves the kind; discovery is read again, once, for a kind that it did not know.
 

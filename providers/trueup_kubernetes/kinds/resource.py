@@ -18,12 +18,14 @@ from trueup.sdk import (
     Change,
     Conflict,
     Denied,
+    Discovered,
     Document,
     Done,
     Failed,
     Health,
     Intent,
     Kind,
+    Missing,
     Node,
     Observation,
     Observed,
@@ -56,7 +58,9 @@ from trueup_kubernetes.kinds.catalog import (
     is_builtin,
     is_immutable,
 )
+from trueup_kubernetes.kinds.discover import discover_objects
 from trueup_kubernetes.kinds.edges import tokens_needed, tokens_provided
+from trueup_kubernetes.kinds.export import export_object
 from trueup_kubernetes.kinds.health import describe_deletion, health_of
 from trueup_kubernetes.kinds.validation import problems_of
 from trueup_kubernetes.marker import ADDRESS, OWNER, label_of, read_owner
@@ -188,6 +192,13 @@ class KubernetesKind(Kind):
             if owner is not None and owner.key == owner_key:
                 found.append(Owned(owner, body["metadata"]["uid"], body))
         return found
+
+    def discover(self, session: Session, ids: Sequence[str]) -> Iterable[Discovered | Missing]:
+        cluster = _cluster(session)
+        return discover_objects(cluster, cluster.resource(self.api_version, self.name), ids)
+
+    def export(self, body: Document) -> Document:
+        return export_object(body)
 
     # -- writing
 
