@@ -98,6 +98,43 @@ _VARIABLES: Schema = {
     "additionalProperties": VARIABLE,
 }
 
+_NETWORK = _said("Whether the tool may fetch something.", {"type": "boolean", "default": False})
+_RENDERING: Schema = {
+    "oneOf": [
+        _closed(
+            {"kustomize": _closed({"path": {"type": "string"}, "network": _NETWORK}, ["path"])}, ["kustomize"]
+        ),
+        _closed(
+            {
+                "helm": _closed(
+                    {
+                        "chart": _said(
+                            "A directory of the source, or a chart of a repository.", {"type": "string"}
+                        ),
+                        "releaseName": _said("By default the stack's name.", {"type": "string"}),
+                        "namespace": _said("Where objects go that name none.", {"type": "string"}),
+                        "values": _said("Files of the source, in their order.", _NAMES),
+                        "set": _said("Values that come after all files.", {"type": "object"}),
+                        "version": _said("The exact version in the repository.", {"type": "string"}),
+                        "repo": _said("The URL of a repository.", {"type": "string", "format": "uri"}),
+                        "network": _NETWORK,
+                        "kubeVersion": _said("What .Capabilities.KubeVersion says.", {"type": "string"}),
+                        "apiVersions": _said("More of .Capabilities.APIVersions.", _NAMES),
+                        "clusterScoped": _said("Kinds that belong to no namespace.", _NAMES),
+                        "includeCRDs": _said("Whether crds/ counts.", {"type": "boolean", "default": True}),
+                        "hooks": _said("What becomes of hooks.", {"enum": ["apply", "skip"]}),
+                    },
+                    ["chart"],
+                )
+            },
+            ["helm"],
+        ),
+    ]
+}
+RENDER: Schema = {
+    "anyOf": [{"const": "plain"}, _RENDERING, {"type": "array", "minItems": 1, "items": _RENDERING}]
+}
+
 
 def stack_document(catalog: Catalog) -> Schema:
     """What a stack file holds, without a word of expressions."""
@@ -114,7 +151,7 @@ def stack_document(catalog: Catalog) -> Schema:
                 description="What holds a run until it is approved.",
             ),
             "outputs": _said("What other stacks may read.", {"type": "object"}),
-            "render": _said("What kustomize or helm renders.", {}),
+            "render": _said("What kustomize or helm renders.", RENDER),
             "allowEmpty": _said("Whether the stack may be without resources.", {"type": "boolean"}),
             "exclude": _said("Globs of files that are no resources.", _NAMES),
         }

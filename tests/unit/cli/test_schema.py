@@ -111,3 +111,21 @@ def test_one_schema_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out)["$schema"].startswith("https://json-schema.org/")
     assert run(["schema"]) == 1
     assert "name one" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("render", "is_right"),
+    [
+        ("plain", True),
+        ({"kustomize": {"path": "overlays/${{ vars.env }}"}}, True),
+        ([{"helm": {"chart": "charts/web", "set": {"size": "${{ vars.size }}"}, "hooks": "skip"}}], True),
+        ("kustomize", False),
+        ({"kustomize": {"path": "a", "options": []}}, False),
+        ({"kustomize": {"path": "a"}, "helm": {"chart": "b"}}, False),
+        ([], False),
+    ],
+)
+def test_a_rendering_is_checked_in_the_stack_file(render: Any, is_right: bool) -> None:
+    stack = {"apiVersion": "trueup.dev/v1", "kind": "Stack", "metadata": {"name": "a"}}
+    found = problems(make_schema(CATALOG, "stack"), {**stack, "spec": {"render": render}})
+    assert (found == []) == is_right
