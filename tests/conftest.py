@@ -11,6 +11,7 @@ pytest_plugins = [
     "tests.git.fixtures",
     "tests.postgres.fixtures",
     "tests.tools.fixtures",
+    "tests.vault.fixtures",
 ]
 
 

@@ -52,7 +52,7 @@ class Client:
         if not isinstance(answer, Mapping):
             raise Transient(
                 f"{path} in Vault: {self._address} answers {answer.status_code} and not as Vault does",
-                hint="let VAULT_ADDR name the server itself: a redirect is not followed, it would get the token",
+                hint="name the server itself in VAULT_ADDR: no redirect is followed, it would get the token",
             )
         data = answer.get("data")
         return data if isinstance(data, Mapping) else None

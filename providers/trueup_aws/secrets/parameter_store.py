@@ -21,7 +21,8 @@ from trueup.sdk import (
     select_secret_text,
     split_secret_key,
 )
-from trueup_aws.secrets.reach import REQUIREMENT, reach, read_in_groups
+from trueup_aws.errors import NotFound
+from trueup_aws.secrets.reach import REQUIREMENT, Values, reach, read_in_groups
 
 if TYPE_CHECKING:
     from trueup_aws.client import Connection
@@ -58,14 +59,27 @@ class ParameterStore(SecretSource):
         return answer_each_key(keys, answer)
 
 
-def _read(connection: Connection, names: Sequence[str]) -> dict[str, str | ProviderError]:
-    answer = connection.call("ssm", "get_parameters", Names=list(names), WithDecryption=True, is_secret=True)
-    found: dict[str, str] = {}
-    for parameter in answer.get("Parameters") or ():
-        selector = str(parameter.get("Selector") or "")
-        for name in (parameter["Name"], parameter.get("ARN")):
-            found[f"{name}{selector}"] = str(parameter["Value"])
-    return {name: found.get(name) or _missing(connection, name) for name in names}
+def _read(connection: Connection, names: Sequence[str]) -> Values:
+    plain = [name for name in names if ":" not in name]
+    values: dict[str, str | ProviderError] = {
+        name: _read_one(connection, name) for name in names if name not in plain
+    }
+    if plain:
+        answer = connection.call("ssm", "get_parameters", Names=plain, WithDecryption=True, is_secret=True)
+        found = {str(each["Name"]): str(each["Value"]) for each in answer.get("Parameters") or ()}
+        values.update({name: found.get(name) or _missing(connection, name) for name in plain})
+    return values
+
+
+def _read_one(connection: Connection, name: str) -> str | ProviderError:
+    """A parameter by ARN, version or label, whose name in the answer is another one."""
+    try:
+        answer = connection.call("ssm", "get_parameter", Name=name, WithDecryption=True, is_secret=True)
+    except NotFound:
+        return _missing(connection, name)
+    except ProviderError as error:
+        return error
+    return str(answer["Parameter"]["Value"])
 
 
 def _missing(connection: Connection, name: str) -> Invalid:
