@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.cluster.fixtures import Cluster
 
-from trueup.sdk import Action, Change, Denied, Discovered, Document, Missing
+from trueup.sdk import Action, Change, Discovered, Document, Missing
 from trueup.sdk.testing.case import Case
 from trueup.sdk.testing.rig import Rig
 from trueup_kubernetes.provider import KubernetesProvider
@@ -403,16 +403,6 @@ def test_a_namespace_is_written_without_what_the_server_adds(rig: Rig, namespace
     document = export(rig, "v1", "Namespace", namespace)
     assert document == {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
     adopt(rig, document)
-
-
-def test_a_user_of_some_namespaces_is_told_how_to_list_them(cluster: Cluster, namespace: str) -> None:
-    rig = Rig(KubernetesProvider(), cluster.limited_target(namespace=namespace))
-    try:
-        with pytest.raises(Denied) as refused:
-            discover(rig, "v1", "ConfigMap")
-        assert "'shop/*'" in refused.value.hint or "kube-system" in refused.value.hint
-    finally:
-        rig.close()
 
 
 def wait_for(is_true: Callable[[], bool]) -> None:

@@ -185,6 +185,20 @@ def test_what_a_user_may_not_read_is_denied_and_not_absent(limited: Rig) -> None
         limited.observe_all([one, two])
 
 
+def test_a_user_of_some_namespaces_is_told_how_to_import_from_them(
+    limited: Rig, cluster: Cluster, namespace: str
+) -> None:
+    allow_reading(cluster, namespace)
+    make_config_maps(cluster, namespace, 2)
+    node = node_of(limited, config_map("a"))
+    kind, session = limited.kind(node), limited.session(node)
+    with pytest.raises(Denied, match="limited") as refused:
+        list(kind.discover(session, []))
+    assert "trueup import TARGET ConfigMap 'shop/*'" in refused.value.hint
+    found = [each.id for each in kind.discover(session, [f"{namespace}/foreign-*"])]
+    assert found == [f"{namespace}/foreign-000", f"{namespace}/foreign-001"]
+
+
 def test_a_user_of_some_namespaces_reads_those(
     limited: Rig, cluster: Cluster, make_namespace: Callable[[], str]
 ) -> None:
