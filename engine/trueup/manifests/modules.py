@@ -193,24 +193,20 @@ class Modules:
         filled = call.body.fill(item.scope, caller.problems)
         identity = caller.identity(call, filled.value, item)
         folder = self._find_folder(call, filled.value["spec"]["source"], caller)
-        if identity is None or folder is None:
+        if identity is None:
             return None
-        name = identity[0]
-        use = Use(f"{caller.index.prefix}{name}", call, folder, outer)
-        module = self._read(use) if self._is_allowed(call, use, caller) else None
-        if module is None:
+        name, _namespace = identity
+        path = f"{caller.index.prefix}{name}"
+        use = Use(path, call, folder, outer) if folder is not None else None
+        is_sound = use is not None and self._is_allowed(use, caller) and len(caller.problems) == before
+        module = self._read(use) if use is not None and is_sound else None
+        inner = None
+        if use is not None and module is not None:
+            self._uses[path] = use
+            inner = self._enter(use, module, filled.value["spec"].get("inputs"), item.scope, caller)
+        if use is None or module is None or inner is None:
+            caller.index.add_broken(MODULE, name)
             return None
-        spec_inputs = filled.value["spec"].get("inputs")
-        inputs = _read_inputs(call.document, spec_inputs, module.file, caller.problems)
-        targets = tuple(caller.targets(call, item.scope))
-        waits = (*caller.dependencies(call, item.scope), *caller.surroundings.depends_on)
-        self._uses[use.name] = use
-        if inputs is None or len(caller.problems) > before:
-            return None
-        index = NodeIndex(f"{use.name}/", caller.index, module.is_partial)
-        data = {"vars": inputs, "git": caller.surroundings.data["git"]}
-        surroundings = Surroundings(data, index, targets, waits)
-        inner = Expander(caller.stack, caller.selector, surroundings, self._library.read_text, use.problems)
         nodes = self._expand_members(module, inner, use)
         made.extend(nodes)
         members = [expanded.node.address for expanded in nodes]
@@ -218,10 +214,27 @@ class Modules:
         caller.index.add_module(name, members, outputs.describe)
         # Its own references are looked at also where nothing reads the outputs.
         self._outputs.append((outputs, members[0].target if members else ""))
+        targets = inner.surroundings.targets
         target = targets[0].name if len(targets) == 1 else ""
-        source = Address(caller.stack.name, MODULE, use.name, target)
+        source = Address(caller.stack.name, MODULE, path, target)
         self._bindings.append(_Binding(caller, filled.deferred, source))
         return name
+
+    def _enter(
+        self, use: Use, module: _Module, inputs: Value, scope: Scope, caller: Expander
+    ) -> Expander | None:
+        """What expands the documents of the module for one use; None where its call is wrong."""
+        call = use.call
+        before = len(caller.problems)
+        settled = _read_inputs(call.document, inputs, module.file, caller.problems)
+        targets = tuple(caller.targets(call, scope))
+        waits = (*caller.dependencies(call, scope), *caller.surroundings.depends_on)
+        if settled is None or len(caller.problems) > before:
+            return None
+        index = NodeIndex(f"{use.name}/", caller.index, module.is_partial)
+        data = {"vars": settled, "git": caller.surroundings.data["git"]}
+        surroundings = Surroundings(data, index, targets, waits)
+        return Expander(caller.stack, caller.selector, surroundings, self._library.read_text, use.problems)
 
     def _find_folder(self, call: Declaration, text: Value, caller: Expander) -> Folder | None:
         path, document = _SOURCE, call.document
@@ -244,9 +257,9 @@ class Modules:
             place = document.place_of(path)
             raise SourceError(f"{place}: module {call.name}: {error.message}", hint=error.hint) from error
 
-    def _is_allowed(self, call: Declaration, use: Use, caller: Expander) -> bool:
+    def _is_allowed(self, use: Use, caller: Expander) -> bool:
         first = self._uses.get(use.name)
-        document = call.document
+        document = use.call.document
         if first is not None:
             message = f"{MODULE}/{use.name} is declared twice, first at {first.place}"
             hint = "rename one of the two"

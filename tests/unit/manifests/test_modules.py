@@ -395,5 +395,5 @@ def test_a_helm_template_of_that_name_makes_no_module(load):
 
 
 def test_the_directory_of_a_module_is_checked_where_nothing_uses_it(load):
-    with pytest.raises(ManifestError, match=r"^m/module\.yaml:1:1: .*needs kind: Module"):
+    with pytest.raises(ManifestError, match=r"(?s)m/module\.yaml:1:1: .*needs kind: Module"):
         load({"x.yaml": file("a", "spec: {path: /a}\n"), "m/module.yaml": "spec: {}"})

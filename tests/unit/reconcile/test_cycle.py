@@ -13,7 +13,9 @@ from trueup.app import SourceSpec
 from trueup.errors import StalePlan, StoreError, UsageError
 from trueup.model.change import Action
 from trueup.model.outcome import RunStatus
+from trueup.reconcile.cycle import is_selected
 from trueup.reconcile.report import RunReport, Selection
+from trueup.reconcile.situation import exact_address
 from trueup.sdk.testing.memory import Vault
 from trueup.sdk.testing.memory_world import Fault, MemoryWorld
 
@@ -536,6 +538,36 @@ def test_a_selection_takes_its_dependencies_along_and_prunes_nothing_else(loop: 
     assert loop.spec("Thing/c")["size"] == 7
     assert loop.world.peek("Thing/old") is not None
     assert results(loop.run(Selection(only=("shop/Thing/old@here",)))) == {"old": "deleted"}
+
+
+def test_a_selection_of_a_module_means_its_nodes_and_no_namespace_of_that_name(loop: Loop) -> None:
+    module = loop.folder / "stack" / "m"
+    module.mkdir()
+    head = "apiVersion: trueup.dev/v1\nkind: Module\n"
+    (module / "module.yaml").write_text(f"{head}metadata: {{name: m}}\nspec: {{inputs: {{name: {{}}}}}}\n")
+    (module / "things.yaml").write_text(
+        "apiVersion: memory.trueup.dev/v1\nkind: Thing\nmetadata: {name: '${{ vars.name }}'}\n"
+    )
+    use = loop.folder / "stack" / "uses.yaml"
+    use.write_text(
+        f"{head}metadata: {{name: 'use-${{{{ each.key }}}}'}}\nforEach: [a, b]\n"
+        "spec: {source: m, inputs: {name: '${{ each.key }}'}}\n"
+    )
+    loop.declare("c")
+    loop.run()
+    assert set(loop.world.list_keys()) == {"Thing/a", "Thing/b", "Thing/c"}
+    assert results(loop.run(Selection(only=("Module/use-a",)))) == {"use-a/a": "unchanged"}
+    assert results(loop.run(Selection(only=("shop/Module/use-b",)))) == {"use-b/b": "unchanged"}
+    use.unlink()
+    assert [change.action for change in loop.plan(Selection(only=("Module/use-a@here",))).changes] == [
+        Action.DELETE
+    ]
+    loop.run(Selection(only=("Module/use-a",)))
+    assert set(loop.world.list_keys()) == {"Thing/b", "Thing/c"}
+    (record,) = (record for record in loop.records().values() if record.address.name == "b")
+    namespaced = replace(record, body={**record.body, "metadata": {"name": "b", "namespace": "use-b"}})
+    assert not is_selected(exact_address(namespaced), Selection(only=("Module/use-b",)))
+    assert is_selected(exact_address(record), Selection(only=("Module/use-b",)))
 
 
 def test_a_selection_of_nothing_is_an_error(loop: Loop) -> None:
