@@ -22,7 +22,7 @@ _ONE = ("items", "additionalProperties", "contains", "not", "then", "else")
 _MANY = ("anyOf", "oneOf", "allOf", "prefixItems")
 _NAMED = ("properties", "patternProperties", "$defs", "dependentSchemas")
 
-_NAME: Schema = {"type": "string", "pattern": r"^[^/@\s]{1,253}$"}
+_NAME: Schema = {"type": "string", "pattern": r"^[^/@\s]{1,253}$|\$\{\{"}
 _NAMES: Schema = {"type": "array", "items": {"type": "string"}}
 _LABELS: Schema = {"type": "object", "additionalProperties": {"type": "string"}}
 _DURATION: Schema = {"type": "string", "pattern": r"^(\d+(\.\d+)?(ms|s|m|h|d))+$", "examples": ["5m"]}
