@@ -102,6 +102,12 @@ class Chart:
         file = self.path_of_source(found[1])
         return Place(file, int(found[2]), int(found[3] or 0) + 1) if found[2] else Place(file)
 
+    def hint_for(self, message: str) -> str:
+        """What to do about a message of helm that leaves it open."""
+        if "kubeVersion" in message and not self._job.kube_version:
+            return "no cluster is asked: say its version in the stack file, spec.render.helm.kubeVersion"
+        return ""
+
     def path_of_source(self, name: str) -> str:
         """The file of the source that helm calls `<chart>/templates/...`."""
         below = name.partition("/")[2]
@@ -133,7 +139,7 @@ class Chart:
         if remote:
             self._check_remote(directory, remote)
         for dependency in local:
-            self._place(directory, directory, dependency, depth=0)
+            self._place(directory, dependency, depth=0)
 
     def _sort_out(
         self, directory: str, files: Sequence[str]
@@ -204,7 +210,7 @@ class Chart:
             self._problems.append(Problem(message, Place(_join(directory, CHART)), hint))
         self._fetched += [dependency.repository for dependency in dependencies]
 
-    def _place(self, top: str, into: str, item: tuple[_Dependency, str], depth: int) -> None:
+    def _place(self, into: str, item: tuple[_Dependency, str], depth: int) -> None:
         """Puts a chart of the source where helm looks for it, and what that one depends on into it."""
         dependency, directory = item
         if depth > _MAX_DEPTH:
@@ -213,19 +219,20 @@ class Chart:
             return
         if directory not in self.directories:
             self.directories.append(directory)
-        if self._fetched:
-            self._workspace.take(directory)  # helm packs it itself
-            return
-        files = self._workspace.list_files(directory)
         target = f"{into}/charts/{dependency.name}".removeprefix("./")
-        self._workspace.copy(directory, target)
-        remote, local = self._sort_out(directory, files)
+        remote, local = self._sort_out(directory, self._workspace.list_files(directory))
+        if self._fetched:
+            # helm packs it itself, and looks no further.
+            self._workspace.take(directory)
+            remote, local = [*remote, *(nested for nested, _path in local)], []
+        else:
+            self._workspace.copy(directory, target)
         for missing in remote:
             message = f'the dependency "{missing.name}" of a dependency is not in charts/'
             hint = "run `helm dependency build` in that chart and commit its directory charts/"
             self._problems.append(missing.document.problem(message, missing.at, hint))
         for nested in local:
-            self._place(top, target, nested, depth + 1)
+            self._place(target, nested, depth + 1)
 
 
 def _join(directory: str, name: str) -> str:

@@ -106,8 +106,13 @@ class Kustomization:
 
     def _follow(self, directory: str, document: SourceDocument, reference: _Reference) -> None:
         text = reference.text
-        if "\n" in text:
+        if "\n" in text or text.startswith("{"):
             return  # the object itself instead of its path
+        files = self._workspace.list_files(directory)
+        if "://" not in text and self._workspace.resolve(directory, text) in files:
+            if reference.is_plugin:
+                self._read_plugin(self._workspace.resolve(directory, text))
+            return
         if _FILE_URL.match(text):
             message = f'"{text}" leads out of the source'
             self._problems.append(document.problem(message, reference.at, "name it relative to this file"))
@@ -120,10 +125,7 @@ class Kustomization:
             self._problems.append(document.problem(f'"{text}" is not a path', reference.at, hint))
             return
         path = self._workspace.resolve(directory, text)
-        if path in self._workspace.list_files(directory):
-            if reference.is_plugin:
-                self._read_plugin(path)
-        elif self._workspace.list_files(path):
+        if self._workspace.list_files(path):
             if reference.is_root:
                 self._visit(path, (document, reference))
         else:

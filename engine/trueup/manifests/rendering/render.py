@@ -119,6 +119,7 @@ class _Call:
     commands: Sequence[Sequence[str]]
     file: str
     place_of_fault: Callable[[str], Place]
+    hint_for: Callable[[str], str]
     read: Callable[[str], list[SourceDocument]]
     network: bool
     is_cached: bool = True
@@ -171,6 +172,7 @@ class _Rendering:
             [words],
             found.file,
             place_of_fault=lambda _message: Place(found.file),
+            hint_for=lambda _message: "",
             read=lambda text: output.read_kustomize(found.file, text, self._problems),
             network=job.network,
             is_cached=not found.is_open,
@@ -195,6 +197,7 @@ class _Rendering:
             [*chart.build_commands(), words],
             chart.file,
             place_of_fault=chart.place_of_fault,
+            hint_for=chart.hint_for,
             read=lambda text: output.read_helm(job, chart.file, text, chart.path_of_source, self._problems),
             network=job.network,
         )
@@ -227,7 +230,8 @@ class _Rendering:
             except process.ToolError as error:
                 message = self._workspace.explain(error.message, folder).removeprefix("Error: ")
                 place = call.place_of_fault(message)
-                self._problems.append(Problem(f"{call.tool.name}: {message}", place, error.hint))
+                hint = error.hint or call.hint_for(message)
+                self._problems.append(Problem(f"{call.tool.name}: {message}", place, hint))
                 return None
         return data
 

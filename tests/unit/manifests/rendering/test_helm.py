@@ -69,6 +69,37 @@ def test_a_chart_of_a_repository_is_fetched_once(repository, names):
     assert asked == []
 
 
+def test_charts_of_the_source_and_of_a_repository_can_be_mixed(repository, names, helm_binary, tmp_path):
+    url, _asked = repository
+    other = "apiVersion: v2\nname: other\nversion: 1.0.0\n"
+    template = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: other}\n"
+    chart = WEB.replace("URL", url).replace(
+        "}]", "}, {name: other, version: ^1.0.0, repository: 'file://../other'}]"
+    )
+    written = {"web/Chart.yaml": chart, "other/Chart.yaml": other, "other/templates/a.yaml": template}
+    for name, text in written.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    environment = {**os.environ, "HOME": str(tmp_path)}
+    command = [helm_binary, "dependency", "update", "."]
+    subprocess.run(command, cwd=tmp_path / "web", check=True, env=environment, capture_output=True)
+    files = {**written, "web/Chart.lock": (tmp_path / "web/Chart.lock").read_text()}
+    render = "  render: {helm: {chart: web, network: true}}\n  exclude: [other]\n"
+    assert sorted(names(files, render)) == ["other", "shop-lib"]
+    files["other/Chart.yaml"] += (
+        "dependencies: [{name: deep, version: ^1.0.0, repository: 'file://../deep'}]\n"
+    )
+    files["deep/Chart.yaml"] = other.replace("other", "deep")
+    with pytest.raises(ManifestError, match='the dependency "deep" of a dependency is not in charts/'):
+        names(files, render.replace("[other]", "[other, deep]"))
+
+
+def test_a_chart_that_depends_on_itself_is_an_error(tools, names):
+    chart = WEB.replace("URL", "file://../web").replace("lib", "web")
+    with pytest.raises(ManifestError, match="nested too deeply, or depends on itself"):
+        names({"web/Chart.yaml": chart}, "  render: {helm: {chart: web}}\n")
+
+
 def test_a_version_that_is_not_there_is_an_error(repository, names):
     url, _asked = repository
     with pytest.raises(ManifestError, match=r'chart "lib" version "9\.9\.9" not found') as error:

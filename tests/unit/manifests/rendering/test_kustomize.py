@@ -50,6 +50,16 @@ def test_a_remote_base_cannot_reach_files_of_this_machine(remote, names):
             names(files, "path: over, network: true")
 
 
+def test_a_file_with_the_look_of_a_remote_and_an_object_instead_of_a_path_are_local(tools, names):
+    patch = '{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"b": "c"}}'
+    files = {
+        "a/kustomization.yaml": f"resources: [conf@prod.yaml, .b.yaml]\npatchesStrategicMerge: ['{patch}']\n",
+        "a/conf@prod.yaml": CONFIG.replace("NAME", "a"),
+        "a/.b.yaml": CONFIG.replace("NAME", "b"),
+    }
+    assert sorted(names(files, "path: a")) == ["a", "b"]
+
+
 def test_two_kustomizations_that_reach_each_other_are_an_error(tools, names):
     files = {
         "a/kustomization.yaml": "resources: [../b]\n",

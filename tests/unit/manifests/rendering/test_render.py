@@ -194,6 +194,17 @@ def test_a_missing_program_is_an_error_at_the_rendering(load_here, monkeypatch, 
     assert "install" in problem.hint
 
 
+@pytest.mark.usefixtures("tools")
+def test_nothing_is_left_of_what_the_tools_got(load_here, monkeypatch, tmp_path):
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    load_here(OVERLAY, KUSTOMIZE)
+    with pytest.raises(ManifestError):
+        load_here({"base/a.yaml": "a: [b"}, KUSTOMIZE)
+    assert list(folder.iterdir()) == []
+
+
 class TestCache:
     def test_a_second_rendering_starts_no_process(self, load_here, counted):
         first = load_here(OVERLAY, KUSTOMIZE)
