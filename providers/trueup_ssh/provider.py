@@ -116,6 +116,10 @@ class SshProvider(Provider):
             transport = _connect(target.name, target.config)
         return HostSession(transport, owners, int(config.get("aptLockTimeout", 60)))
 
+    def discoverable(self, session: Session) -> Sequence[Kind]:
+        """Files and directories are too many to be listed: they are imported by their paths."""
+        return [kind for kind in self._kinds if kind.name in ("Package", "Service")]
+
     def batches(self, nodes: Sequence[Node]) -> Iterable[Sequence[Node]]:
         return [nodes] if nodes else []
 

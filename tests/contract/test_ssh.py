@@ -14,6 +14,7 @@ from tests.hosts.fixtures import Host
 from trueup.sdk import Absent, Failed, Invalid, Node, Provider, Target, reveal
 from trueup.sdk.testing.contract import Case, ProviderContract, Rig
 from trueup.sdk.testing.promises_failure import FailurePromises
+from trueup.sdk.testing.promises_import import ImportPromises
 from trueup.sdk.testing.promises_lifecycle import LifecyclePromises
 from trueup.sdk.testing.promises_ownership import OwnershipPromises
 from trueup.sdk.testing.promises_pure import PurePromises
@@ -93,6 +94,9 @@ class TestLocal(ProviderContract):
         content = path.read_bytes() if path.is_file() else b""
         return b"%d %o %d %d " % (found.st_ino, found.st_mode, found.st_uid, found.st_gid) + content
 
+    def import_ids(self, rig: Rig, node: Node) -> Sequence[str]:
+        return [node.body["spec"]["path"]]
+
     def plant_foreign(self, rig: Rig, node: Node, case: Case) -> str:
         spec = reveal(node.body["spec"])
         path = Path(spec["path"])
@@ -149,7 +153,7 @@ def host(hosts: Sequence[Host]) -> Host:
 
 @pytest.mark.hosts
 @pytest.mark.xdist_group("hosts")
-class TestOverSsh(LifecyclePromises, OwnershipPromises, FailurePromises):
+class TestOverSsh(LifecyclePromises, OwnershipPromises, FailurePromises, ImportPromises):
     """What needs a live system, once for each kind, on a real Debian host: root by key."""
 
     cases = [file_cases(HOST_ROOT)[1], directory_case(HOST_ROOT), PACKAGE_CASE, SERVICE_CASE]
@@ -172,6 +176,9 @@ class TestOverSsh(LifecyclePromises, OwnershipPromises, FailurePromises):
 
     def snapshot(self, rig: Rig, node: Node) -> bytes:
         return _host_of(rig).run(_SHOW[node.kind].format(_thing(node)), check=False).encode()
+
+    def import_ids(self, rig: Rig, node: Node) -> Sequence[str]:
+        return [node.body["spec"]["path"]] if node.kind in ("File", "Directory") else []
 
     def plant_foreign(self, rig: Rig, node: Node, case: Case) -> str:
         spec, thing = reveal(node.body["spec"]), _thing(node)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from posixpath import dirname
 
 from trueup.sdk import (
     Absent,
     Change,
+    Discovered,
     Document,
     Done,
     Failed,
     Intent,
+    Missing,
     Node,
     Observation,
     Observed,
@@ -21,7 +23,8 @@ from trueup.sdk import (
     Transient,
     Value,
 )
-from trueup_ssh.kinds.host_kind import observation, spec_of
+from trueup_ssh.kinds.found_paths import discover_directories, export_directory
+from trueup_ssh.kinds.host_kind import host_of, observation, spec_of
 from trueup_ssh.kinds.paths import (
     GROUP_SCHEMA,
     MODE_PATTERN,
@@ -70,6 +73,12 @@ class Directory(PathKind):
             desired["mode"] = full_mode(mode) if isinstance(mode, str) else mode
         put_accounts(desired, spec, observed)
         return desired
+
+    def discover(self, session: Session, ids: Sequence[str]) -> Iterable[Discovered | Missing]:
+        return discover_directories(self, host_of(session), ids)
+
+    def export(self, body: Document) -> Document:
+        return export_directory(self, body)
 
     def probe_one(self, index: int, node: Node) -> str:
         return call("probe_directory", str(index), self.path(node))

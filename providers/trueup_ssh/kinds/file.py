@@ -10,11 +10,13 @@ from trueup.sdk import (
     UNKNOWN,
     Absent,
     Change,
+    Discovered,
     Document,
     Done,
     Failed,
     Intent,
     Invalid,
+    Missing,
     Node,
     Observation,
     Observed,
@@ -28,7 +30,8 @@ from trueup.sdk import (
     has_unknown,
     reveal,
 )
-from trueup_ssh.kinds.host_kind import observation, spec_of
+from trueup_ssh.kinds.found_paths import discover_files, export_file
+from trueup_ssh.kinds.host_kind import host_of, observation, spec_of
 from trueup_ssh.kinds.paths import (
     GROUP_SCHEMA,
     MODE_PATTERN,
@@ -137,7 +140,13 @@ class File(PathKind):
             observed = _hide_content(observed)
         return super().diff(node, observed, recorded)
 
+    def export(self, body: Document) -> Document:
+        return export_file(self, body)
+
     # -- I/O
+
+    def discover(self, session: Session, ids: Sequence[str]) -> Iterable[Discovered | Missing]:
+        return discover_files(self, host_of(session), ids)
 
     def probe_one(self, index: int, node: Node) -> str:
         spec = spec_of(node)
@@ -210,6 +219,10 @@ class File(PathKind):
         path = self.path(node)
         marker = self.marker_words(node, intent)
         expected = self.expected_word(node, change, intent)
+        if not change.fields:
+            # Nothing differs but the marker: the file itself is not written anew.
+            digest = _observed_digest(change)
+            return self.change(session, node, "mark_file", path, *marker, expected, digest)
         content, *attributes = _attributes(node)
         hashes = (_observed_digest(change), _digest(_outgoing(node)))
         words = (dirname(path), path, *marker, expected, *hashes, content, *attributes)

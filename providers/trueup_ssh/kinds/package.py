@@ -9,25 +9,32 @@ from trueup.sdk import (
     READY,
     Absent,
     Change,
+    Discovered,
     Document,
     Done,
     Health,
     Intent,
+    Invalid,
+    Missing,
     Node,
     Observation,
     Observed,
     Problem,
     Session,
     Traits,
+    choose,
     degraded,
 )
 from trueup_ssh.kinds.host_kind import HostKind, host_of, observation, spec_of
+from trueup_ssh.kinds.listing import Listed, exported, observe_listed
 from trueup_ssh.ownership import Marker, owner_text
-from trueup_ssh.script import Answer, call
+from trueup_ssh.script import Answer, Script, call
 
 # To apt-get a minus at the end of a name would mean "remove".
 NAME_PATTERN = "^[a-z0-9][a-z0-9+.-]{0,126}[a-z0-9+.]$"
 VERSION_PATTERN = "^[0-9A-Za-z][0-9A-Za-z.+:~-]{0,127}$"
+# What Debian itself installs on every host.
+PRIORITIES_OF_DEBIAN = ("required", "important", "standard")
 _GONE = ("not-installed", "config-files")
 
 
@@ -88,6 +95,27 @@ class Package(HostKind):
     def health(self, observed: Observed) -> Health:
         state = observed.body["spec"]["state"]
         return READY if state == "present" else degraded(f"the package is {state}")
+
+    def discover(self, session: Session, ids: Sequence[str]) -> Iterable[Discovered | Missing]:
+        answer = host_of(session).run(Script(("package", "import"), [call("list_packages")]))
+        manual = set(answer.of("manual")) if answer.of("known") else None
+        listed: dict[str, Listed] = {}
+        for line in answer.of("listed"):
+            name, status, essential, protected, priority = (line.split(" ") + [""] * 4)[:5]
+            if status in _GONE or not re.fullmatch(NAME_PATTERN, name):
+                continue
+            is_asked_for = manual is None or name in manual
+            is_part = "yes" in (essential, protected) or priority in PRIORITIES_OF_DEBIAN
+            listed[name] = Listed({"name": name}, is_system=is_part or not is_asked_for)
+        chosen, missing = choose(ids, listed, "installed package")
+        yield from missing
+        yield from observe_listed(self, session, chosen, ids)
+
+    def export(self, body: Document) -> Document:
+        live = body["spec"]
+        if live["state"] != "present":
+            raise Invalid(f"the package is {live['state']}", hint="finish its installation first")
+        return exported(self, live["name"], {})
 
     def probe(self, nodes: Sequence[tuple[int, Node]]) -> Iterable[str]:
         yield call("probe_packages", *dict.fromkeys(package_name(node) for _, node in nodes))

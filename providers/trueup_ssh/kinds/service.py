@@ -14,11 +14,13 @@ from trueup.sdk import (
     READY,
     Absent,
     Change,
+    Discovered,
     Document,
     Done,
     Failed,
     Health,
     Intent,
+    Missing,
     Node,
     Observation,
     Observed,
@@ -29,7 +31,8 @@ from trueup.sdk import (
     degraded,
     progressing,
 )
-from trueup_ssh.kinds.host_kind import HostKind, observation, spec_of
+from trueup_ssh.kinds.found_units import discover_units, export_unit
+from trueup_ssh.kinds.host_kind import HostKind, host_of, observation, spec_of
 from trueup_ssh.ownership import Marker, owner_text
 from trueup_ssh.script import Answer, call
 
@@ -100,6 +103,12 @@ class Service(HostKind):
         if active in ("activating", "deactivating", "reloading"):
             return progressing(f"the unit is {active} ({sub})")
         return READY
+
+    def discover(self, session: Session, ids: Sequence[str]) -> Iterable[Discovered | Missing]:
+        return discover_units(self, host_of(session), ids, SUFFIXES, NAME_PATTERN)
+
+    def export(self, body: Document) -> Document:
+        return export_unit(self, body)
 
     def probe(self, nodes: Sequence[tuple[int, Node]]) -> Iterable[str]:
         yield call("probe_services", *dict.fromkeys(unit_name(node) for _, node in nodes))

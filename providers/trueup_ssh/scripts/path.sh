@@ -165,6 +165,24 @@ update_file() {
   say 'done'
 }
 
+# mark_file PATH KEY OWNER MARKER EXPECTED HASH: for a file that is as it should be.
+mark_file() {
+  look "$1"
+  case $seen in
+    file) ;;
+    none) fail conflict "$1 is gone since it was observed" ;;
+    unknown) fail_because "cannot look at $1" "$why" ;;
+    *) fail conflict "$1 is a $seen, not a plain file" 'move it away; trueup never replaces it' ;;
+  esac
+  expect "$2" "$3" "$5" "$1"
+  if [ -n "$6" ]; then
+    hash=$(sha256sum 2>&1 < "$1") || fail_because "cannot read $1" "$hash"
+    [ "${hash%% *}" = "$6" ] || fail conflict "$1 changed since it was observed"
+  fi
+  save_marker "$2" "$created" "$4"
+  say 'done'
+}
+
 # delete_file PARENT PATH KEY OWNER
 delete_file() {
   if is_ours "$3" "$4" "$2"; then
