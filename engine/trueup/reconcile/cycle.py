@@ -87,7 +87,7 @@ def run_cycle(request: Request, store: Store, catalog: Catalog, parallelism: int
             if _is_held(plan, request):
                 return RunReport(plan, RunStatus.HELD, seconds=time.monotonic() - started)
             recorder = Recorder(store, lease, situation, plan)
-            recorder.settle_intents(lambda intent: _is_settled(intent, knowledge))
+            recorder.settle_intents(lambda intent: _is_settled(intent, situation, knowledge))
             recorder.keep_lifecycles()
             recorder.expect_creates(
                 [knowledge.nodes[c.address] for c in plan.changes if c.action is Action.CREATE],
@@ -184,9 +184,15 @@ def _is_held(plan: Plan, request: Request) -> bool:
     return plan.has_changes and not request.confirm(plan)
 
 
-def _is_settled(intent: OpenIntent, knowledge: Knowledge) -> bool:
-    """Whether an interrupted step's node was seen in its place: the plan then says what is left to do."""
+def _is_settled(intent: OpenIntent, situation: Situation, knowledge: Knowledge) -> bool:
+    """Whether an interrupted step's node was seen in its place: the plan then says what is left to do.
+
+    A node that was moved on since is seen as what it is now.
+    """
     observation = knowledge.observations.get(intent.address)
+    for address, node in situation.graph.nodes.items() if observation is None else ():
+        if node.lifecycle.moved_from and intent.address in node.former_addresses:
+            observation = knowledge.observations.get(address)
     if observation is None or isinstance(observation, Failed):
         return False
     return intent.fingerprint == knowledge.fingerprints.get(intent.address.target)
@@ -227,7 +233,7 @@ def _without_doubt(
         if record is not None and is_making and not record.replacing:
             # The body says by which name it was made, and nothing is compared with it.
             doubtful[intent.address] = replace(record, external_id="")
-        elif record is not None and intent.action in (Action.UPDATE, Action.REPLACE):
+        elif record is not None and record.external_id and intent.action in (Action.UPDATE, Action.REPLACE):
             doubtful[intent.address] = replace(record, body=name_only(record.body))
     return doubtful
 
