@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from trueup.redaction import redact
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Place:
@@ -45,12 +47,16 @@ class Problem:
 
 
 class TrueupError(Exception):
-    """The base of every error that is a message to the user rather than a bug."""
+    """The base of every error that is a message to the user rather than a bug.
+
+    Its words may come from elsewhere, so the secrets that were read are masked in them.
+    """
 
     def __init__(self, message: str, *, hint: str = "") -> None:
+        message = redact(message)
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = redact(hint)
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -62,7 +68,8 @@ class ManifestError(TrueupError):
     """The resource files are wrong. Carries all problems at once, each with its place."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        self._problems = tuple(sorted(problems, key=lambda p: p.place))
+        masked = (Problem(redact(each.message), each.place, redact(each.hint)) for each in problems)
+        self._problems = tuple(sorted(masked, key=lambda p: p.place))
         super().__init__("\n".join(str(problem) for problem in self._problems))
 
     @property

@@ -40,8 +40,9 @@ def run(arguments: Sequence[str] | None = None, *, engine: object = None) -> int
         print("interrupted: nothing was done", file=sys.stderr)
         return INTERRUPTED
     except Exception:  # noqa: BLE001 - the last place where a bug of ours can be told as one
-        traceback.print_exc()
-        print(_BUG, file=sys.stderr)
+        from trueup.redaction import redact
+
+        print(redact(traceback.format_exc()), _BUG, sep="", file=sys.stderr)
         return ERROR
     return code if isinstance(code, int) else OK
 

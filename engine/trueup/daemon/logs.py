@@ -8,6 +8,8 @@ from typing import TextIO
 
 import structlog
 
+from trueup.redaction import redact
+
 _SHARED: list[structlog.typing.Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
@@ -42,7 +44,7 @@ def configure_logs(stream: TextIO | None = None, level: int = logging.INFO) -> N
     )
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
+        _MaskingFormatter(
             foreign_pre_chain=_SHARED,
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
         )
@@ -52,6 +54,13 @@ def configure_logs(stream: TextIO | None = None, level: int = logging.INFO) -> N
     # Libraries tell their warnings; what they tell beyond that may quote requests and their headers.
     root.setLevel(logging.WARNING)
     logging.getLogger("trueup").setLevel(level)
+
+
+class _MaskingFormatter(structlog.stdlib.ProcessorFormatter):
+    """Masks the secrets that were read in what libraries say and in the texts of exceptions."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(super().format(record))
 
 
 def _lead_with_stack(

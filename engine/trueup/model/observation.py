@@ -8,6 +8,7 @@ from enum import StrEnum
 from trueup.errors import ProviderError
 from trueup.model.address import Address, Owner
 from trueup.model.values import Document
+from trueup.redaction import redact
 
 
 @dataclass(frozen=True)
@@ -97,12 +98,12 @@ READY = Health(Readiness.READY)
 
 def progressing(why: str) -> Health:
     """Not ready yet, and nothing says that it will not be: the engine looks again until the deadline."""
-    return Health(Readiness.PROGRESSING, why)
+    return Health(Readiness.PROGRESSING, redact(why))
 
 
 def degraded(why: str) -> Health:
     """Not ready, and waiting alone will not mend it: the step fails at once."""
-    return Health(Readiness.DEGRADED, why)
+    return Health(Readiness.DEGRADED, redact(why))
 
 
 @dataclass(frozen=True)

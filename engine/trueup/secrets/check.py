@@ -29,6 +29,7 @@ class CheckedSecret:
 class CheckedSecrets:
     """All secrets of a stack, and the files of its source that they are read from."""
 
+    stack: str = ""
     secrets: tuple[CheckedSecret, ...] = ()
     files: Mapping[str, bytes] = field(default_factory=dict)
 
@@ -63,7 +64,7 @@ def check_secrets(
             problems.append(problem_of(reference, error))
     if problems:
         raise ManifestError(problems)
-    return CheckedSecrets(tuple(found), files)
+    return CheckedSecrets(stack.name, tuple(found), files)
 
 
 def problem_of(reference: SecretReference, error: TrueupError) -> Problem:

@@ -6,13 +6,14 @@ One secret that cannot be read fails the stack: what would be applied without it
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
 from trueup.errors import ManifestError, Problem, ProviderError, Transient, TrueupError
 from trueup.model.resource import Target
-from trueup.model.values import Sensitive, Value
+from trueup.model.values import Sensitive, Value, leaves, reveal
+from trueup.redaction import hide
 from trueup.sdk.contracts import Session
 from trueup.sdk.secrets import SecretAnswer, SecretContext, SecretSource
 from trueup.secrets.check import CheckedSecret, CheckedSecrets, problem_of
@@ -46,6 +47,7 @@ def resolve_secrets(checked: CheckedSecrets, access: Access) -> Mapping[str, Sen
         wave = [secret for secret in checked.secrets if (secret.target is not None) is has_target]
         known = {text: answer for text, answer in answers.items() if isinstance(answer, Sensitive)}
         answers.update(_read_all(wave, checked.files, access, known))
+        hide(checked.stack, _texts_of(answers.values()))
     problems: list[Problem] = []
     for secret in checked.secrets:
         answer = answers[secret.reference.text]
@@ -54,6 +56,13 @@ def resolve_secrets(checked: CheckedSecrets, access: Access) -> Mapping[str, Sen
     if problems:
         raise ManifestError(problems)
     return {text: answer for text, answer in answers.items() if isinstance(answer, Sensitive)}
+
+
+def _texts_of(answers: Iterable[SecretAnswer]) -> Iterator[str]:
+    """Every text and number in the secrets."""
+    for answer in answers:
+        if isinstance(answer, Sensitive):
+            yield from (str(leaf) for _, leaf in leaves(reveal(answer)) if not isinstance(leaf, bool))
 
 
 def _read_all(

@@ -11,6 +11,7 @@ from sqlalchemy import Row
 from trueup.model.address import Address
 from trueup.model.outcome import Result, RunStatus
 from trueup.model.values import Value, to_record
+from trueup.redaction import redact
 from trueup.state.store import OpenIntent, Record, RunRecord, Step
 
 Values = dict[str, Any]
@@ -93,7 +94,7 @@ def encode_step(run: int, step: Step) -> Values:
         "run": run,
         "address": step.address.text,
         "result": step.result.value,
-        "message": encode_text(step.message),
+        "message": encode_text(redact(step.message)),
         "seconds": step.seconds,
         "fields": encode(list(step.fields)),
     }

@@ -60,7 +60,7 @@ def run(*secrets: CheckedSecret, **access: Any) -> Mapping[str, Sensitive]:
         access.get("settle") or (lambda target, _secrets: target),
         {"acme": 1},
     )
-    return resolve_secrets(CheckedSecrets(secrets, {"f": b"x"}), settled)
+    return resolve_secrets(CheckedSecrets("shop", secrets, {"f": b"x"}), settled)
 
 
 def problems_of(*secrets: CheckedSecret, **access: Any) -> dict[str, tuple[str, str]]:
