@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -397,3 +398,22 @@ def test_a_helm_template_of_that_name_makes_no_module(load):
 def test_the_directory_of_a_module_is_checked_where_nothing_uses_it(load):
     with pytest.raises(ManifestError, match=r"(?s)m/module\.yaml:1:1: .*needs kind: Module"):
         load({"x.yaml": file("a", "spec: {path: /a}\n"), "m/module.yaml": "spec: {}"})
+
+
+def test_the_examples_of_the_page_about_modules_load(load):
+    page = (Path(__file__).parents[3] / "docs/modules.md").read_text()
+    texts_of_page = re.findall(r"^```yaml\n# (\S+)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    files = {
+        name.removeprefix("stack/") if name.startswith("stack/") else f"../{name}": text
+        for name, text in texts_of_page
+    }
+    stack = load({**files, "stack.yaml": STACK})
+    assert sorted(texts(stack.nodes)) == [
+        "shop/ConfigMap/sites@prod",
+        "shop/File/blog/conf@web-1",
+        "shop/File/blog/conf@web-2",
+        "shop/File/site-docs/conf@web-1",
+        "shop/File/site-shop/conf@web-1",
+    ]
+    sites = next(node for node in stack.nodes if node.kind == "ConfigMap")
+    assert evaluate(sites.body["data"]) == {"docs": "http://localhost:8080/docs/"}
