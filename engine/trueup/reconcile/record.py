@@ -46,6 +46,7 @@ class Recorder:
         # The rows as they are now, and the reactions that are owed by nodes without one.
         self._rows = dict(situation.records)
         self._debts: dict[Address, dict[str, str]] = {}
+        self._moved = {each.address: each.moved_from for each in plan.changes if each.moved_from is not None}
         # By the identity of the target: two of a name can have different configs, of now and of a record.
         self._configs: dict[int, tuple[Target, Document]] = {}
         self._lock = threading.Lock()
@@ -92,7 +93,7 @@ class Recorder:
         with self._lock:
             owing = []
             for address in self._find_triggered(source):
-                row = self._rows.get(address)
+                row = self._rows.get(address) or self._rows.get(self._moved.get(address, address))
                 if row is not None:
                     owing.append(replace(row, triggers={**row.triggers, source.text: ""}))
                 else:
@@ -119,7 +120,11 @@ class Recorder:
     def seen_triggers(self, address: Address) -> Mapping[str, str]:
         """What a node has reacted to so far; see `Record.triggers`."""
         row = self._rows.get(address)
-        return row.triggers if row is not None else self._debts.get(address, {})
+        if row is None and address in self._moved:
+            before = self._moved[address]
+            row = self._rows.get(before) or self._situation.record_at(before)
+        debts = self._debts.get(address, {})
+        return {**row.triggers, **debts} if row is not None else debts
 
     def write_row(self, record: Record) -> None:
         """A row that has to be there before a call is made."""

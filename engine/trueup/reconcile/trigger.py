@@ -29,6 +29,8 @@ def add_triggers(changes: Sequence[Change], situation: Situation, knowledge: Kno
         node = situation.graph.nodes[change.address]
         if node.lifecycle.triggers:
             record = situation.records.get(change.address)
+            if record is None and change.moved_from is not None:
+                record = situation.record_at(change.moved_from)
             due = find_due(node, record.triggers if record else {}, knowledge, written)
             change = with_triggers(change, due, written)
         if change.action in CAUSES:

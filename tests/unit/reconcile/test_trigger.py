@@ -299,6 +299,24 @@ def test_a_debt_outlives_the_name_of_its_source(site: Loop) -> None:
     expect_rest(site)
 
 
+def test_a_node_that_moves_takes_its_debt_along(site: Loop) -> None:
+    site.edit("Thing/site", size=9)
+    site.world.inject(Fault("refresh", "Invalid"))
+    assert results(site.run()) == {"site": "updated", "web": "failed"}
+    # The same object, which another resource names by now.
+    entry = site.world.peek("Runner/web")
+    site.undeclare("web", "Runner")
+    site.world.put("Runner/web", None)
+    site.world.put("Runner/server", entry)
+    declare_web(site, "server", movedFrom=["Runner/web"])
+    change = next(change for change in site.plan().changes if change.address.name == "server")
+    assert change.triggered_by
+    report = site.run()
+    assert report.status is RunStatus.CONVERGED
+    assert refreshes(site, "server") == 1
+    expect_rest(site)
+
+
 def test_the_refresh_counts_in_every_form_of_the_plan(site: Loop) -> None:
     quiet = site.plan().digest
     site.declare("site", {"size": 2})
