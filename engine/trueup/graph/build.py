@@ -97,18 +97,29 @@ def build_graph(nodes: Sequence[Node], catalog: Catalog) -> Graph:
     return graph
 
 
-def deferred_in(value: Value) -> Iterator[Deferred]:
+def deferred_in(value: Value) -> list[Deferred]:
     """Every expression inside a body, or inside any other value."""
-    if isinstance(value, str | int | None):
+    found: list[Deferred] = []
+    _add_deferred(value, found)
+    return found
+
+
+_PLAIN_TYPES = frozenset({str, bool, int, float, type(None)})
+
+
+def _add_deferred(value: Value, found: list[Deferred]) -> None:
+    kind = type(value)
+    if kind in _PLAIN_TYPES:
         return
-    if isinstance(value, Mapping):
+    if kind is dict or isinstance(value, Mapping):
         for item in value.values():
-            yield from deferred_in(item)
+            if type(item) is not str:
+                _add_deferred(item, found)
     elif isinstance(value, list | tuple):
         for item in value:
-            yield from deferred_in(item)
+            _add_deferred(item, found)
     elif hasattr(value, "references"):
-        yield value
+        found.append(value)
 
 
 def _implied_edges(nodes: Sequence[Node], catalog: Catalog) -> Iterator[tuple[Address, Address]]:

@@ -10,14 +10,14 @@ import json
 import math
 import re
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, lru_cache
 from types import MappingProxyType
 from typing import Any
 
-from trueup.manifests.selection import FieldPath, Reads, narrow
-from trueup.manifests.syntax_tree import Call, Selection, Tree, read_tree
+from trueup.manifests.cel_messages import CONVERT, NO_OVERLOAD, explain_compile_error, plain_message
+from trueup.manifests.selection import PLAIN_TYPES, FieldPath, NotPlain, Reads, narrow, select_plain
+from trueup.manifests.syntax_tree import Call, Selection, Tree, read_plain, read_tree
 from trueup.model.values import Value
 
 MAX_EXPRESSION = 4096
@@ -29,13 +29,9 @@ _LEAF_BYTES = 16
 # What other resources, secret sources and other stacks give: known only when a stack is reconciled.
 # For each function the variable that holds what it gives, in programs only: no one can write it.
 LATER = {"ref": "trueup_objects", "secret": "trueup_secrets", "stack": "trueup_outputs"}
-FUNCTIONS = frozenset({*LATER, "file"})
+LATER_FUNCTIONS = frozenset(LATER)
+FUNCTIONS = LATER_FUNCTIONS | {"file"}
 VARIABLES = frozenset({"vars", "each", "target", "git", "self"})
-
-_ERROR_POSITION = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (.*)")
-_NO_OVERLOAD = re.compile(r"[Nn]o matching overloads? (?:for|found :) '?([^'(]+)(?:' applied to ')?\((.*?)\)")
-_CONVERT = "convert with string(), int() or double()"
-_UNDECLARED = re.compile(r"undeclared reference to '([^']*)'")
 
 
 class ExpressionError(Exception):
@@ -48,6 +44,8 @@ class ExpressionError(Exception):
         self.hint = hint
 
 
+# What there is where nothing is, not even null.
+NOTHING = object()
 # What the functions of LATER give: by function, then by argument.
 Objects = Mapping[str, Mapping[str, Value]]
 NO_OBJECTS: Objects = MappingProxyType({})
@@ -71,33 +69,30 @@ def read_no_file(name: str) -> str:
     raise ExpressionError(f'file("{name}") cannot be used here')
 
 
-@dataclass(frozen=True)
 class Program:
-    """A compiled expression. `tree` says what it reads."""
+    """An expression. `tree` says what it reads.
 
-    text: str
-    tree: Tree
-    _compiled: Any
+    `needs` are the calls whose values are known only when a stack is reconciled, `references` those of them
+    that name other resources; `reads` is what is read of each variable.
+    """
 
-    @cached_property
-    def references(self) -> list[Call]:
-        return [call for call in self.tree.calls if call.function == "ref"]
+    def __init__(self, text: str, tree: Tree, compiled: Any = None) -> None:
+        self.text = text
+        self.tree = tree
+        self.needs = [call for call in tree.calls if call.function in LATER]
+        self.references = [call for call in self.needs if call.function == "ref"]
+        self.reads = _read_of(tree.selections)
+        # The value is the same for every resource if nothing is read but these.
+        self._is_constant = not tree.calls and self.reads.keys() <= {"vars", "git"}
+        self._compiled = compiled
+        self._memory: tuple[Value, Value, Value] | None = None
 
-    @cached_property
-    def needs(self) -> list[Call]:
-        """The calls whose values are known only when a stack is reconciled."""
-        return [call for call in self.tree.calls if call.function in LATER]
-
-    @cached_property
-    def reads(self) -> Mapping[str, Reads]:
-        """What is read of each variable."""
-        values: dict[str, list[FieldPath]] = {}
-        tests: dict[str, list[FieldPath]] = {}
-        for selection in self.selections:
-            values.setdefault(selection.variable, [])
-            kind = tests if selection.is_test else values
-            kind.setdefault(selection.variable, []).append(selection.path)
-        return {name: Reads.of(paths, tests.get(name, ())) for name, paths in values.items()}
+    def recall(self, data: Mapping[str, Value]) -> Value:
+        """What `evaluate` gave for the very same variables; NOTHING where it was not asked for them last."""
+        memory = self._memory
+        if memory is not None and memory[0] is data.get("vars") and memory[1] is data.get("git"):
+            return memory[2]
+        return NOTHING
 
     @property
     def files(self) -> list[Call]:
@@ -117,10 +112,21 @@ class Program:
 
         Errors of `read_file` pass through as they are.
         """
+        value = self._evaluate(data, read_file, objects)
+        if self._is_constant and type(value) in PLAIN_TYPES:
+            self._memory = (data.get("vars"), data.get("git"), value)
+        return value
+
+    def _evaluate(
+        self, data: Mapping[str, Value], read_file: Callable[[str], str], objects: Objects
+    ) -> Value:
         for call in self.needs:
             if call.argument not in objects.get(call.function, ()):
                 offset = call.offset - len(call.function)
                 raise ExpressionError(f"{call.function}() cannot be used here", offset)
+        value = self.select(data, objects)
+        if value is not NOTHING:
+            return value
         names = {name: narrow(data[name], reads) for name, reads in self.reads.items() if name in data}
         self._check_cost(names, objects)
         functions: dict[str, Callable[[str], Value]] = {"file": read_file}
@@ -129,22 +135,46 @@ class Program:
             functions |= {function: found.__getitem__ for function, found in objects.items()}
         _calls.functions, _calls.raised = functions, None
         try:
-            result = self._compiled.eval(data=names)
+            result = self._compile().eval(data=names)
             kind = result.type().name()
             value = result.plain_value()
         except RuntimeError as error:
             if "Iteration budget exceeded" in str(error):
                 message = f"the expression takes more than {_MAX_ITERATIONS} steps"
                 raise ExpressionError(message, hint="go over shorter lists") from None
-            raise ExpressionError(_plain_message(str(error))) from None
+            raise ExpressionError(plain_message(str(error))) from None
         finally:
             raised, _calls.functions = _calls.raised, {}
         if raised is not None:
             raise raised
         if kind in ("ERROR", "UNKNOWN"):
-            hint = _CONVERT if _NO_OVERLOAD.search(value) else ""
-            raise ExpressionError(_plain_message(value), hint=hint)
+            hint = CONVERT if NO_OVERLOAD.search(value) else ""
+            raise ExpressionError(plain_message(value), hint=hint)
         return _json_value(value)
+
+    def select(self, data: Mapping[str, Value], objects: Objects = NO_OBJECTS) -> Value:
+        """The value of an expression that only selects, such as `vars.name`, without CEL's help.
+
+        A map or a list keeps its shape, with what is known only later in its place. NOTHING where the
+        expression does more than that, or where CEL has a word to say.
+        """
+        plain = self.tree.plain
+        if plain is None:
+            return NOTHING
+        try:
+            if isinstance(plain, Selection):
+                return select_plain(data[plain.variable], plain.path) if plain.variable in data else NOTHING
+            found, argument = objects.get(plain.function, {}), plain.argument or ""
+            return select_plain(found[argument], plain.path) if argument in found else NOTHING
+        except NotPlain:
+            return NOTHING
+
+    def _compile(self) -> Any:
+        """What CEL evaluates: made when it is needed, which for most references is long after the load."""
+        if self._compiled is None:
+            text = _name_objects(self.text, self.tree)
+            self._compiled = _environment(*(LATER.values() if text != self.text else ())).compile(text)
+        return self._compiled
 
     def _check_cost(self, data: Mapping[str, Value], objects: Objects) -> None:
         """Refuses what could fill the memory: CEL's own budget counts steps, not what each step copies."""
@@ -166,6 +196,16 @@ class Program:
                 "the expression is too expensive for the data that it goes over",
                 hint="go over shorter lists, or do not nest the loops",
             )
+
+
+def _read_of(selections: Sequence[Selection]) -> Mapping[str, Reads]:
+    if len(selections) == 1 and not selections[0].is_test:
+        return {selections[0].variable: Reads((selections[0].path,))}
+    values: dict[str, list[FieldPath]] = {selection.variable: [] for selection in selections}
+    tests: dict[str, list[FieldPath]] = {selection.variable: [] for selection in selections}
+    for selection in selections:
+        (tests if selection.is_test else values)[selection.variable].append(selection.path)
+    return {name: Reads.of(paths, tests[name]) for name, paths in values.items()}
 
 
 class _Calls(threading.local):
@@ -195,16 +235,16 @@ def compile_expression(text: str) -> Program:
         raise ExpressionError(f"the expression is longer than {MAX_EXPRESSION} characters", hint="split it")
     if not text.strip():
         raise ExpressionError("the expression is empty", hint="write something between ${{ and }}")
-    try:
-        compiled = _environment().compile(text)
-    except RuntimeError as error:
-        raise _compile_error(text, str(error)) from None
-    tree = read_tree(compiled.serialize(), FUNCTIONS, VARIABLES)
+    tree = read_plain(text, LATER_FUNCTIONS, VARIABLES)
+    compiled = None
+    if tree is None:
+        try:
+            compiled = _environment().compile(text)
+        except RuntimeError as error:
+            raise ExpressionError(*explain_compile_error(text, str(error))) from None
+        tree = read_tree(compiled.serialize(), FUNCTIONS, VARIABLES)
     _check_arguments(tree)
-    with_variables = _name_objects(text, tree)
-    if with_variables != text:
-        compiled = _environment(*LATER.values()).compile(with_variables)
-    return Program(text, tree, compiled)
+    return Program(text, tree, None if tree.calls else compiled)
 
 
 def _check_arguments(tree: Tree) -> None:
@@ -268,48 +308,6 @@ def _environment(*more: str) -> Any:
             for name, result in (*((name, kinds.DYN) for name in LATER), ("file", kinds.STRING))
         ],
     )
-
-
-def _compile_error(text: str, raw: str) -> ExpressionError:
-    """CEL's message without its drawing; the first of its errors, which tends to cause the others."""
-    if "recursion depth" in raw or "recursion limit" in raw:
-        return ExpressionError("the expression is nested too deeply", hint="split it")
-    match = _ERROR_POSITION.search(raw)
-    if match is None:
-        return ExpressionError(f"the expression is not valid: {_plain_message(raw)}", hint="simplify it")
-    line, column, what = int(match[1]), int(match[2]), match[3].removesuffix(" [INVALID_ARGUMENT]")
-    offset = 0
-    if line > 0:
-        lines = text.split("\n")
-        offset = sum(len(part) + 1 for part in lines[: line - 1]) + max(0, column - 1)
-    if what.startswith("Syntax error: "):
-        what = what.removeprefix("Syntax error: ").split(" expecting ")[0].replace("'<EOF>'", "end")
-        return ExpressionError(f"the expression is not valid CEL: {what}", min(offset, len(text)))
-    undeclared = {name.removeprefix(".") for name in _UNDECLARED.findall(raw)}
-    what = what.replace(" (in container '')", "")
-    hint = ""
-    if _NO_OVERLOAD.search(what):
-        return ExpressionError(_plain_message(what), offset, _CONVERT)
-    if undeclared or "reserved identifier" in what:
-        hint = (
-            "names: vars, each, target, git, ref(), stack(), secret(), file(), and CEL's own functions;"
-            " text goes into quotes"
-        )
-    return ExpressionError(what, offset, hint)
-
-
-def _plain_message(raw: str) -> str:
-    """CEL's message without the status words around it, and with the operators as they are written."""
-    plain = re.sub(r"^[A-Z_]+: |\s*\[[A-Z_]+\]$", "", raw)
-    index = re.search(r"[Ii]ndex(?: error)?[:=]? ?(?:index=)?(-?\d+) size=(\d+)", plain)
-    if index is not None:
-        return f"there is no item {index[1]} in a list of {index[2]}"
-    match = _NO_OVERLOAD.search(plain)
-    if match is None:
-        return plain
-    function, types = match[1], match[2].replace("int64", "int")
-    operator = {"_[_]": "[]", "_?_:_": "?:"}.get(function, function.strip("_"))
-    return f"{operator} cannot be applied to ({types})"
 
 
 def follow(value: Value, path: tuple[str, ...]) -> Value:

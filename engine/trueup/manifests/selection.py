@@ -5,6 +5,7 @@ What an expression does not select never reaches it: it may be unknown, or sensi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from trueup.model.values import UNKNOWN, PartlyKnown, Sensitive, Value, reveal
 
 FieldPath = tuple[str, ...]
-_PLAIN = frozenset({str, bool, int, float, type(None)})
+PLAIN_TYPES = frozenset({str, bool, int, float, type(None)})
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,45 @@ def _walk(document: Value, path: FieldPath) -> tuple[FieldPath, Value]:
             return path[:position], value
         value = value[key]
     return path, value
+
+
+_MAX_INT = 2**63
+
+
+class NotPlain(Exception):
+    """A value of which CEL would make something else, or nothing."""
+
+
+def copy_plain(value: Value) -> Value:
+    """The value as CEL gives it back, maps sorted by their keys. What is known only later stays as it is.
+
+    Raises NotPlain for what CEL does not take.
+    """
+    kind = type(value)
+    if kind is str or kind is bool or value is None:
+        return value
+    if kind is int and not -_MAX_INT <= value < _MAX_INT:
+        raise NotPlain
+    if kind is float and not math.isfinite(value):
+        raise NotPlain
+    if isinstance(value, Mapping):
+        if not all(isinstance(key, str) for key in value):
+            raise NotPlain
+        return {key: copy_plain(value[key]) for key in sorted(value)}
+    if isinstance(value, list):
+        return [copy_plain(item) for item in value]
+    return value
+
+
+def select_plain(value: Value, path: FieldPath) -> Value:
+    """What stands at the end of a path, as CEL gives it. Raises NotPlain where CEL has a word to say."""
+    for key in path:
+        if not isinstance(value, Mapping) or key not in value:
+            raise NotPlain
+        value = value[key]
+    if type(value) in PLAIN_TYPES or isinstance(value, Mapping | list):
+        return copy_plain(value)
+    raise NotPlain
 
 
 class _NotKnown(Exception):
@@ -107,7 +147,7 @@ class Selector:
 
     def _open(self, value: Value) -> Value:
         """The value itself: what an expression gives, what a sensitive value holds."""
-        if type(value) in _PLAIN or isinstance(value, Mapping | list | tuple):
+        if type(value) in PLAIN_TYPES or isinstance(value, Mapping | list | tuple):
             return value
         if value is UNKNOWN:
             raise _NotKnown

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +15,8 @@ from trueup.manifests.expressions import (
     text_of,
 )
 from trueup.manifests.interpolation import has_expression, split_expressions
-from trueup.manifests.program import ExpressionError, Program, compile_expression, follow
+from trueup.manifests.program import NOTHING, ExpressionError, compile_expression, follow
+from trueup.manifests.selection import PLAIN_TYPES
 from trueup.manifests.text_places import Part, ProgramPart, TextPlaces
 from trueup.model.values import UNKNOWN, Sensitive, Value
 
@@ -58,9 +58,17 @@ class _TextTemplate:
         return [part for part in self.parts if isinstance(part, ProgramPart)]
 
 
-@dataclass(frozen=True)
-class _Static:
-    value: Value
+@dataclass(frozen=True, slots=True)
+class _MapTemplate:
+    items: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _ListTemplate:
+    items: list[Any]
+
+
+_TEMPLATES = frozenset({_TextTemplate, _MapTemplate, _ListTemplate})
 
 
 _ESCAPES = {
@@ -78,11 +86,12 @@ class Template:
         self._document = document
         self._problems = problems
         is_static = not (document.source.has_expressions and has_marker(value))
-        self._tree = _Static(value) if is_static else self._read(value, path)
+        # What holds no expression stands in it as it is.
+        self._tree = value if is_static else self._read(value, path)
 
     @property
     def is_static(self) -> bool:
-        return isinstance(self._tree, _Static)
+        return type(self._tree) not in _TEMPLATES
 
     def fill(
         self,
@@ -100,21 +109,29 @@ class Template:
         return Filled(filling.fill(self._tree), filling.deferred)
 
     def _read(self, value: Value, path: Path) -> Any:
-        if isinstance(value, dict):
-            for key in value:
+        kind = type(value)
+        if kind is str:
+            return self._read_text(value, path) if has_expression(value) else value
+        if kind is dict:
+            items = {}
+            is_changed = is_template = False
+            for key, item in value.items():
                 if has_expression(key):
                     message = "a key cannot hold an expression"
                     self._problems.append(
                         self._document.problem(message, (*path, key), "write the key out", at_key=True)
                     )
-            tree: Any = {key: self._read(item, (*path, key)) for key, item in value.items()}
-            return _Static(value) if _are_static(tree.values()) else tree
-        if isinstance(value, list):
-            tree = [self._read(item, (*path, index)) for index, item in enumerate(value)]
-            return _Static(value) if _are_static(tree) else tree
-        if isinstance(value, str) and has_expression(value):
-            return self._read_text(value, path)
-        return _Static(value)
+                read = items[key] = self._read(item, (*path, key))
+                is_changed = is_changed or read is not item
+                is_template = is_template or type(read) in _TEMPLATES
+            return _MapTemplate(items) if is_template else items if is_changed else value
+        if kind is list:
+            read_items = [self._read(item, (*path, index)) for index, item in enumerate(value)]
+            if any(type(read) in _TEMPLATES for read in read_items):
+                return _ListTemplate(read_items)
+            is_changed = any(read is not item for read, item in zip(read_items, value, strict=True))
+            return read_items if is_changed else value
+        return value
 
     def _read_text(self, text: str, path: Path) -> Any:
         try:
@@ -122,7 +139,7 @@ class Template:
         except ExpressionError as error:
             (at,) = TextPlaces(self._document, path, text, (text[error.offset :],))()
             self._problems.append(Problem(error.message, at.place, error.hint))
-            return _Static(UNKNOWN)
+            return UNKNOWN
         texts = tuple(part.text for part in split if not isinstance(part, str))
         find_places = TextPlaces(self._document, path, text, texts)
         parts: list[Part] = []
@@ -136,12 +153,12 @@ class Template:
                 program = compile_expression(part.text)
             except ExpressionError as error:
                 self._problems.append(find_places()[index].problem(error))
-                return _Static(UNKNOWN)
+                return UNKNOWN
             parts.append(ProgramPart(program, find_places, index))
             is_later = is_later or bool(program.needs)
             index += 1
         if not index:
-            return _Static("".join(part for part in parts if isinstance(part, str)))
+            return "".join(part for part in parts if isinstance(part, str))
         return _TextTemplate(tuple(parts), is_later)
 
 
@@ -156,15 +173,6 @@ def has_marker(value: Value) -> bool:
     return False
 
 
-def _are_static(trees: Any) -> bool:
-    return all(isinstance(tree, _Static) and not _is_changed(tree) for tree in trees)
-
-
-def _is_changed(tree: _Static) -> bool:
-    """Whether the tree differs from the document: an escape that was taken out, a part that failed."""
-    return tree.value is UNKNOWN or (isinstance(tree.value, str) and "${{" in tree.value)
-
-
 class _Filling:
     """One filling of a template: the scope, and what comes of it beside the value."""
 
@@ -176,13 +184,14 @@ class _Filling:
         self._allowed = allowed
 
     def fill(self, tree: Any) -> Value:
-        if isinstance(tree, _Static):
-            return tree.value
-        if isinstance(tree, dict):
-            return {key: self.fill(item) for key, item in tree.items()}
-        if isinstance(tree, list):
-            return [self.fill(item) for item in tree]
-        return self._fill_text(tree)
+        kind = type(tree)
+        if kind is _TextTemplate:
+            return self._fill_text(tree)
+        if kind is _MapTemplate:
+            return {key: self.fill(item) for key, item in tree.items.items()}
+        if kind is _ListTemplate:
+            return [self.fill(item) for item in tree.items]
+        return tree
 
     def _fill_text(self, text: _TextTemplate) -> Value:
         scope = self._scope
@@ -192,11 +201,11 @@ class _Filling:
                 values.append(part)
                 continue
             try:
-                _check_names(part, scope)
-                if text.is_later or _find_special(part, scope):
-                    return self._fill_later(text)
-                value = _select_plain(part.program, scope)
-                if value is _NOT_PLAIN:
+                value = part.program.recall(scope.data)
+                if value is NOTHING:
+                    _check_names(part, scope)
+                    if text.is_later or _find_special(part, scope):
+                        return self._fill_later(text)
                     value = part.program.evaluate(scope.data, scope.read_file)
                 values.append(value if len(text.parts) == 1 else text_of(value))
             except ExpressionError as error:
@@ -224,8 +233,8 @@ class _Filling:
             self._problems.append(expression.refuse(self._refusal))
             return UNKNOWN
         if len(text.parts) == 1:
-            value = _select_plain(text.programs[0].program, scope)
-            if value is not _NOT_PLAIN:
+            value = text.programs[0].program.select(scope.data)
+            if value is not NOTHING:
                 return value
         if expression.functions:
             self.deferred.append(expression)
@@ -237,24 +246,19 @@ class _Filling:
             return UNKNOWN
 
 
-_PLAIN = frozenset({str, bool, int, float, type(None)})
-_NOT_PLAIN = object()
-_MAX_INT = 2**63
-
-
 def _find_special(part: ProgramPart, scope: Scope) -> set[type]:
     """The types of the values that the program reads and that are no plain data."""
     found: set[type] = set()
     for read in part.program.selections:
         value = follow(scope.data[read.variable], read.path[:-1] if read.is_test else read.path)
-        if type(value) not in _PLAIN and not (read.is_test and isinstance(value, Mapping | list)):
+        if type(value) not in PLAIN_TYPES and not (read.is_test and isinstance(value, Mapping | list)):
             _add_special(value, found)
     return found
 
 
 def _add_special(value: Value, found: set[type]) -> None:
     kind = type(value)
-    if kind in _PLAIN:
+    if kind in PLAIN_TYPES:
         return
     if isinstance(value, Mapping):
         for item in value.values():
@@ -264,48 +268,6 @@ def _add_special(value: Value, found: set[type]) -> None:
             _add_special(item, found)
     else:
         found.add(kind)
-
-
-def _select_plain(program: Program, scope: Scope) -> Value:
-    """What CEL would give for an expression that only selects, such as `vars.name`, without asking it.
-
-    A map or a list keeps its shape, with what is known only later in its place. `_NOT_PLAIN` where the
-    expression does more than that, or where CEL has a word to say.
-    """
-    selection = program.tree.plain
-    if selection is None:
-        return _NOT_PLAIN
-    value = scope.data[selection.variable]
-    for key in selection.path:
-        if not isinstance(value, Mapping) or key not in value:
-            return _NOT_PLAIN
-        value = value[key]
-    if type(value) not in _PLAIN and not isinstance(value, Mapping | list):
-        return _NOT_PLAIN
-    try:
-        return _copy(value)
-    except _NotPlain:
-        return _NOT_PLAIN
-
-
-class _NotPlain(Exception):
-    """A value that CEL does not take as it is."""
-
-
-def _copy(value: Value) -> Value:
-    """The value with its maps sorted by key, as they come out of CEL."""
-    kind = type(value)
-    if kind is int and not -_MAX_INT <= value < _MAX_INT:
-        raise _NotPlain
-    if kind is float and not math.isfinite(value):
-        raise _NotPlain
-    if isinstance(value, Mapping):
-        if not all(isinstance(key, str) for key in value):
-            raise _NotPlain
-        return {key: _copy(value[key]) for key in sorted(value)}
-    if isinstance(value, list):
-        return [_copy(item) for item in value]
-    return value
 
 
 def _check_names(part: ProgramPart, scope: Scope) -> None:

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from trueup.manifests.program import ExpressionError, compile_expression
+from trueup.manifests.program import NOTHING, ExpressionError, compile_expression
 
 
 def evaluate(text, **data):
@@ -79,7 +79,7 @@ def test_an_expression_cannot_eat_the_machine(text):
     script = f"""
 import resource
 resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
-from trueup.manifests.program import ExpressionError, compile_expression
+from trueup.manifests.program import NOTHING, ExpressionError, compile_expression
 data = {{"l": list(range(1000)), "huge": list(range(300_000)), "big": "x" * 1_000_000}}
 try:
     compile_expression({text!r}).evaluate({{"vars": data}})
@@ -191,12 +191,30 @@ def test_a_map_comes_out_in_the_same_order_in_every_process():
 @pytest.mark.parametrize(
     "text",
     [
-        "env('HOME')", "getenv('HOME')", "os.environ", "environment.HOME", "now()", "timestamp.now()", "today()",
-        "http.get('http://127.0.0.1/')", "get('http://127.0.0.1/')", "open('/etc/passwd')", "read('/etc/passwd')",
-        "include('x')", "exec('id')", "random()", "uuid()", "hostname()", "__import__('os')", "vars.__class__()",
-        "eval('1')", "net.ip('127.0.0.1')", "trueup_secrets['env:HOME']", "trueup_outputs['network']",
+        "env('HOME')",
+        "getenv('HOME')",
+        "os.environ",
+        "environment.HOME",
+        "now()",
+        "timestamp.now()",
+        "today()",
+        "http.get('http://127.0.0.1/')",
+        "get('http://127.0.0.1/')",
+        "open('/etc/passwd')",
+        "read('/etc/passwd')",
+        "include('x')",
+        "exec('id')",
+        "random()",
+        "uuid()",
+        "hostname()",
+        "__import__('os')",
+        "vars.__class__()",
+        "eval('1')",
+        "net.ip('127.0.0.1')",
+        "trueup_secrets['env:HOME']",
+        "trueup_outputs['network']",
     ],
-)  # fmt: skip
+)
 def test_there_is_no_function_that_reaches_out(text):
     """No file but by file(), no network, environment, clock or chance: the same text gives the same value."""
     with pytest.raises(ExpressionError):
@@ -207,3 +225,66 @@ def test_a_function_without_a_meaning_here_is_an_error():
     for text in ('file("/etc/passwd")', 'ref("Queue/a")', 'secret("env:HOME")', 'stack("network")'):
         with pytest.raises(ExpressionError, match="cannot be used here"):
             compile_expression(text).evaluate({})
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "é😀",
+        "${{ 1 }}",
+        0,
+        -1,
+        2**63 - 1,
+        -(2**63),
+        2**63,
+        2**70,
+        0.5,
+        1.0,
+        -0.0,
+        1e308,
+        float("nan"),
+        True,
+        None,
+        [],
+        {},
+        [1, [2.0, {"b": 1, "a": [None]}]],
+        {"b": {"d": 1, "c": 2}, "a": 1},
+        {"x": float("inf")},
+        {"x": 2**64},
+    ],
+)
+@pytest.mark.parametrize("plain", ["vars.v", "vars.m.v"])
+def test_a_selection_gives_what_cel_gives(value, plain):
+    """The short way around CEL has to give the same, to the type and to the order of the keys."""
+
+    def outcome(text):
+        try:
+            return repr(evaluate(text, vars={"v": value, "m": {"v": value}}))
+        except ExpressionError as error:
+            return error.message
+
+    assert compile_expression(plain).tree.plain is not None
+    through_cel = f"true ? {plain} : null"
+    assert compile_expression(through_cel).tree.plain is None
+    assert outcome(plain) == outcome(through_cel)
+
+
+def test_a_value_is_remembered_for_the_same_variables_alone():
+    program = compile_expression("vars.remembered + 1")
+    first, second = {"vars": {"remembered": 1}}, {"vars": {"remembered": 2}}
+    assert program.recall(first) is NOTHING
+    assert program.evaluate(first) == 2
+    assert program.recall(first) == 2
+    assert program.recall({"vars": {"remembered": 1}}) is NOTHING
+    assert program.recall(second) is NOTHING
+    assert program.evaluate(second) == 3
+    assert program.recall(second) == 3
+
+
+@pytest.mark.parametrize("text", ["each.key + 'remembered'", "[vars.remembered]", "file('remembered')"])
+def test_what_may_differ_or_be_changed_is_not_remembered(text):
+    program = compile_expression(text)
+    data = {"vars": {"remembered": 1}, "each": {"key": "k"}}
+    program.evaluate(data, lambda name: name)
+    assert program.recall(data) is NOTHING

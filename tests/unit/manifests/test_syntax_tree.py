@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from trueup.manifests.program import compile_expression
+from trueup.manifests.program import FUNCTIONS, LATER_FUNCTIONS, VARIABLES, _environment, compile_expression
+from trueup.manifests.syntax_tree import read_plain, read_tree
 
 
 def references(text):
@@ -63,3 +64,67 @@ def test_loops_additions_and_elements_are_counted():
     tree = compile_expression("[1, 2].map(a, [3].map(b, a + b + 1))").tree
     assert (tree.loop_depth, tree.elements) == (2, 5)
     assert tree.additions >= 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "vars",
+        "vars.a",
+        "vars.a_1.B.c",
+        "each.key",
+        "target.labels.role",
+        "git.commit",
+        'ref("A/b")',
+        "ref('A/b').status.x",
+        'ref( "A/b@c" ).x',
+        'secret("env:X")',
+        'secret("sops:a.yaml#/b").c',
+        'stack("network").vpcId',
+        'ref("A/${{ b }}é").x',
+    ],
+)
+def test_what_only_selects_has_the_tree_that_the_compiler_gives(text):
+    quick = read_plain(text, LATER_FUNCTIONS, VARIABLES)
+    assert quick is not None
+    compiled = read_tree(_environment().compile(text).serialize(), FUNCTIONS, VARIABLES)
+    assert quick.plain in (*compiled.selections, *compiled.calls)
+    quick.plain = None
+    assert quick == compiled
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "var",
+        "nope.a",
+        'file("x")',
+        "vars.in",
+        "vars.true.x",
+        "vars.a.package",
+        "vars.",
+        "vars..a",
+        "vars. a",
+        "vars.1",
+        "vars.a[0]",
+        "vars['a']",
+        "has(vars.a)",
+        "vars.a()",
+        'ref("a\\"b")',
+        'ref("A/b").x()',
+        "vars.a + 1",
+        "vars." + ".".join("a" * 17),
+        "vars.é",
+        'vars("x")',
+        "ref.x",
+        'ref("a" "b")',
+        "ref(vars.a)",
+        'ref("""A/b""")',
+        "ref",
+        " vars.a",
+        "vars.a ",
+        "vars.a // x",
+    ],
+)
+def test_all_else_is_left_to_the_compiler(text):
+    assert read_plain(text, LATER_FUNCTIONS, VARIABLES) is None
