@@ -21,5 +21,5 @@ def _isolated_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest
     state = tmp_path_factory.mktemp("xdg")
     for name in ("XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
         monkeypatch.setenv(name, str(state / name.lower()))
-    for name in ("KUBECONFIG", "TRUEUP_STORE", "AWS_PROFILE"):
+    for name in ("KUBECONFIG", "TRUEUP_STORE", "AWS_PROFILE", "TRUEUP_HELM", "TRUEUP_KUSTOMIZE"):
         monkeypatch.delenv(name, raising=False)

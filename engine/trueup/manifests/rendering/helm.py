@@ -35,6 +35,7 @@ _TEMPLATE = re.compile(r"\b([\w.+-]+(?:/[\w.+-]+)*/templates/[\w./+-]*\w)(?::(\d
 @dataclass(frozen=True)
 class _Dependency:
     name: str
+    alias: str
     repository: str
     document: SourceDocument
     at: Path
@@ -46,6 +47,7 @@ class Chart:
     def __init__(self, job: HelmJob, workspace: Workspace, problems: list[Problem]) -> None:
         self.directories: list[str] = []
         self._fetched: list[str] = []
+        self._placed: dict[str, str] = {}
         self._job = job
         self._workspace = workspace
         self._problems = problems
@@ -111,7 +113,12 @@ class Chart:
     def path_of_source(self, name: str) -> str:
         """The file of the source that helm calls `<chart>/templates/...`."""
         below = name.partition("/")[2]
-        return f"{self._job.chart}/{below}" if self._job.is_remote else _join(self._job.chart, below)
+        if self._job.is_remote:
+            return f"{self._job.chart}/{below}"
+        path = _join(self._job.chart, below)
+        # What was put in place is known to its author by where it came from.
+        origin = max((place for place in self._placed if path.startswith(f"{place}/")), key=len, default="")
+        return self._placed[origin] + path[len(origin) :] if origin else path
 
     def _take_values(self, path: str, index: int) -> None:
         try:
@@ -184,7 +191,9 @@ class Chart:
                         continue
                     repository = item.get("repository")
                     text = repository if isinstance(repository, str) else ""
-                    found.append(_Dependency(item["name"], text, document, at))
+                    alias = item.get("alias")
+                    other = alias if isinstance(alias, str) and alias else item["name"]
+                    found.append(_Dependency(item["name"], other, text, document, at))
         return found
 
     def _check_remote(self, directory: str, dependencies: Sequence[_Dependency]) -> None:
@@ -227,6 +236,9 @@ class Chart:
             remote, local = [*remote, *(nested for nested, _path in local)], []
         else:
             self._workspace.copy(directory, target)
+            self._placed[target] = directory
+            # helm calls it by its other name.
+            self._placed[f"{into}/charts/{dependency.alias}".removeprefix("./")] = directory
         for missing in remote:
             message = f'the dependency "{missing.name}" of a dependency is not in charts/'
             hint = "run `helm dependency build` in that chart and commit its directory charts/"

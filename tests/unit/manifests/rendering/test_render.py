@@ -358,7 +358,9 @@ class TestHelm:
             "deep/Chart.yaml": "apiVersion: v2\nname: deep\nversion: 1.0.0\ntype: library\n",
             "deep/templates/_a.tpl": '{{ define "deep" }}down{{ end }}',
         }
-        assert set(load_here(files, HELM)) == {"ConfigMap/conf", "ConfigMap/other-down"}
+        found = load_here(files, HELM)
+        assert set(found) == {"ConfigMap/conf", "ConfigMap/other-down"}
+        assert found["ConfigMap/other-down"].place.file.startswith("../lib/templates/a.yaml (helm: ")
 
     def test_a_chart_reads_nothing_but_itself(self, load_here, monkeypatch):
         monkeypatch.setenv("CANARY", "canary")
