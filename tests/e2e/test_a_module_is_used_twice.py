@@ -159,3 +159,35 @@ def test_a_module_is_pinned_in_another_repository(
         broken.stderr + broken.stdout,
     )
     assert "hush-canary" not in refused.stderr + refused.stdout + broken.stderr + broken.stdout
+
+
+def test_a_stack_from_the_network_reads_its_modules_at_its_commit_and_no_repository_of_this_machine(
+    estate: Path, git_server: GitServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(estate.parent / "cache"))
+    repository = git_server.create("estate")
+    content = {
+        str(path.relative_to(estate)): path.read_text() for path in estate.rglob("*.*") if path.is_file()
+    }
+    first = repository.commit(content)
+    place = ("--path", "stack", "--store", str(estate.parent / "store.db"))
+    assert run_trueup("reconcile", repository.url("http"), *place, "--yes").returncode == 0
+    repository.commit({"modules/site/head.html": "<!DOCTYPE html>\n"})
+    now = run_trueup("plan", repository.url("http"), *place)
+    assert set(actions(now.stdout)) >= {"File/blog/page", "File/docs/page"}
+    at_first = run_trueup("plan", repository.url("http"), *place, "--ref", first)
+    assert "nothing to do" in at_first.stdout, at_first.stdout + at_first.stderr
+
+    modules = git_server.create("modules")
+    modules.commit(
+        {path.removeprefix("modules/"): text for path, text in content.items() if "modules/" in path}
+    )
+    modules.tag("v1")
+    pinned = content["stack/sites.yaml"].replace("../modules/site", f"{modules.url('file')}//site?ref=v1")
+    repository.commit({"stack/sites.yaml": pinned})
+    refused = run_trueup("plan", repository.url("http"), *place)
+    assert refused.returncode == 1
+    assert "is local: that is not allowed here" in refused.stderr
+    allowed = run_trueup("plan", repository.url("file"), *place)
+    assert allowed.returncode == 0, allowed.stderr
+    assert "nothing to do" in allowed.stdout
