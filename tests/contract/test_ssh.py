@@ -146,7 +146,7 @@ def host(hosts: Sequence[Host]) -> Host:
     host.fresh()
     host.run(
         f"mkdir -p {HOST_ROOT}; cat > /etc/systemd/system/t-sibling.service <<'X'\n{SIBLING_UNIT}X\n"
-        "systemctl daemon-reload; systemctl disable -q --now cron t-sibling; apt-get -qq update"
+        "systemctl daemon-reload; systemctl disable -q --now cron t-sibling"
     )
     return host
 
