@@ -23,7 +23,7 @@ from trueup.model.observation import Health, Observed
 from trueup.model.plan import Plan
 from trueup.model.resource import Facts, Revision, Stack
 from trueup.model.tree import Tree
-from trueup.model.values import Value
+from trueup.model.values import Value, use_digest_key
 from trueup.plugins.load import InstalledProviders, InstalledSecretSources
 from trueup.reconcile.boundary import health_of
 from trueup.reconcile.cycle import Request, plan_cycle, run_cycle
@@ -128,7 +128,9 @@ class App:
 
     @cached_property
     def _store(self) -> Store:
-        return open_store(self._store_url)
+        store = open_store(self._store_url)
+        use_digest_key(store.digest_key)
+        return store
 
     @property
     def store(self) -> Store:

@@ -135,6 +135,10 @@ class StoreContract:
 
     # The installation
 
+    def test_the_key_for_digests_is_made_once(self, store: Store, open_again: Callable[..., Store]) -> None:
+        assert len(store.digest_key) >= 32
+        assert open_again().digest_key == store.digest_key
+
     def test_the_installation_is_made_once_and_is_different_for_each_store(
         self, store: Store, open_again: Callable[..., Store], tmp_path: Path
     ):

@@ -10,7 +10,7 @@ from functools import cached_property
 from trueup.model.address import Address
 from trueup.model.change import MISSING, Action, Change, FieldChange
 from trueup.model.resource import Revision
-from trueup.model.values import Sensitive, digest_of, to_record
+from trueup.model.values import Sensitive, keyed_digest_of, to_record
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Plan:
 
         Two plans with the same digest do the same to the same objects: an approval counts for the digest.
         """
-        return digest_of(
+        return keyed_digest_of(
             {
                 "stack": self.stack,
                 "places": dict(self.places),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, final
@@ -122,10 +123,31 @@ def split_pointer(pointer: str) -> list[str]:
     return [token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")[1:]]
 
 
+# Of this process; made with the store. Without it, whoever sees a digest could try out what a secret is.
+_digest_key = b""
+
+
+def use_digest_key(key: bytes) -> None:
+    """From now on secrets, and all that may hold some, are hashed with this key: see `Store.digest_key`."""
+    global _digest_key
+    _digest_key = key
+
+
 def digest_of(value: Value) -> str:
-    """`sha256:` and the hash of the value's canonical JSON. A Sensitive counts by its hash."""
+    """`sha256:` and the hash of the value's canonical JSON. A Sensitive counts by its keyed hash."""
+    return "sha256:" + hashlib.sha256(_canonical(value)).hexdigest()
+
+
+def keyed_digest_of(value: Value) -> str:
+    """As `digest_of`, with the key of the store: for what may be shown although secrets went into it."""
+    if not _digest_key:
+        return digest_of(value)
+    return "sha256:" + hmac.new(_digest_key, _canonical(value), hashlib.sha256).hexdigest()
+
+
+def _canonical(value: Value) -> bytes:
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_plain)
-    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+    return text.encode()
 
 
 def to_record(value: Value) -> Value:
@@ -138,7 +160,7 @@ def to_record(value: Value) -> Value:
 
 def _plain(leaf: Value) -> Value:
     if isinstance(leaf, Sensitive):
-        return {"$sensitive": digest_of(leaf._value)}
+        return {"$sensitive": keyed_digest_of(leaf._value)}
     if isinstance(leaf, Unknown):
         return {"$unknown": True}
     raise TypeError(f"not a value of a document: {type(leaf).__name__}")

@@ -13,7 +13,7 @@ from dataclasses import replace
 from trueup.model.address import Address
 from trueup.model.change import Action, Change
 from trueup.model.resource import Node
-from trueup.model.values import digest_of, has_unknown
+from trueup.model.values import has_unknown, keyed_digest_of
 from trueup.reconcile.replace import is_begun_now
 from trueup.reconcile.situation import Knowledge, Situation
 
@@ -109,7 +109,7 @@ def _digest(source: Address, knowledge: Knowledge) -> str | None:
     declared = knowledge.declared.get(source)
     if declared is None or has_unknown(declared):
         return None
-    return digest_of(declared)
+    return keyed_digest_of(declared)
 
 
 def _name(source: Address, beside: Address) -> str:

@@ -43,6 +43,14 @@ class Database:
         return self.engine.begin()
 
 
+@dataclass(frozen=True)
+class Identity:
+    """What tells a store from others: see `Store.installation` and `Store.digest_key`."""
+
+    installation: str
+    digest_key: bytes
+
+
 def open_sqlite(file: Path) -> Database:
     """The database in a file, which is created for its owner alone."""
     name = str(file)

@@ -5,6 +5,7 @@ Called by open.open_store. Alembic is imported only when there is something to m
 
 from __future__ import annotations
 
+import secrets
 import uuid
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from trueup import __version__
 from trueup.errors import StoreError
-from trueup.state.database import Database, copy_sqlite
+from trueup.state.database import Database, Identity, copy_sqlite
 from trueup.state.schema import REVISIONS, VERSION_TABLE, settings
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -22,12 +23,14 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK_KEY = 0x7472756575700001
 
 
-def ensure_schema(database: Database) -> str:
-    """The store's installation id, once the schema is this program's."""
+def ensure_schema(database: Database) -> Identity:
+    """What tells the store from others, once the schema is this program's."""
     with database.reading() as connection:
         revision = _read_revision(connection)
         if revision == REVISIONS[-1]:
-            return _read_setting(connection, "installation")
+            installation = _read_setting(connection, "installation")
+            if key := _find_setting(connection, "digest_key"):
+                return Identity(installation, key.encode())
         _refuse_foreign(database, connection, revision)
     with database.writing() as connection:
         if database.file is None:
@@ -40,7 +43,10 @@ def ensure_schema(database: Database) -> str:
                 copy_sqlite(database.file, Path(f"{database.file}.before-{revision}"))
             _upgrade(connection)
             _write_setting(connection, "program", __version__)
-        return _ensure_installation(connection)
+            _ensure_setting(connection, "installation", uuid.uuid4().hex[:12])
+        installation = _read_setting(connection, "installation")
+        key = _ensure_setting(connection, "digest_key", secrets.token_hex(32))
+        return Identity(installation, key.encode())
 
 
 def _read_revision(connection: Connection) -> str:
@@ -80,10 +86,15 @@ def _upgrade(connection: Connection) -> None:
 
 
 def _read_setting(connection: Connection, name: str) -> str:
-    value = connection.execute(select(settings.c.value).where(settings.c.name == name)).scalar()
-    if value is None:
+    value = _find_setting(connection, name)
+    if not value:
         raise StoreError(f"the store is damaged: its setting {name!r} is missing")
-    return str(value)
+    return value
+
+
+def _find_setting(connection: Connection, name: str) -> str:
+    """The value of a setting, empty where there is none."""
+    return str(connection.execute(select(settings.c.value).where(settings.c.name == name)).scalar() or "")
 
 
 def _write_setting(connection: Connection, name: str, value: str) -> None:
@@ -91,9 +102,9 @@ def _write_setting(connection: Connection, name: str, value: str) -> None:
     connection.execute(settings.insert().values(name=name, value=value))
 
 
-def _ensure_installation(connection: Connection) -> str:
-    with suppress(StoreError):
-        return _read_setting(connection, "installation")
-    installation = uuid.uuid4().hex[:12]
-    _write_setting(connection, "installation", installation)
-    return installation
+def _ensure_setting(connection: Connection, name: str, value: str) -> str:
+    """The setting, made with that value where there is none."""
+    found = _find_setting(connection, name)
+    if not found:
+        _write_setting(connection, name, value)
+    return found or value

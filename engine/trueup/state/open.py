@@ -24,11 +24,11 @@ def open_store(url: str, clock: Clock | None = None) -> Store:
     database = _open_database(url)
     try:
         with database.errors():
-            installation = ensure_schema(database)
+            identity = ensure_schema(database)
     except BaseException:
         database.engine.dispose()
         raise
-    return SqlStore(database, installation, clock or Clock())
+    return SqlStore(database, identity, clock or Clock())
 
 
 def _open_database(url: str) -> Database:

@@ -33,7 +33,8 @@ metadata = MetaData(
 # Autoincrement of SQLite needs the type INTEGER; it keeps ids of pruned runs from being given again.
 _Id = BigInteger().with_variant(Integer, "sqlite")
 
-# `installation`: the id of this installation. `program`: the trueup that wrote the schema.
+# `installation`: the id of this installation. `program`: the trueup that wrote the schema. `digest_key`: the
+# key with which secrets are hashed.
 settings = Table(
     "settings",
     metadata,

@@ -13,7 +13,7 @@ from trueup.model.outcome import Result, RunStatus
 from trueup.model.values import Value
 from trueup.state import rows
 from trueup.state.commits import CommitQueue
-from trueup.state.database import Database
+from trueup.state.database import Database, Identity
 from trueup.state.failures import corrupt_row
 from trueup.state.leases import LeaseTable
 from trueup.state.process import Clock
@@ -41,15 +41,19 @@ _delete_record = inventory.delete().where(
 class SqlStore:
     """See store.Store for what each method promises."""
 
-    def __init__(self, database: Database, installation: str, clock: Clock) -> None:
+    def __init__(self, database: Database, identity: Identity, clock: Clock) -> None:
         self._database = database
-        self._installation = installation
+        self._identity = identity
         self._leases = LeaseTable(clock, has_server=database.file is None)
         self._queue = CommitQueue(database.engine) if database.file is not None else None
 
     @property
     def installation(self) -> str:
-        return self._installation
+        return self._identity.installation
+
+    @property
+    def digest_key(self) -> bytes:
+        return self._identity.digest_key
 
     def inventory(self, stack: str) -> Mapping[Address, Record]:
         def read(connection: Connection) -> Mapping[Address, Record]:

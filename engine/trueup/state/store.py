@@ -99,6 +99,10 @@ class Store(Protocol):
     def installation(self) -> str:
         """The id of this installation, made when the store was first opened; half of every owner marker."""
 
+    @property
+    def digest_key(self) -> bytes:
+        """The key with which secrets are hashed, made when the store was first opened."""
+
     def inventory(self, stack: str) -> Mapping[Address, Record]:
         """All that the stack manages."""
 

@@ -204,3 +204,18 @@ def test_a_store_without_its_installation_id_is_damaged(tmp_path: Path):
     connection.close()
     with pytest.raises(StoreError, match="'installation' is missing"):
         open_store(str(file))
+
+
+def test_a_store_without_a_key_for_digests_gets_one(tmp_path: Path):
+    store = open_store(str(tmp_path / "s.db"))
+    installation, key = store.installation, store.digest_key
+    store.close()
+    connection = sqlite3.connect(tmp_path / "s.db")
+    connection.execute("DELETE FROM settings WHERE name = 'digest_key'")
+    connection.commit()
+    connection.close()
+    store = open_store(str(tmp_path / "s.db"))
+    assert store.installation == installation
+    assert len(store.digest_key) == len(key) > 32
+    assert store.digest_key != key
+    store.close()
