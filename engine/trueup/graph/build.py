@@ -16,7 +16,7 @@ import networkx as nx
 from trueup.errors import ManifestError, Problem
 from trueup.model.address import Address
 from trueup.model.resource import Deferred, Node
-from trueup.model.values import Value
+from trueup.model.values import Sensitive, Unknown, Value
 from trueup.sdk.contracts import Catalog, Kind
 
 
@@ -118,7 +118,8 @@ def _add_deferred(value: Value, found: list[Deferred]) -> None:
     elif isinstance(value, list | tuple):
         for item in value:
             _add_deferred(item, found)
-    elif hasattr(value, "references"):
+    elif not isinstance(value, Sensitive | Unknown | str | int | float):
+        # All else is an expression. To ask for its references would work them out.
         found.append(value)
 
 

@@ -82,6 +82,7 @@ class Expression:
 
     def __init__(self, parts: Sequence[Part], data: Mapping[str, Value], files: Mapping[str, str]) -> None:
         self._parts = tuple(parts)
+        self.programs = [part for part in self._parts if isinstance(part, ProgramPart)]
         self._data = data
         self._files = files
         self._addresses: Mapping[str, Address] = {}
@@ -95,10 +96,6 @@ class Expression:
 
     def __deepcopy__(self, _memo: object) -> Expression:
         return self
-
-    @property
-    def programs(self) -> Sequence[ProgramPart]:
-        return [part for part in self._parts if isinstance(part, ProgramPart)]
 
     @property
     def place(self) -> Place:
@@ -148,6 +145,8 @@ class Expression:
     @cached_property
     def _reads(self) -> Mapping[str, Reads]:
         """The fields of each variable."""
+        if len(self.programs) == 1:
+            return self.programs[0].program.reads
         found: dict[str, list[Reads]] = {}
         for part in self.programs:
             for name, reads in part.program.reads.items():
