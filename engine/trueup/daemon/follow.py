@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -22,6 +22,7 @@ from trueup.daemon.order import Order
 from trueup.daemon.schedule import CRASHED, Schedule
 from trueup.errors import Interrupted, Problem, TrueupError
 from trueup.model.outcome import Result, RunStatus
+from trueup.model.values import Value
 from trueup.reconcile.report import Listener, RunReport
 
 log = structlog.get_logger("trueup.daemon")
@@ -85,6 +86,7 @@ class Follower:
         self._source_fault = ""
         self._blocker = ""
         self._has_changed = False
+        self._outputs: Mapping[str, Value] = {}
         self._threads = [
             threading.Thread(target=self._forever, args=(step,), name=f"{stack.name}/{name}", daemon=True)
             for name, step in (("poll", self._poll_step), ("run", self._run_step))
@@ -259,7 +261,12 @@ class Follower:
             return RunStatus.FAILED
         self._metrics.note_report(self.stack.name, report)
         counts = {result.value: count for result, count in report.counts.items() if count}
-        self._has_changed = not counts.keys() <= {Result.UNCHANGED.value}
+        if report.status is not RunStatus.HELD:
+            # Outputs change without any node: by a variable, or by what a system reports of itself.
+            self._has_changed = (
+                not counts.keys() <= {Result.UNCHANGED.value} or report.outputs != self._outputs
+            )
+            self._outputs = report.outputs
         bound = bound.bind(
             commit=report.plan.revision.commit,
             run=report.run,

@@ -34,7 +34,8 @@ class Schedule:
     """Times are in seconds of the caller's clock. `interval` is the stack's own once it was read.
 
     `commit` is what the source told last, empty until it told one; `has_news` that it told another since
-    the last run began. `answered_at` is when it answered last, None if it never did.
+    the last run began, `is_woken` that what the run depends on has changed since then. `answered_at` is when
+    the source answered last, None if it never did.
     """
 
     poll: float
@@ -43,6 +44,7 @@ class Schedule:
     jitter: Callable[[], float] = random.random
     commit: str = ""
     has_news: bool = False
+    is_woken: bool = False
     answered_at: float | None = None
     failures: int = 0
     next_poll: float = field(init=False)
@@ -76,21 +78,23 @@ class Schedule:
 
     def waits(self, now: float) -> None:
         """Notes that the run that is due has to wait; it is asked again with the next poll at the latest."""
-        self.next_run = now + self.poll
+        self.next_run = now if self.has_news or self.is_woken else now + self.poll
 
     def woke(self, now: float) -> None:
-        """Notes that what the run depends on has changed."""
+        """Notes that what the run depends on has changed. A run under way may have read what was before."""
+        self.is_woken = True
         self.next_run = min(self.next_run, now)
 
     def began_run(self) -> None:
         """Notes that a run starts."""
-        self.has_news = False
+        self.has_news = self.is_woken = False
 
     def ended_run(self, now: float, status: RunStatus | str) -> None:
         """Notes how the run ended and sets the time of the next one.
 
         A held run waits for a person: it is looked at again with the interval, not as a failure. A run
-        that a newer commit superseded is followed by that commit's run at once.
+        that a newer commit superseded is followed by that commit's run at once, and so is one during which
+        something changed that it depends on.
         """
         if self.has_news:
             self.next_run = now
@@ -103,3 +107,5 @@ class Schedule:
         else:
             self.failures += 1
             self.next_run = now + backoff(self.failures, self.jitter)
+        if self.is_woken:
+            self.next_run = now

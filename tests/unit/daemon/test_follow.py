@@ -283,3 +283,58 @@ def test_a_run_that_tells_nothing_for_an_hour_is_a_fault(follow, engine, clock, 
     clock.advance(1)
     assert "its run tells nothing" in follower.find_fault()
     release.set()
+
+
+@pytest.fixture
+def pair(engine, metrics, clock, daemon):
+    """Starts `network`, and `shop` which needs it."""
+    order = Order()
+    engine.needs["shop"] = ("network",)
+    engine.commits.update(network="a", shop="a")
+    names = ("network", "shop")
+    followers = [Follower(daemon.followed(name), engine, metrics, order, clock) for name in names]
+    for follower in followers:
+        follower.start()
+    yield followers
+    for follower in followers:
+        follower.stop()
+        assert follower.join(30)
+
+
+def _with_outputs(location, commit, **outputs):
+    plan = Plan(location, Revision(location, "", commit), changes=())
+    return RunReport(plan, RunStatus.CONVERGED, outputs=outputs)
+
+
+def test_an_output_that_changes_although_no_resource_does_wakes_those_who_read_it(engine, pair, daemon):
+    engine.behave = lambda location, commit, stop: _with_outputs(
+        location, commit, zone=f"{commit}.example.com"
+    )
+    daemon.wait_until(lambda: engine.runs_of("shop"))
+    before = len(engine.runs_of("shop"))
+    engine.commits["network"] = "b"
+    pair[0].look()
+    daemon.wait_until(lambda: len(engine.runs_of("shop")) > before)
+
+
+def test_what_was_put_out_while_a_run_was_under_way_is_read_by_another_one(engine, pair, daemon, sample):
+    daemon.wait_until(lambda: engine.runs_of("shop"))
+    is_reading, may_end = threading.Event(), threading.Event()
+
+    def behave(location, commit, stop):
+        if location == "shop":
+            is_reading.set()
+            assert may_end.wait(30)
+        return _with_outputs(location, commit, zone=f"{commit}.example.com")
+
+    engine.behave = behave
+    engine.commits["shop"] = "b"
+    pair[1].look()
+    assert is_reading.wait(30)
+    engine.commits["network"] = "b"
+    pair[0].look()
+    # It is counted after those who need it were woken.
+    daemon.wait_until(lambda: sample("trueup_runs_total", stack="network", status="converged") == 2)
+    before = len(engine.runs_of("shop"))
+    may_end.set()
+    daemon.wait_until(lambda: len(engine.runs_of("shop")) > before)

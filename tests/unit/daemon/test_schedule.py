@@ -117,3 +117,33 @@ def test_jitter_shortens_a_pause_by_half_at_most(failures):
     assert 0 < longest <= LONGEST_BACKOFF
     assert longest / 2 <= backoff(failures, lambda: 0.999) < longest
     assert math.isfinite(backoff(failures))
+
+
+@pytest.mark.parametrize("status", [RunStatus.CONVERGED, RunStatus.HELD, RunStatus.FAILED])
+def test_what_changes_during_a_run_that_depends_on_it_is_run_again_at_once_and_only_once(schedule, status):
+    schedule.saw_commit(1000.0, "a")
+    schedule.began_run()
+    schedule.woke(1010.0)
+    schedule.ended_run(1020.0, status)
+    assert schedule.is_due(1020.0)
+    run(schedule, 1020.0, status)
+    assert not schedule.is_due(1024.0)
+
+
+def test_a_wake_is_not_lost_between_the_question_and_the_wait(schedule):
+    schedule.saw_commit(1000.0, "a")
+    schedule.began_run()
+    schedule.woke(1000.0)
+    schedule.waits(1000.0)
+    assert schedule.is_due(1000.0)
+    schedule.began_run()
+    schedule.waits(1000.0)
+    assert schedule.next_run == 1060.0
+
+
+def test_a_commit_that_comes_between_the_question_and_the_wait_is_run_at_once(schedule):
+    schedule.saw_commit(1000.0, "a")
+    schedule.began_run()
+    schedule.saw_commit(1001.0, "b")
+    schedule.waits(1001.0)
+    assert schedule.is_due(1001.0)
