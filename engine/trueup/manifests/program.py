@@ -88,11 +88,16 @@ class Program:
         self._memory: tuple[Value, Value, Value] | None = None
 
     def recall(self, data: Mapping[str, Value]) -> Value:
-        """What `evaluate` gave for the very same variables; NOTHING where it was not asked for them last."""
+        """What was remembered for the very same variables; NOTHING for any other."""
         memory = self._memory
         if memory is not None and memory[0] is data.get("vars") and memory[1] is data.get("git"):
             return memory[2]
         return NOTHING
+
+    def remember(self, data: Mapping[str, Value], value: Value) -> None:
+        """Keeps the value for those who ask with the very same variables, if it is the same for all of them."""
+        if self._is_constant and type(value) in PLAIN_TYPES:
+            self._memory = (data.get("vars"), data.get("git"), value)
 
     @property
     def files(self) -> list[Call]:
@@ -112,14 +117,6 @@ class Program:
 
         Errors of `read_file` pass through as they are.
         """
-        value = self._evaluate(data, read_file, objects)
-        if self._is_constant and type(value) in PLAIN_TYPES:
-            self._memory = (data.get("vars"), data.get("git"), value)
-        return value
-
-    def _evaluate(
-        self, data: Mapping[str, Value], read_file: Callable[[str], str], objects: Objects
-    ) -> Value:
         for call in self.needs:
             if call.argument not in objects.get(call.function, ()):
                 offset = call.offset - len(call.function)

@@ -207,6 +207,7 @@ class _Filling:
                     if text.is_later or _find_special(part, scope):
                         return self._fill_later(text)
                     value = part.program.evaluate(scope.data, scope.read_file)
+                    part.program.remember(scope.data, value)
                 values.append(value if len(text.parts) == 1 else text_of(value))
             except ExpressionError as error:
                 found = explain_missing(error, part.program, scope.data)

@@ -275,10 +275,12 @@ def test_a_value_is_remembered_for_the_same_variables_alone():
     first, second = {"vars": {"remembered": 1}}, {"vars": {"remembered": 2}}
     assert program.recall(first) is NOTHING
     assert program.evaluate(first) == 2
+    assert program.recall(first) is NOTHING
+    program.remember(first, 2)
     assert program.recall(first) == 2
     assert program.recall({"vars": {"remembered": 1}}) is NOTHING
     assert program.recall(second) is NOTHING
-    assert program.evaluate(second) == 3
+    program.remember(second, 3)
     assert program.recall(second) == 3
 
 
@@ -286,5 +288,5 @@ def test_a_value_is_remembered_for_the_same_variables_alone():
 def test_what_may_differ_or_be_changed_is_not_remembered(text):
     program = compile_expression(text)
     data = {"vars": {"remembered": 1}, "each": {"key": "k"}}
-    program.evaluate(data, lambda name: name)
+    program.remember(data, program.evaluate(data, lambda name: name))
     assert program.recall(data) is NOTHING
