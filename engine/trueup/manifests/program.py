@@ -95,7 +95,7 @@ class Program:
         return NOTHING
 
     def remember(self, data: Mapping[str, Value], value: Value) -> None:
-        """Keeps the value for those who ask with the very same variables, if it is the same for all of them."""
+        """Keeps a value for those who ask with the very same variables, if all of them get the same."""
         if self._is_constant and type(value) in PLAIN_TYPES:
             self._memory = (data.get("vars"), data.get("git"), value)
 

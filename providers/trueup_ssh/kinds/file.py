@@ -99,7 +99,7 @@ class File(PathKind):
         if spec.get("template") is UNKNOWN:
             # A value of a live system would be taken for Jinja.
             yield Problem(
-                "spec.template: ref() cannot be used in the text of a template",
+                "spec.template: ref(), stack() and secret() cannot be used in the text of a template",
                 node.place,
                 "put the value into spec.data and name it in the template",
             )

@@ -102,7 +102,7 @@ def test_a_text_that_was_secret_stays_hidden_when_it_no_longer_is() -> None:
         ({"path": "/etc/../f", "content": ""}, "normal form"),
         ({"path": "/etc/f", "content": "x" * (MAX_BYTES + 1)}, "bytes"),
         ({"path": "/etc/f", "template": "{{ a }}"}, "'a' is undefined"),
-        ({"path": "/etc/f", "template": UNKNOWN}, "ref() cannot be used in the text of a template"),
+        ({"path": "/etc/f", "template": UNKNOWN}, "secret() cannot be used in the text of a template"),
         ({"path": "/etc/f", "template": "{% if %}"}, "line 1"),
         ({"path": "/etc/f", "content": "x", "data": {}}, "no use"),
     ],
