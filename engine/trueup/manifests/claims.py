@@ -55,12 +55,20 @@ def _claimed(text: str, addresses: Sequence[Address]) -> Iterator[Address]:
         _EXPRESSION.sub("", word) == "" for value in _VALUE.findall(text) for word in _WORD.findall(value)
     )
     for address in addresses:
-        forms = (f"{address.stack}/{address.reference}", address.text)
+        forms = (f"{address.stack}/{address.reference}", address.text, *_modules_of(address))
         if any(pattern.fullmatch(form) for pattern in patterns for form in forms):
             yield address
         elif is_open and address.kind in text:
             # The whole address comes out of an expression: it could be any of that kind.
             yield address
+
+
+def _modules_of(address: Address) -> Iterator[str]:
+    """The modules that an address may be in; its first part may be a namespace as well."""
+    parts = address.reference.split("/")[1:-1]
+    for start in range(min(2, len(parts))):
+        for end in range(start + 1, len(parts) + 1):
+            yield f"{address.stack}/Module/{'/'.join(parts[start:end])}"
 
 
 def _pattern(word: str) -> re.Pattern[str]:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from trueup.errors import Place, Problem, SourceError
-from trueup.manifests.document import Path, SourceDocument, kind_of_value
+from trueup.manifests.document import Path, kind_of_value
 from trueup.manifests.encrypted import drop_encrypted
 from trueup.manifests.expand import Expanded, Expander, Item, Surroundings
 from trueup.manifests.expressions import UNDECLARED, Expression
 from trueup.manifests.library import Folder, Library
 from trueup.manifests.module_file import MODULE_FILES, ModuleFile, read_module_file
+from trueup.manifests.module_inputs import read_inputs
+from trueup.manifests.module_moves import add_moves, read_former_uses
 from trueup.manifests.outputs import read_outputs
 from trueup.manifests.parse import SUFFIXES
 from trueup.manifests.program import ExpressionError
@@ -23,7 +24,6 @@ from trueup.manifests.resource import MODULE, Declaration, read_declaration
 from trueup.manifests.resource_files import select_resource_files
 from trueup.manifests.templates import Scope
 from trueup.manifests.validate import Validator
-from trueup.manifests.variables import settle_variables
 from trueup.model.address import Address
 from trueup.model.values import UNKNOWN, Document, Value
 
@@ -77,25 +77,6 @@ class _Binding:
     expander: Expander
     expressions: Sequence[Expression]
     source: Address
-
-
-@dataclass(frozen=True)
-class _CallInputs:
-    """The inputs of a call; every problem with them says where the module declares them."""
-
-    value: Mapping[str, Any]
-    document: SourceDocument
-    module: ModuleFile
-
-    def problem(self, message: str, path: Path = (), hint: str = "", *, at_key: bool = False) -> Problem:
-        if "declared at" not in hint:
-            declared = f"declared at {self._declaration(path)}"
-            hint = f"{hint}; {declared}" if hint else declared
-        return self.document.problem(message, ("spec", "inputs", *path), hint, at_key=at_key)
-
-    def _declaration(self, path: Path) -> Place:
-        declared = self.module.inputs.get(str(path[0])) if path else None
-        return declared.place if declared else self.module.document.place_of(("spec", "inputs"))
 
 
 class _Outputs:
@@ -207,7 +188,9 @@ class Modules:
         if use is None or module is None or inner is None:
             caller.index.add_broken(MODULE, name)
             return None
-        nodes = self._expand_members(module, inner, use)
+        stack, prefix = caller.stack.name, caller.index.prefix
+        formers = read_former_uses(call, item.scope, prefix, stack, caller.problems)
+        nodes = add_moves(self._expand_members(module, inner, use), path, formers)
         made.extend(nodes)
         members = [expanded.node.address for expanded in nodes]
         outputs = _Outputs(module.file, inner, self._library)
@@ -226,7 +209,7 @@ class Modules:
         """What expands the documents of the module for one use; None where its call is wrong."""
         call = use.call
         before = len(caller.problems)
-        settled = _read_inputs(call.document, inputs, module.file, caller.problems)
+        settled = read_inputs(call.document, inputs, module.file, caller.problems)
         targets = tuple(caller.targets(call, scope))
         waits = (*caller.dependencies(call, scope), *caller.surroundings.depends_on)
         if settled is None or len(caller.problems) > before:
@@ -366,29 +349,3 @@ class Modules:
             inner.problems.extend(self._validator.check_nodes(made))
             nodes.extend(made)
         return nodes
-
-
-def _read_inputs(
-    document: SourceDocument, value: Value, module: ModuleFile, problems: list[Problem]
-) -> dict[str, Value] | None:
-    """What the inputs of a call come to; None where they are wrong."""
-    before = len(problems)
-    if isinstance(value, Expression):
-        problems.append(value.refuse("in spec.inputs as a whole: write the inputs one by one"))
-        return None
-    if value is UNKNOWN:
-        return None
-    if value is not None and not isinstance(value, dict):
-        message = f"spec.inputs must be a map, not {kind_of_value(value)}"
-        problems.append(document.problem(message, ("spec", "inputs"), "inputs: {name: value}"))
-        return None
-    given = _CallInputs(value or {}, document, module)
-    for name, declared in module.inputs.items():
-        if not declared.has_default and name not in given.value:
-            description = declared.description.strip().split("\n")[0]
-            message = f'the module needs the input "{name}"' + (f": {description}" if description else "")
-            problems.append(given.problem(message, (name,), f"write spec: {{inputs: {{{name}: ...}}}}"))
-    known = {name: item for name, item in given.value.items() if item is not UNKNOWN}
-    layer = _CallInputs(known, document, module)
-    settled = settle_variables(module.inputs, [layer], problems, str, is_complete=False)
-    return settled if len(problems) == before else None

@@ -61,5 +61,6 @@ def _name(node: Node, beside: Node) -> str:
 
 def _path_of(expanded: Expanded, index: int) -> Path:
     """Where the address stands; an annotation, or what an expression gave, has no place for each item."""
-    path = expanded.declaration.own["lifecycle"].path
+    own = expanded.declaration.own.get("lifecycle")
+    path = own.path if own is not None else ()
     return path if "annotations" in path else (*path, "movedFrom", index)

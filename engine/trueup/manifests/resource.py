@@ -137,12 +137,19 @@ def _read_call(document: SourceDocument, problems: list[Problem]) -> Declaration
     if name is None or len(problems) > before:
         return None
     call = _take_apart(document, "", API_VERSION, MODULE, name, problems)
-    for key in ("lifecycle", "rollout"):
-        if key in call.own:
-            message = f"{key} has no meaning for the call of a module"
-            hint = "write it to the resources of the module, with inputs where it differs"
-            problems.append(document.problem(message, call.own[key].path, hint, at_key=True))
-    return call
+    foreign: list[tuple[str, Path]] = []
+    lifecycle = call.own.get("lifecycle")
+    if lifecycle is not None and isinstance(lifecycle.value, dict):
+        foreign += [
+            (f"lifecycle.{key}", (*lifecycle.path, key)) for key in lifecycle.value if key != "movedFrom"
+        ]
+    if "rollout" in call.own:
+        foreign.append(("rollout", call.own["rollout"].path))
+    for what, path in foreign:
+        message = f"{what} has no meaning for the call of a module"
+        hint = "write it to the resources of the module, with inputs where it differs"
+        problems.append(document.problem(message, path, hint, at_key=True))
+    return None if foreign else call
 
 
 _CALL_METADATA = ("name", "labels", "annotations")

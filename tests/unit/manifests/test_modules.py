@@ -417,3 +417,29 @@ def test_the_examples_of_the_page_about_modules_load(load):
     ]
     sites = next(node for node in stack.nodes if node.kind == "ConfigMap")
     assert evaluate(sites.body["data"]) == {"docs": "http://localhost:8080/docs/"}
+
+
+def test_a_use_that_is_renamed_says_where_its_nodes_were(load):
+    outer = {
+        "../o/module.yaml": "apiVersion: trueup.dev/v1\nkind: Module\nmetadata: {name: o}\n",
+        "../o/a.yaml": call("new", "{name: n}", "lifecycle: {movedFrom: [Module/old]}\n", "../modules/site")
+        + "---\napiVersion: v1\nkind: A\nmetadata: {name: a, namespace: ns}\n"
+        "lifecycle: {movedFrom: [A/ns/b]}\n",
+    }
+    more = "lifecycle: {movedFrom: [Module/y, net/Module/z]}\ntargets: {names: [web-1, prod]}\n"
+    stack = load({**SITE, **outer, "x.yaml": call("x", "{}", more, "../o")})
+    conf, _package, a = stack.nodes
+    assert [address.text for address in conf.former_addresses] == [
+        "shop/File/x/old/conf@web-1",
+        "shop/File/y/new/conf@web-1",
+        "net/File/z/new/conf@web-1",
+        "shop/File/y/old/conf@web-1",
+        "net/File/z/old/conf@web-1",
+    ]
+    assert [address.text for address in a.former_addresses] == [
+        "shop/A/ns/x/b@prod",
+        "shop/A/ns/y/a@prod",
+        "net/A/ns/z/a@prod",
+        "shop/A/ns/y/b@prod",
+        "net/A/ns/z/b@prod",
+    ]

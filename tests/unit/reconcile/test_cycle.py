@@ -570,6 +570,38 @@ def test_a_selection_of_a_module_means_its_nodes_and_no_namespace_of_that_name(l
     assert is_selected(exact_address(record), Selection(only=("Module/use-b",)))
 
 
+def test_a_use_of_a_module_that_is_renamed_keeps_its_objects(loop: Loop) -> None:
+    module = loop.folder / "stack" / "m"
+    module.mkdir()
+    head = "apiVersion: trueup.dev/v1\nkind: Module\n"
+    (module / "module.yaml").write_text(f"{head}metadata: {{name: m}}\n")
+    (module / "vault.yaml").write_text(
+        "apiVersion: memory.trueup.dev/v1\nkind: Vault\nmetadata: {name: v}\n---\n"
+        "apiVersion: memory.trueup.dev/v1\nkind: Thing\nmetadata: {name: t}\n"
+    )
+    use = loop.folder / "stack" / "use.yaml"
+    use.write_text(f"{head}metadata: {{name: old}}\nspec: {{source: m}}\n")
+    loop.run()
+    before = {key: loop.world.peek(key) for key in loop.world.list_keys()}
+    use.write_text(
+        f"{head}metadata: {{name: new}}\nlifecycle: {{movedFrom: [Module/old]}}\nspec: {{source: m}}\n"
+    )
+    report = loop.run()
+    assert report.status is RunStatus.CONVERGED
+    assert not {"created", "deleted", "replaced"} & set(results(report).values())
+    assert {record.address.text for record in loop.records().values()} == {
+        "shop/Vault/new/v@here",
+        "shop/Thing/new/t@here",
+    }
+    assert loop.world.list_keys() == list(before)
+    for key, entry in before.items():
+        now = loop.world.peek(key)
+        assert entry is not None
+        assert now is not None
+        assert now["id"] == entry["id"]
+    expect_rest(loop)
+
+
 def test_a_selection_of_nothing_is_an_error(loop: Loop) -> None:
     loop.declare("a")
     with pytest.raises(UsageError, match="Thing/nope"):
