@@ -15,6 +15,7 @@ from trueup.model.address import Address
 from trueup.model.tree import Tree
 
 _KEY = "movedFrom"
+_MODULE = "Module"
 _FILES = (*SUFFIXES, ".tpl")
 # One word of YAML, TOML or JSON; an expression of ours or of a template stays in one piece.
 _WORD = re.compile(r"(?:\$?\{\{.*?\}\}|[^\s\"',\[\]{}])+", re.DOTALL)
@@ -58,7 +59,7 @@ def _claimed(text: str, addresses: Sequence[Address]) -> Iterator[Address]:
         forms = (f"{address.stack}/{address.reference}", address.text, *_modules_of(address))
         if any(pattern.fullmatch(form) for pattern in patterns for form in forms):
             yield address
-        elif is_open and address.kind in text:
+        elif is_open and (address.kind in text or (_MODULE in text and any(_modules_of(address)))):
             # The whole address comes out of an expression: it could be any of that kind.
             yield address
 
@@ -68,7 +69,7 @@ def _modules_of(address: Address) -> Iterator[str]:
     parts = address.reference.split("/")[1:-1]
     for start in range(min(2, len(parts))):
         for end in range(start + 1, len(parts) + 1):
-            yield f"{address.stack}/Module/{'/'.join(parts[start:end])}"
+            yield f"{address.stack}/{_MODULE}/{'/'.join(parts[start:end])}"
 
 
 def _pattern(word: str) -> re.Pattern[str]:

@@ -70,6 +70,12 @@ def test_an_address_out_of_an_expression_could_be_any_of_its_kind() -> None:
     assert claimed("kind: File\nlifecycle: {movedFrom: [a/File/b]}\nwhen: ${{ vars.on }}") == set()
 
 
+def test_a_use_of_a_module_is_claimed_for_all_that_may_be_in_it() -> None:
+    assert claimed("kind: Module\nlifecycle: {movedFrom: [shop/Module/site]}") == {CONF}
+    assert claimed("kind: Module\nlifecycle: {movedFrom: [shop/Module/conf, Module/site]}") == set()
+    assert claimed("kind: Module\nlifecycle: {movedFrom: ['${{ vars.old }}']}") == {CONF}
+
+
 def test_without_the_key_nothing_is_claimed() -> None:
     assert claimed("see shop/File/site") == set()
 

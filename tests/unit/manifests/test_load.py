@@ -180,7 +180,7 @@ def test_the_examples_of_the_page_about_resource_files_load(load):
     stack_file = stack_file.replace(", user: deploy", "")
     files = {"stack.yaml": stack_file, "site.conf": "server {}\n"}
     for number, (language, text) in enumerate(examples):
-        if "kind" in text and "kind: Stack" not in text:
+        if "apiVersion" in text and "kind: Stack" not in text:
             files[f"{number}.{language}"] = text
     assert sorted(node.address.text for node in load(files).nodes) == [
         "shop/ConfigMap/web@prod",
