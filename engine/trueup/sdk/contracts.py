@@ -276,7 +276,7 @@ class Provider(ABC):
     """One plugin's system. `name` is what `provider:` says in a stack.
 
     `config_schema` is JSON Schema of a target's `config`; `x-sensitive` there marks what `${{ target }}`
-    may not show.
+    may not show, and `x-plain` what shows up in messages and records, where no secret may stand.
     """
 
     name: ClassVar[str] = ""
@@ -298,6 +298,7 @@ class Provider(ABC):
     def connect(self, target: Target, owner_key: str) -> Session:
         """Opens an authenticated connection. Imports the system's SDK here at the earliest.
 
+        What the target's config takes from a secret is Sensitive: `reveal` it for the call alone.
         `owner_key` is the stack's `Owner.key`. Raises Transient where the place cannot be reached, Denied
         where it refuses us, Invalid for a wrong config; ImportError where the extra is not installed.
         """
