@@ -99,7 +99,8 @@ def run_cycle(request: Request, store: Store, catalog: Catalog, parallelism: int
             done = finish_replacements(shop, outcomes, pool, request.listener, request.stop)
             outcomes, left = done.outcomes, (*left, *done.left)
             status = RunStatus.INTERRUPTED if left or walk.is_cut_short else _sum_up(outcomes)
-            given = recorder.keep_outputs(knowledge)
+            undone = {*left, *(outcome.address for outcome in outcomes if outcome.result in UNDONE)}
+            given = recorder.keep_outputs(knowledge, undone)
             if given.problems and status is RunStatus.CONVERGED:
                 status = RunStatus.FAILED
             recorder.finish(status, outcomes)

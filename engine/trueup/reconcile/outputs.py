@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from trueup.errors import ManifestError, Problem
 from trueup.manifests.expressions import resolve
-from trueup.model.values import Value, has_unknown
+from trueup.model.address import Address
+from trueup.model.observation import Observed
+from trueup.model.values import UNKNOWN, Document, PartlyKnown, Unknown, Value, has_unknown
 from trueup.reconcile.situation import Knowledge, Situation
 
 
@@ -19,17 +21,40 @@ class Outputs:
     problems: tuple[Problem, ...] = ()
 
 
-def find_outputs(situation: Situation, knowledge: Knowledge, before: Mapping[str, Value]) -> Outputs:
-    """The outputs as they are now.
+@dataclass(frozen=True)
+class _Lived:
+    """The look-up of outputs: of the nodes that were left `undone` what lives, and not what was meant."""
+
+    knowledge: Knowledge
+    undone: Collection[Address]
+
+    def node(self, address: Address) -> Document | Unknown:
+        if address not in self.undone:
+            return self.knowledge.node(address)
+        observation = self.knowledge.observations.get(address)
+        return PartlyKnown(observation.body) if isinstance(observation, Observed) else UNKNOWN
+
+    def secret(self, text: str) -> Value:
+        return self.knowledge.secret(text)
+
+    def outputs(self, stack: str) -> Mapping[str, Value] | Unknown:
+        return self.knowledge.outputs(stack)
+
+
+def find_outputs(
+    situation: Situation, knowledge: Knowledge, before: Mapping[str, Value], undone: Collection[Address] = ()
+) -> Outputs:
+    """The outputs as they are now; `undone` are the nodes that failed, were blocked or were not come to.
 
     One that is not known now, since a resource was not observed or not acted on, keeps its value of `before`:
     a fault here must not take a value away from those who use it.
     """
     values: dict[str, Value] = {}
     problems: list[Problem] = []
+    lookup = _Lived(knowledge, undone)
     for name, declared in situation.stack.outputs.items():
         try:
-            value = resolve({"value": declared}, knowledge)["value"]
+            value = resolve({"value": declared}, lookup)["value"]
         except ManifestError as error:
             problems.extend(error.problems)
             value = None

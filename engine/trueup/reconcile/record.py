@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
 
@@ -49,6 +49,12 @@ class Recorder:
         self._moved = {each.address: each.moved_from for each in plan.changes if each.moved_from is not None}
         # By the identity of the target: two of a name can have different configs, of now and of a record.
         self._configs: dict[int, tuple[Target, Document]] = {}
+        # Rows with triggers that are no part of this run; what leaves Git needs no refresh any more.
+        self._elsewhere = [
+            address
+            for address, row in self._rows.items()
+            if row.triggers and address not in situation.graph.nodes and address not in situation.undeclared
+        ]
         self._lock = threading.Lock()
         revision = situation.revision
         self.run = store.begin_run(lease, url=source_of(revision), commit=revision.commit, digest=plan.digest)
@@ -89,7 +95,6 @@ class Recorder:
 
         Even if this run dies or fails right after the call, a later one makes up for it.
         """
-        graph, undeclared = self._situation.graph, self._situation.undeclared
         with self._lock:
             owing = []
             for address in self._find_triggered(source):
@@ -98,12 +103,10 @@ class Recorder:
                     owing.append(replace(row, triggers={**row.triggers, source.text: ""}))
                 else:
                     self._debts.setdefault(address, {})[source.text] = ""
-            # Nodes that are not part of this run; what leaves Git needs no refresh any more.
-            owing += [
-                replace(row, triggers={**row.triggers, source.text: ""})
-                for address, row in self._rows.items()
-                if source.text in row.triggers and address not in graph.nodes and address not in undeclared
-            ]
+            for address in self._elsewhere:
+                row = self._rows[address]
+                if source.text in row.triggers:
+                    owing.append(replace(row, triggers={**row.triggers, source.text: ""}))
             if owing:
                 self._write_rows(owing)
 
@@ -167,12 +170,15 @@ class Recorder:
             if intent.run != self.run and is_settled(intent):
                 self._store.close_intent(self._lease, intent.token)
 
-    def keep_outputs(self, knowledge: Knowledge) -> Outputs:
-        """What other stacks may read of this one from now on; nothing once it is destroyed."""
+    def keep_outputs(self, knowledge: Knowledge, undone: Collection[Address] = ()) -> Outputs:
+        """What other stacks may read of this one from now on; nothing once it is destroyed.
+
+        `undone` are the nodes whose changes were not carried out.
+        """
         before = self._store.outputs(self._situation.stack.name)
         found = Outputs({})
         if not self._situation.is_destroy:
-            found = find_outputs(self._situation, knowledge, before or {})
+            found = find_outputs(self._situation, knowledge, before or {}, undone)
         if to_record(found.values) != (before or {}) or (before is None and found.values):
             self._store.write_outputs(self._lease, found.values, self._situation.revision.commit)
         return found
