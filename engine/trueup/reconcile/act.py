@@ -46,6 +46,7 @@ class Act(Caller):
         super().__init__(shop, change)
         self._is_stale = is_stale
         self._is_removed = False
+        self._has_reacted = False
         going = {seen.external_id for seen in change.replaced}
         self._leftovers = [
             (leftover, seen)
@@ -105,6 +106,8 @@ class Act(Caller):
             yield from self._call("update", session)
         if self.change.triggered_by:
             yield from self._call("refresh", session)
+            # Whether it gets ready now is another matter: the restart itself is no longer owed.
+            self._has_reacted = True
         if self.has_called:
             yield from self._wait_until_good(session)
         else:
@@ -121,7 +124,10 @@ class Act(Caller):
         if self.change.action is Action.ADOPT:
             return not self._carries_our_marker()
         is_refresh_alone = bool(self.change.triggered_by) and not self.change.fields
-        return self.change.action is Action.UPDATE and not is_refresh_alone
+        if is_refresh_alone:
+            # A shared object is ours without a marker, but what is refreshed has to carry one.
+            return not self._carries_our_marker()
+        return self.change.action is Action.UPDATE
 
     def _plan_again(self, session: Session) -> None:
         """A dependency was acted on: the node is judged anew from what lives now."""
@@ -276,7 +282,7 @@ class Act(Caller):
             # What was meant is not what was achieved: the next run must not take the rest for drift.
             seen = self._shop.recorder.seen_triggers(self.change.address)
             body = name_only(row.body) if row.external_id else row.body
-            row = replace(row, body=body, triggers=seen)
+            row = replace(row, body=body, triggers=row.triggers if self._has_reacted else seen)
         if self._token and not undone.is_open:
             self._shop.recorder.close_intent(self._token)
             self._token = ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, wait
 from dataclasses import dataclass, replace
 
 from trueup.model.address import Address
@@ -40,25 +40,38 @@ def finish_replacements(
     if not waiting:
         return Finished(tuple(outcomes))
     left: list[Address] = []
-    jobs = {}
+    by_target: dict[str, list[Outcome]] = {}
     for outcome in waiting:
         user = _find_user(outcome.address, by_address, shop)
         if user:
-            kept = replace(outcome, message=f"the old object is kept: {user}")
-            by_address[outcome.address] = kept
-        elif stop.is_set():
-            left.append(outcome.address)
+            by_address[outcome.address] = replace(outcome, message=f"the old object is kept: {user}")
         else:
-            jobs[outcome.address] = pool.submit(_drive, shop, outcome, stop)
-    for address, job in jobs.items():
-        ended = job.result()
-        if ended is None:
-            left.append(address)
-            continue
-        by_address[address] = ended
-        if ended.result in UNDONE:
-            listener.finished(ended)
+            by_target.setdefault(outcome.address.target, []).append(outcome)
+    jobs = [pool.submit(_finish_in_turn, shop, group, stop) for group in by_target.values()]
+    wait(jobs)
+    for job in jobs:
+        finished, kept = job.result()
+        left += kept
+        for outcome in finished:
+            by_address[outcome.address] = outcome
+            if outcome.result in UNDONE:
+                listener.finished(outcome)
     return Finished(tuple(by_address.values()), tuple(left))
+
+
+def _finish_in_turn(
+    shop: Workshop, outcomes: Sequence[Outcome], stop: threading.Event
+) -> tuple[list[Outcome], list[Address]]:
+    """One after the other, so that no target is asked for more at once than it takes."""
+    finished: list[Outcome] = []
+    left: list[Address] = []
+    for outcome in outcomes:
+        ended = None if stop.is_set() else _drive(shop, outcome, stop)
+        if ended is not None:
+            finished.append(ended)
+        if stop.is_set() and (ended is None or ended.result in UNDONE):
+            left.append(outcome.address)
+    return finished, left
 
 
 def _find_user(address: Address, outcomes: dict[Address, Outcome], shop: Workshop) -> str:
@@ -86,9 +99,9 @@ def _drive(shop: Workshop, outcome: Outcome, stop: threading.Event) -> Outcome |
     flow = act.finish()
     while True:
         try:
-            wait = next(flow)
+            pause = next(flow)
         except StopIteration as ended:
             final: Outcome = ended.value
             return final
-        if stop.wait(wait.seconds):
+        if stop.wait(pause.seconds):
             return act.interrupt() if act.has_called else None

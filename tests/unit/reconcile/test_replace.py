@@ -318,3 +318,52 @@ def test_what_it_triggers_is_refreshed_once(app: Loop) -> None:
     assert entry is not None
     assert entry["refreshes"] == 1
     expect_rest(app, "Named/b", "Runner/web")
+
+
+@pytest.mark.parametrize("lifecycle", [{}, FIRST])
+@pytest.mark.parametrize("fault", ["", "create", "delete"])
+def test_an_object_gets_another_address_and_another_name_at_once(
+    app: Loop, lifecycle: Mapping[str, Any], fault: str
+) -> None:
+    app.undeclare("app", "Named")
+    spec = {"name": "b", "size": 1}
+    app.declare("next", spec, kind="Named", lifecycle={**lifecycle, "movedFrom": ["Named/app"]})
+    if fault:
+        app.world.inject(Fault(fault, "Invalid", "after" if fault == "create" else "before"))
+        assert app.run().status is RunStatus.FAILED
+    report = app.run()
+    assert report.status is RunStatus.CONVERGED
+    assert results(app.run()) == {"next": "unchanged"}
+    expect_rest(app, "Named/b")
+
+
+def test_a_run_that_is_stopped_before_the_old_object_goes_is_interrupted(app: Loop) -> None:
+    app.declare("user", {"value": "${{ ref('Named/app').status.id }}"})
+    app.run()
+    declare(app, "b")
+    finished = app.notes.finished
+
+    def stop_after_user(outcome: Any) -> None:
+        finished(outcome)
+        if outcome.address.name == "user":
+            app.stop.set()
+
+    app.notes.finished = stop_after_user  # type: ignore[method-assign]
+    report = app.run()
+    assert report.status is RunStatus.INTERRUPTED
+    assert [address.name for address in report.left] == ["app"]
+    assert app.world.list_keys() == ["Named/a", "Named/b", "Thing/user"]
+    app.stop.clear()
+    app.notes.finished = finished  # type: ignore[method-assign]
+    assert app.run().status is RunStatus.CONVERGED
+    expect_rest(app, "Named/b", "Thing/user")
+
+
+def test_many_old_objects_go_in_one_run(loop: Loop) -> None:
+    loop.write_stack(guards={"maxDeletes": 50})
+    for prefix in ("old", "new"):
+        for index in range(12):
+            spec = {"name": f"{prefix}-{index}"}
+            loop.declare(f"app-{index}", spec, kind="Named", lifecycle=FIRST)
+        assert loop.run().status is RunStatus.CONVERGED
+    expect_rest(loop, *(f"Named/new-{index}" for index in range(12)))

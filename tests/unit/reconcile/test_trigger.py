@@ -188,6 +188,20 @@ def test_a_failed_source_keeps_the_refresh_owed(site: Loop) -> None:
     expect_rest(site)
 
 
+def test_a_refreshed_object_that_does_not_get_ready_is_not_restarted_again_and_again(site: Loop) -> None:
+    entry = site.world.peek("Runner/web")
+    site.declare("site", {"size": 2})
+    declare_web(site, timeout="1s")
+    site.world.put("Runner/web", {**(entry or {}), "pending": 1})
+    assert results(site.run()) == {"site": "updated", "web": "failed"}
+    assert results(site.run()) == {"site": "unchanged", "web": "failed"}
+    assert refreshes(site) == 1
+    site.world.put("Runner/web", {**(site.world.peek("Runner/web") or {}), "pending": 0})
+    assert results(site.run()) == {"site": "unchanged", "web": "unchanged"}
+    assert refreshes(site) == 1
+    expect_rest(site)
+
+
 def test_a_lost_answer_is_repeated(site: Loop) -> None:
     site.declare("site", {"size": 2})
     site.world.inject(Fault("refresh", "Transient", "after"))
