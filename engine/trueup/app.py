@@ -28,7 +28,7 @@ from trueup.plugins.load import InstalledProviders, InstalledSecretSources
 from trueup.reconcile.boundary import health_of
 from trueup.reconcile.cycle import Request, plan_cycle, run_cycle
 from trueup.reconcile.forget import forget_records
-from trueup.reconcile.gather import find_outputs_read, find_secrets, gather_facts
+from trueup.reconcile.gather import check_outputs_read, find_outputs_read, find_secrets, gather_facts
 from trueup.reconcile.import_objects import Workplace, import_objects
 from trueup.reconcile.imports import ImportReport, ImportRequest
 from trueup.reconcile.observe import Connections
@@ -198,6 +198,7 @@ class App:
                 ),
             )
             graph = build_graph(loaded.nodes, self._catalog)
+        check_outputs_read(loaded.stack, graph)
         secrets = self._check_secrets(loaded.stack, graph, tree, source)
         return Loaded(loaded.stack, loaded.revision, graph, secrets, answer=loaded.answer)
 

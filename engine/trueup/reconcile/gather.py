@@ -32,6 +32,21 @@ def find_outputs_read(stack: Stack, graph: Graph) -> tuple[OutputReference, ...]
     return tuple(dict.fromkeys(found for each in _deferred(stack, graph) for found in each.outputs))
 
 
+def check_outputs_read(stack: Stack, graph: Graph) -> None:
+    """Raises ManifestError where a stack reads an output of its own."""
+    problems = [
+        Problem(
+            f'stack("{output.stack}") is this very stack',
+            output.place,
+            "use ref() for a resource of it, or vars",
+        )
+        for output in find_outputs_read(stack, graph)
+        if output.stack == stack.name
+    ]
+    if problems:
+        raise ManifestError(problems)
+
+
 def _deferred(stack: Stack, graph: Graph) -> Iterable[Deferred]:
     yield from _deferred_in_targets(stack)
     for address in graph.nodes:

@@ -113,6 +113,12 @@ def test_outputs_of_another_stack_are_used_once_they_are_there(loop: Loop) -> No
         loop.run()
 
 
+def test_a_stack_cannot_read_its_own_outputs(loop: Loop) -> None:
+    loop.declare("a", {"v": '${{ stack("shop").v }}'})
+    with pytest.raises(ManifestError, match=r'Thing-a\.yaml:\d+:\d+: stack\("shop"\) is this very stack'):
+        loop.app.load(loop.source)
+
+
 def make_folder(folder: Path) -> Path:
     folder.mkdir()
     return folder
