@@ -105,6 +105,22 @@ def _find_by_marker(
     return Move(address, record) if is_same and _is_same_place(record, node, knowledge) else None
 
 
+def refuse_rival(node: Node, situation: Situation) -> Change | None:
+    """A refusal where several nodes say that they were the same one: they would take the object in turn."""
+    if situation.is_recorded(node.address):
+        return None
+    for former in situation.formers.get(node.address, ()):
+        rivals = [heir for heir in situation.heirs.get(former.address, ()) if heir != node.address]
+        if rivals:
+            return refuse(
+                node,
+                f"it was {former.address} before, and so was {rivals[0]}: an object can go on as one of them"
+                " only",
+                "give movedFrom to one of them; in a module, by an input",
+            )
+    return None
+
+
 def refuse_move(
     node: Node, observation: Observation, situation: Situation, knowledge: Knowledge
 ) -> Change | None:
@@ -121,13 +137,6 @@ def refuse_move(
         # What another stack has was looked for here, which says nothing of another place.
         if isinstance(seen, Absent) and (is_here or name.stack == address.stack):
             continue
-        rivals = [heir for heir in situation.heirs.get(name, ()) if heir != address]
-        if rivals:
-            return refuse(
-                node,
-                f"it was {name} before, and so was {rivals[0]}: an object can go on as one of them only",
-                "write the whole address into movedFrom of one of them, with the stack's name in front",
-            )
         if not is_here:
             return refuse(
                 node,

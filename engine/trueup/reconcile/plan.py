@@ -17,7 +17,7 @@ from trueup.model.resource import Node
 from trueup.reconcile.boundary import broken_plugin
 from trueup.reconcile.diff import Standing, diff_node, diff_undeclared, refuse
 from trueup.reconcile.guard import find_holds
-from trueup.reconcile.move import find_move, forget_moved, judge_former, refuse_move
+from trueup.reconcile.move import find_move, forget_moved, judge_former, refuse_move, refuse_rival
 from trueup.reconcile.replace import resume
 from trueup.reconcile.resolve import keep_ignored, resolve_node
 from trueup.reconcile.rollout import assign_batches
@@ -65,7 +65,11 @@ def judge(node: Node, situation: Situation, knowledge: Knowledge, *, is_applied:
     move = find_move(node, observation, situation, knowledge)
     if move is not None and not situation.is_recorded(address):
         record = _renamed(move.record, node)
-    refusal = find_moved_target(node, situation, knowledge) or _find_other_group(node, record)
+    refusal = (
+        find_moved_target(node, situation, knowledge)
+        or _find_other_group(node, record)
+        or refuse_rival(node, situation)
+    )
     if not refusal and move is None and not is_applied:
         refusal = refuse_move(node, observation, situation, knowledge)
     if refusal:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -490,3 +491,91 @@ def test_files_are_searched_for_claims_only_where_something_would_be_deleted(
     loop.undeclare("a")
     loop.plan()
     assert searched
+
+
+# -- modules
+
+
+def write_module(loop: Loop, *uses: str, member: str = "conf", moved_from: str = "") -> None:
+    """Uses of a module with one resource, whose object is called after the use or `thing`."""
+    folder = loop.folder / "stack" / "site"
+    folder.mkdir(exist_ok=True)
+    head = {"apiVersion": "trueup.dev/v1", "kind": "Module", "metadata": {"name": "site"}}
+    inputs = {"inputs": {"name": {"type": "string"}}}
+    (folder / "module.yaml").write_text(yaml.safe_dump({**head, "spec": inputs}))
+    resource = {
+        "apiVersion": "memory.trueup.dev/v1",
+        "kind": "Named",
+        "metadata": {"name": member},
+        **({"lifecycle": {"movedFrom": [moved_from]}} if moved_from else {}),
+        "spec": {"name": "${{ vars.name }}", "size": 1},
+    }
+    (folder / "resource.yaml").write_text(yaml.safe_dump(resource))
+    documents = [
+        {
+            "apiVersion": "trueup.dev/v1",
+            "kind": "Module",
+            "metadata": {"name": use},
+            "spec": {"source": "./site", "inputs": {"name": use if len(uses) > 1 else "thing"}},
+        }
+        for use in uses
+    ]
+    (loop.folder / "stack" / "uses.yaml").write_text(yaml.safe_dump_all(documents))
+
+
+@pytest.mark.parametrize("text", [OLD, "shop/Named/old"])
+def test_a_resource_moves_into_a_module(loop: Loop, text: str) -> None:
+    since = make_old(loop)
+    lose_marker(loop)
+    write_module(loop, "blog", moved_from=text)
+    assert results(loop.run()) == {"blog/conf": "adopted", "old": "forgotten"}
+    expect_no_loss(loop, since)
+    expect_rest(loop)
+
+
+def test_a_resource_moves_out_of_a_module(loop: Loop) -> None:
+    write_module(loop, "blog")
+    loop.run()
+    since = len(loop.world.calls())
+    (loop.folder / "stack" / "uses.yaml").unlink()
+    shutil.rmtree(loop.folder / "stack" / "site")
+    lose_marker(loop)
+    declare(loop, "new", ["Named/blog/conf"])
+    assert sorted(outcome.result.value for outcome in loop.run().outcomes) == ["adopted", "forgotten"]
+    expect_no_loss(loop, since)
+    expect_rest(loop)
+
+
+def test_a_resource_is_renamed_inside_of_a_module_for_each_of_its_uses(loop: Loop) -> None:
+    declare(loop, "conf")
+    write_module(loop, "blog", "docs")
+    loop.run()
+    since = len(loop.world.calls())
+    write_module(loop, "blog", "docs", member="main", moved_from="Named/conf")
+    reasons = {change.address.reference: change.reasons for change in loop.plan().changes}
+    assert reasons["Named/blog/main"] == ("moved from Named/blog/conf",)
+    assert reasons["Named/docs/main"] == ("moved from Named/docs/conf",)
+    assert reasons["Named/conf"] == ()
+    assert loop.run().status is RunStatus.CONVERGED
+    expect_no_loss(loop, since)
+    expect_rest(loop)
+
+
+def test_a_use_of_a_module_is_renamed(loop: Loop) -> None:
+    write_module(loop, "blog")
+    loop.run()
+    since = len(loop.world.calls())
+    lose_marker(loop)
+    write_module(loop, "journal", moved_from="Named/blog/conf")
+    assert sorted(outcome.result.value for outcome in loop.run().outcomes) == ["adopted", "forgotten"]
+    expect_no_loss(loop, since)
+    expect_rest(loop)
+
+
+def test_two_uses_of_a_module_do_not_both_take_what_was_outside(loop: Loop) -> None:
+    since = make_old(loop)
+    write_module(loop, "blog", "docs", moved_from=OLD)
+    report = loop.run()
+    assert results(report) == {"blog/conf": "failed", "docs/conf": "failed", "old": "blocked"}
+    assert "and so was shop/Named/docs/conf@here" in messages(report)["blog/conf"]
+    expect_no_loss(loop, since)
