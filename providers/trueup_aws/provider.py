@@ -24,6 +24,7 @@ CONFIG_SCHEMA = {
         },
         "accountId": {
             "type": "string",
+            "x-plain": True,
             "pattern": "^[0-9]{12}$",
             "description": "The account that the credentials must lead to; another one is refused.",
         },
@@ -34,6 +35,7 @@ CONFIG_SCHEMA = {
         },
         "assumeRole": {
             "type": "string",
+            "x-plain": True,
             "pattern": "^arn:[^:]+:iam::[0-9]{12}:role/.+$",
             "description": "The ARN of a role to take on with those credentials.",
         },

@@ -55,12 +55,14 @@ CONFIG_SCHEMA = {
         },
         "identityFile": {
             "type": "string",
+            "x-plain": True,
             "minLength": 1,
             "description": "Private key, a path on the machine that trueup runs on. "
             "Default: the agent's keys and those in ~/.ssh.",
         },
         "knownHosts": {
             "type": "string",
+            "x-plain": True,
             "minLength": 1,
             "default": "~/.ssh/known_hosts",
             "description": "File with the host's key. A host whose key is not there, or differs, is refused.",
@@ -81,6 +83,7 @@ CONFIG_SCHEMA = {
         },
         "stateDir": {
             "type": "string",
+            "x-plain": True,
             "pattern": "^/",
             "description": "Directory on the host for the ownership markers. Default: /var/lib/trueup for "
             "root, else a directory in the user's home.",
