@@ -47,13 +47,19 @@ class Surroundings:
     """Where documents are expanded: in a stack itself, or in one use of a module.
 
     `data` are the names in scope, `index` the nodes that can be named. `targets` are for resources that name
-    none themselves; `depends_on` is what each resource waits for besides its own words.
+    none themselves; `depends_on` is what each resource waits for besides its own words. `vars_on` gives the
+    `vars` for one target, where their references mean something else on each.
     """
 
     data: Mapping[str, Value]
     index: NodeIndex
     targets: tuple[Target, ...] = ()
     depends_on: tuple[Mention, ...] = ()
+    vars_on: Callable[[str], Value] | None = None
+
+    def scope_on(self, target: str, scope: Scope) -> Scope:
+        """A scope in these surroundings, for one target."""
+        return scope if self.vars_on is None else scope.extended(vars=self.vars_on(target))
 
 
 @dataclass(frozen=True)
@@ -116,7 +122,8 @@ class Expander:
         before = len(self.problems)
         for item in self.items(declaration):
             for target in self.targets(declaration, item.scope):
-                scope = item.scope.extended(target=self.selector.shown[target.name])
+                scope = self.surroundings.scope_on(target.name, item.scope)
+                scope = scope.extended(target=self.selector.shown[target.name])
                 if self.is_wanted(declaration, scope):
                     expanded = self._node(declaration, document, item, target, scope)
                     if expanded is not None:

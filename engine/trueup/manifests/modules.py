@@ -22,7 +22,7 @@ from trueup.manifests.rendering.render import MARKERS, claim_unrendered
 from trueup.manifests.rendering.settings import NO_RENDER
 from trueup.manifests.resource import MODULE, Declaration, read_declaration
 from trueup.manifests.resource_files import select_resource_files
-from trueup.manifests.templates import Scope
+from trueup.manifests.templates import Filled, Scope
 from trueup.manifests.validate import Validator
 from trueup.model.address import Address
 from trueup.model.values import UNKNOWN, Document, Value
@@ -79,6 +79,33 @@ class _Binding:
     source: Address
 
 
+class _Inputs:
+    """The inputs of one use that read other nodes, for each target that its nodes are on."""
+
+    def __init__(
+        self, use: Use, file: ModuleFile, scope: Scope, caller: Expander, bindings: list[_Binding]
+    ) -> None:
+        self._use = use
+        self._file = file
+        self._scope = scope
+        self._caller = caller
+        self._bindings = bindings
+        self._settled: dict[str, Value] = {}
+
+    def on(self, target: str) -> Value:
+        """The inputs, whose references will mean what is on the target."""
+        if target not in self._settled:
+            call, caller = self._use.call, self._caller
+            # What is wrong with them was told when they were read for all targets.
+            told: list[Problem] = []
+            filled = call.body.fill(caller.surroundings.scope_on(target, self._scope), told)
+            inputs = filled.value["spec"].get("inputs")
+            self._settled[target] = read_inputs(call.document, inputs, self._file, told)
+            source = Address(caller.stack.name, MODULE, self._use.name, target)
+            self._bindings.append(_Binding(caller, filled.deferred, source))
+        return self._settled[target]
+
+
 class _Outputs:
     """What `ref()` gives of one use of a module, for each target that something reads it from."""
 
@@ -91,7 +118,8 @@ class _Outputs:
     def describe(self, target: str) -> Document:
         """The outputs, bound to what is on the target: called once all nodes are known."""
         if target not in self._described:
-            scope = Scope(self._inner.surroundings.data, self._read_text)
+            surroundings = self._inner.surroundings
+            scope = surroundings.scope_on(target, Scope(surroundings.data, self._read_text))
             problems = self._inner.problems
             filled = read_outputs(self._file.document, self._file.outputs, scope, problems)
             # Known before it is bound: the outputs of two modules may lead to each other.
@@ -141,10 +169,11 @@ class Modules:
 
     def bind(self) -> None:
         """Says what the references in inputs and outputs mean, once all nodes are known."""
-        for binding in self._bindings:
-            binding.expander.bind(binding.expressions, binding.source)
         for outputs, target in self._outputs:
             outputs.describe(target)
+        # To bind one may need the inputs of another use, which are added meanwhile.
+        for binding in self._bindings:
+            binding.expander.bind(binding.expressions, binding.source)
 
     def leave_out(self, folder: Folder, path: str, use: Use | None = None) -> None:
         """Notes the module.yaml of a directory whose files are no resources of the directory around it."""
@@ -184,7 +213,7 @@ class Modules:
         inner = None
         if use is not None and module is not None:
             self._uses[path] = use
-            inner = self._enter(use, module, filled.value["spec"].get("inputs"), item.scope, caller)
+            inner = self._enter(use, module, filled, item.scope, caller)
         if use is None or module is None or inner is None:
             caller.index.add_broken(MODULE, name)
             return None
@@ -197,18 +226,15 @@ class Modules:
         caller.index.add_module(name, members, outputs.describe)
         # Its own references are looked at also where nothing reads the outputs.
         self._outputs.append((outputs, members[0].target if members else ""))
-        targets = inner.surroundings.targets
-        target = targets[0].name if len(targets) == 1 else ""
-        source = Address(caller.stack.name, MODULE, path, target)
-        self._bindings.append(_Binding(caller, filled.deferred, source))
         return name
 
     def _enter(
-        self, use: Use, module: _Module, inputs: Value, scope: Scope, caller: Expander
+        self, use: Use, module: _Module, filled: Filled, scope: Scope, caller: Expander
     ) -> Expander | None:
         """What expands the documents of the module for one use; None where its call is wrong."""
         call = use.call
         before = len(caller.problems)
+        inputs = filled.value["spec"].get("inputs")
         settled = read_inputs(call.document, inputs, module.file, caller.problems)
         targets = tuple(caller.targets(call, scope))
         waits = (*caller.dependencies(call, scope), *caller.surroundings.depends_on)
@@ -216,7 +242,8 @@ class Modules:
             return None
         index = NodeIndex(f"{use.name}/", caller.index, module.is_partial)
         data = {"vars": settled, "git": caller.surroundings.data["git"]}
-        surroundings = Surroundings(data, index, targets, waits)
+        vars_on = _Inputs(use, module.file, scope, caller, self._bindings).on if filled.deferred else None
+        surroundings = Surroundings(data, index, targets, waits, vars_on)
         return Expander(caller.stack, caller.selector, surroundings, self._library.read_text, use.problems)
 
     def _find_folder(self, call: Declaration, text: Value, caller: Expander) -> Folder | None:

@@ -443,3 +443,37 @@ def test_a_use_that_is_renamed_says_where_its_nodes_were(load):
         "shop/A/ns/y/b@prod",
         "net/A/ns/z/b@prod",
     ]
+
+
+def test_a_reference_in_an_input_means_what_is_on_the_target_of_each_resource(load):
+    everywhere = "targets: {matchLabels: {role: web}}\n"
+    key = file("key", "spec: {path: /key}\n").replace(ON_WEB_1, everywhere)
+    text = "{name: m, text: \"${{ ref('File/key').spec.path }}\"}"
+    pair = {
+        "../modules/pair/module.yaml": "apiVersion: trueup.dev/v1\nkind: Module\nmetadata: {name: pair}\n"
+        "spec: {inputs: {text: {}}, outputs: {text: '${{ vars.text }}'}}\n",
+        "../modules/pair/site.yaml": call("s", "{name: m, text: '${{ vars.text }}'}", source="../site"),
+    }
+    for files in (
+        {"x.yaml": key + "---\n" + call("m", text, everywhere)},
+        {
+            **pair,
+            "x.yaml": key + "---\n" + call("p", text.replace("name: m, ", ""), everywhere, "../modules/pair"),
+        },
+    ):
+        reader = file("r", "spec: {path: /r, content: \"${{ ref('Module/p').outputs.text }}\"}\n")
+        more = (
+            {"r.yaml": reader.replace(ON_WEB_1, "targets: {names: [web-2]}\n")}
+            if pair.keys() <= files.keys()
+            else {}
+        )
+        stack = load({**SITE, **files, **more})
+        found = {
+            node.address.target: str(node.spec["content"].references[0].address)
+            for node in stack.nodes
+            if node.name in ("conf", "r")
+        }
+        assert found == {"web-1": "shop/File/key@web-1", "web-2": "shop/File/key@web-2"}
+    on_prod = call("m", text, "targets: {names: [web-1]}\n").replace("File/key'", "File/key@web-2'")
+    stack = load({**SITE, "x.yaml": key + "---\n" + on_prod})
+    assert str(stack.nodes[2].spec["content"].references[0].address) == "shop/File/key@web-2"
