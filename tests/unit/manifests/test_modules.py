@@ -12,6 +12,7 @@ from trueup.graph.build import build_graph
 from trueup.manifests.load import load_stack
 from trueup.model.address import Address
 from trueup.model.values import UNKNOWN, Sensitive, map_leaves, reveal
+from trueup.sources.open import open_tree
 
 STACK = (Path(__file__).parent / "bad/stack.yaml").read_text()
 SSH = "apiVersion: ssh.trueup.dev/v1\n"
@@ -477,3 +478,31 @@ def test_a_reference_in_an_input_means_what_is_on_the_target_of_each_resource(lo
     on_prod = call("m", text, "targets: {names: [web-1]}\n").replace("File/key'", "File/key@web-2'")
     stack = load({**SITE, "x.yaml": key + "---\n" + on_prod})
     assert str(stack.nodes[2].spec["content"].references[0].address) == "shop/File/key@web-2"
+
+
+def test_links_and_paths_out_of_the_source_are_refused_at_the_call(catalog, tmp_path):
+    (tmp_path / "secret.yaml").write_text("canary: hush\n")
+    for path, text in {**SITE, "stack.yaml": STACK}.items():
+        place = tmp_path / "source/stack" / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text)
+    source = tmp_path / "source"
+    (source / "modules/bad").mkdir()
+    (source / "modules/bad/module.yaml").symlink_to("../../../secret.yaml")
+    (source / "modules/way").symlink_to("site")
+    calls = [
+        ("../modules/bad", r"modules/bad/module\.yaml leaves the source"),
+        ("../modules/way", r"there is no directory \.\./modules/way"),
+        ("../../outside", r"leads out of the source"),
+        ("../modules/nothing", r"there is no directory"),
+        ("../modules/site/../site", ""),
+    ]
+    for text, message in calls:
+        (source / "stack/site.yaml").write_text(call("a", "{name: a}", ON_WEB_1, text))
+        tree = open_tree(str(source), path="stack")
+        if not message:
+            assert len(load_stack(tree, catalog).nodes) == 2
+            continue
+        with pytest.raises(ManifestError, match=rf"^site\.yaml:5:16: .*{message}") as caught:
+            load_stack(tree, catalog)
+        assert "hush" not in str(caught.value)
