@@ -8,7 +8,7 @@ import sys
 import rich_click as click
 
 from trueup.cli.options import Call, takes_output, takes_stack
-from trueup.cli.output import columns, escape, print_json
+from trueup.cli.output import columns, escape, escape_lines, print_json
 from trueup.cli.run_json import shown_outputs
 from trueup.errors import UsageError
 
@@ -39,7 +39,7 @@ def outputs(call: Call, name: str, output: str) -> None:
         if output == "json" or not isinstance(value, str):
             print_json(value)
         else:
-            sys.stdout.write(f"{escape(value)}\n")
+            sys.stdout.write(_as_it_is(value))
     elif output == "json":
         print_json(values)
     else:
@@ -48,3 +48,10 @@ def outputs(call: Call, name: str, output: str) -> None:
         ]
         for row in columns(texts) if texts else ():
             sys.stdout.write("  ".join(escape(cell) for cell in row) + "\n")
+
+
+def _as_it_is(text: str) -> str:
+    """A text with all its lines; a terminal gets nothing that it would obey."""
+    if sys.stdout.isatty():
+        text = "\n".join(escape_lines(text))
+    return text if text.endswith("\n") else f"{text}\n"

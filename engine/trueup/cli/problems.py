@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from rich.text import Text
 
-from trueup.cli.output import escape_lines, make_console, plain, print_json
+from trueup.cli.output import escape, escape_lines, make_console, plain, print_json
 from trueup.errors import Problem, TrueupError
 
 FORMAT_VERSION = "1.0"
@@ -27,7 +27,7 @@ def show(error: TrueupError, output: str) -> None:
 def problem_lines(problem: Problem) -> Iterator[Text]:
     """One problem as text: its place and message, then what to do."""
     first, *rest = escape_lines(problem.message)
-    where = f"{problem.place}: " if problem.place.file else ""
+    where = f"{escape(str(problem.place))}: " if problem.place.file else ""
     yield plain((where, "bold"), ("" if where else "Error: ", "bold red"), (first, ""))
     yield from (plain((f"  {line}", "")) for line in rest)
     yield from (plain((f"  {line}", "cyan")) for line in escape_lines(problem.hint) if problem.hint)

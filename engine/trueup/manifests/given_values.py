@@ -23,6 +23,7 @@ from trueup.model.values import Value, digest_of
 
 _RELATIVE = "values files are named relative to the stack's directory"
 _SET_HINT = "write --set name=value, or --set name.key=value for one key of a map"
+_UTF8_HINT = 'write other characters as "\\u00e9"'
 _LONGEST_SHOWN = 60
 
 
@@ -133,6 +134,9 @@ def read_sets(
             hint = f"{_SET_HINT}; a list is given as a whole: sites=[a, b]" if "[" in name else _SET_HINT
             problems.append(SetValue(text).problem("this is not name=value", hint=hint))
             continue
+        if not is_unicode(text):
+            problems.append(SetValue(text).problem("this is not UTF-8", hint=_UTF8_HINT))
+            continue
         variable = variables.get(keys[0])
         kind = variable.type.at(keys[1:]) if variable is not None and variable.type is not None else None
         wrong: list[Problem] = []
@@ -147,6 +151,15 @@ def read_sets(
             value = {key: value}
         found.append(SetValue(text, value))
     return found
+
+
+def is_unicode(text: str) -> bool:
+    """Whether a text of the command line or of a terminal was UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def parse_set_value(text: str, kind: Type | None, problems: list[Problem]) -> Value:

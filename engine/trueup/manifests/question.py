@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from trueup.errors import Place, Problem
 from trueup.manifests.document import Path, SourceDocument, SourceText
+from trueup.manifests.given_values import is_unicode
 from trueup.manifests.interpolation import has_expression
 from trueup.manifests.suggestions import suggest
 from trueup.manifests.templates import Filled, Scope, Template
@@ -50,6 +51,9 @@ def read_question(
 
     `targets` are what expressions may see of each target, by name.
     """
+    if not is_unicode(question.text):
+        problems.append(Problem("the expression is not UTF-8", Place(FILE), 'write "\\u00e9", for one'))
+        return Filled(UNKNOWN)
     text = question.text if has_expression(question.text) else f"${{{{ {question.text} }}}}"
     document = SourceDocument({}, _Asked(FILE, question.text), _Start())
     scope = Scope(data, lambda name: read_text(name, document))

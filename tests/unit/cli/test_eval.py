@@ -67,6 +67,8 @@ def test_target_and_values_come_from_options(source: Path, capsys: pytest.Captur
         (["1 + target.name"], "expression:1:5: target is not known here"),
         (["1 +"], "expression:1:4: the expression is not valid CEL"),
         (["vars.n", "--target", "her"], 'there is no target "her"'),
+        (["vars.n + '\udcff'"], "expression: the expression is not UTF-8"),
+        (["vars.n", "--set", "n=\udcff"], "--set n=\\udcff: this is not UTF-8"),
         (['ref("File/nothing")'], "there is no File/nothing"),
         (['file("../../../etc/passwd")'], "leads out of the"),
     ],

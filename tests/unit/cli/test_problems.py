@@ -41,3 +41,9 @@ def test_as_json_they_go_to_standard_output_and_fit_the_schema(capsys: pytest.Ca
         ("site.yaml", 7, 3),
         ("stack.yaml", None, None),
     ]
+
+
+def test_a_place_is_shown_without_what_a_terminal_obeys(capsys: pytest.CaptureFixture[str]) -> None:
+    place = Place("--set a\x1b[2J\udcff=1")
+    problems.show(ManifestError([Problem("this is not name=value", place)]), "text")
+    assert capsys.readouterr().err == "--set a\\x1b[2J\\udcff=1: this is not name=value\n"

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from trueup.cli import run
+
+OUTPUTS = r"""
+  outputs: {pem: "one\ntwo\n", mark: "a\eb", ports: {value: {https: 443}}, none: {value: null}}
+"""
+
+
+@pytest.fixture
+def source(stack: Path) -> Path:
+    """A stack with outputs that was reconciled."""
+    file = stack / "stack.yaml"
+    file.write_text(file.read_text().replace("\nspec:\n", f"\nspec:{OUTPUTS}"))
+    assert run(["reconcile", str(stack), "--yes", "--store", str(stack.parent / "s.db")]) == 0
+    return stack
+
+
+def outputs(source: Path, *arguments: str) -> int:
+    return run(["outputs", str(source), "--store", str(source.parent / "s.db"), *arguments])
+
+
+def test_a_text_comes_out_as_it_is(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert outputs(source, "--name", "pem") == 0
+    assert capsys.readouterr().out == "one\ntwo\n"
+    assert outputs(source, "--name", "mark") == 0
+    assert capsys.readouterr().out == "a\x1bb\n"
+
+
+def test_a_terminal_obeys_nothing_of_it(
+    source: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    capsys.readouterr()
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    assert outputs(source, "--name", "pem") == 0
+    assert capsys.readouterr().out == "one\ntwo\n"
+    assert outputs(source, "--name", "mark") == 0
+    assert capsys.readouterr().out == "a\\x1bb\n"
+
+
+def test_other_values_are_json_and_all_of_them_stand_in_a_table(
+    source: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert outputs(source, "--name", "ports") == 0
+    assert capsys.readouterr().out == '{\n  "https": 443\n}\n'
+    assert outputs(source) == 0
+    assert (
+        capsys.readouterr().out == 'pem    one\\ntwo\\n\nmark   a\\x1bb\nports  {"https": 443}\nnone   null\n'
+    )
+
+
+def test_a_name_that_is_none_is_an_error_that_says_which_there_are(
+    source: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert outputs(source, "--name", "pen") == 1
+    assert "there are: mark, none, pem, ports" in capsys.readouterr().err
