@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from trueup.manifests.document import SourceDocument
 from trueup.manifests.given_values import ValuesRequest
 from trueup.manifests.load import load_stack
 from trueup.manifests.templates import Template
+from trueup.plugins.load import InstalledProviders
 from trueup.sources.directory import DirectoryTree
 
 HEAD = "apiVersion: trueup.dev/v1\nkind: Stack\nmetadata: {name: shop}\n"
@@ -192,8 +194,8 @@ def test_the_examples_of_the_page_about_resource_files_load(load):
     ]
 
 
-def test_the_examples_of_the_page_about_expressions_load(load):
-    ((_, text),) = EXAMPLE.findall((DOCS / "expressions.md").read_text())
+def test_the_examples_of_the_page_about_expressions_load(load, memory_tree):
+    (_, text), (_, targets) = EXAMPLE.findall((DOCS / "expressions.md").read_text())
     stack_file = (
         (BAD / "stack.yaml").read_text().replace("replicas:", "ports: {default: {https: 443}}\n    replicas:")
     )
@@ -201,12 +203,18 @@ def test_the_examples_of_the_page_about_expressions_load(load):
     nodes = load({"stack.yaml": stack_file, "a.yaml": f"{queue}{A}metadata: {{name: a}}\n{text}"}).nodes
     data = dict(nodes[1].body["data"])
     assert str(data.pop("queue")) == '${{ ref("AWS::SQS::Queue/orders").status.QueueUrl }}'
+    assert [output.output for output in data.pop("vpc").outputs] == ["vpcId"]
+    assert [secret.text for secret in data.pop("database").secrets] == ["env:DB_PASSWORD"]
     assert data == {
         "replicas": 2,
         "url": "https://example.com:443/",
         "size": "small",
         "literal": "${{ not an expression }}",
     }
+    head = "apiVersion: trueup.dev/v1\nkind: Stack\nmetadata: {name: shop}\nspec:\n  allowEmpty: true\n"
+    tree = memory_tree({"stack.yaml": head + textwrap.indent(targets, "  ")})
+    (target,) = load_stack(tree, InstalledProviders()).stack.targets
+    assert [secret.text for secret in target.config["externalId"].secrets] == ["env:EXTERNAL_ID"]
 
 
 def test_a_loaded_stack_goes_without_the_garbage_collector(load):
