@@ -11,6 +11,7 @@ from trueup.errors import Problem
 from trueup.manifests.document import MAX_DEPTH, MAX_INTEGER, MIN_INTEGER, Path, SourceDocument, SourceText
 
 _SPACE = (" ", "\t", "\r", "\n")
+_SURROGATE = re.compile("[\\ud800-\\udfff]")
 _ATOM_END = re.compile(r"[,\]} \t\r\n]|$")
 
 
@@ -118,14 +119,14 @@ class _Scanner:
         if first == "[":
             return self._scan_list(position, path)
         if first == '"':
-            return int(scanstring(self._text, position + 1, True)[1])
+            return self._scan_string(position)[1]
         return self._scan_atom(position)
 
     def _scan_map(self, position: int, path: Path) -> int:
         position = self._skip(position + 1)
         while self._text[position] != "}":
             start = self._skip(position)
-            key, position = scanstring(self._text, start + 1, True)
+            key, position = self._scan_string(start)
             member = (*path, key)
             if member in self._keys:
                 first = self._source.place(self._keys[member])
@@ -146,6 +147,14 @@ class _Scanner:
             if self._text[position] == ",":
                 position += 1
         return position + 1
+
+    def _scan_string(self, position: int) -> tuple[str, int]:
+        """The string that begins here, and the position after it."""
+        text, end = scanstring(self._text, position + 1, True)
+        if _SURROGATE.search(text):
+            message = "half of a character: a \\ud... escape stands alone"
+            self._note(position, message, "write the character itself, or both of its escapes")
+        return text, int(end)
 
     def _scan_atom(self, position: int) -> int:
         match = _ATOM_END.search(self._text, position)

@@ -40,6 +40,8 @@ def test_values_and_places_are_found():
         ('{"a": 1e400}', "1e400 is not a finite number", 7),
         ('"a"', "a document must be a map", 1),
         ('{"a": "\t"}', "not JSON", 8),
+        (r'{"a": "x\ud800"}', r"half of a character: a \ud... escape stands alone", 7),
+        (r'{"\udc00": 1}', r"half of a character: a \ud... escape stands alone", 2),
     ],
 )
 def test_what_is_not_strictly_json_is_refused_at_its_place(text, message, column):
@@ -52,3 +54,9 @@ def test_what_is_not_strictly_json_is_refused_at_its_place(text, message, column
 def test_a_hundred_levels_are_allowed_and_one_more_is_not():
     assert parse('{"a":' + "[" * 99 + "]" * 99 + "}")[1] == []
     assert "nested deeper" in parse('{"a":' + "[" * 100 + "]" * 100 + "}")[1][0].message
+
+
+def test_a_character_that_takes_two_escapes_is_one():
+    documents, problems = parse(r'{"a": "\ud83d\ude00"}')
+    assert problems == []
+    assert documents[0].value == {"a": "\U0001f600"}
