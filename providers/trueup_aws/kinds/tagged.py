@@ -163,8 +163,10 @@ class TaggedKind(Kind):
         if suffix is None:
             return None
         address = node.address
+        # As the text has it: in an address that comes from the store, a module passes for a namespace.
+        name = address.reference.partition("/")[2]
         return generated_name(
-            owner_key, address.stack, address.name, address.text, limit=self.name_limit, suffix=suffix
+            owner_key, address.stack, name, address.text, limit=self.name_limit, suffix=suffix
         )
 
     # -- I/O
