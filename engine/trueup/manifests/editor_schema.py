@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from trueup.manifests.stack_file import API_VERSION
+from trueup.manifests.value_types import TYPES
 from trueup.sdk.contracts import Catalog, Kind
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -17,6 +18,8 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 Schema = dict[str, Any]
 
 EXPRESSION: Schema = {"type": "string", "pattern": r"\$\{\{", "description": "An expression in CEL."}
+# Marks a map that may be left without anything, as after its last line was commented out.
+_NULLABLE = "x-nullable"
 # What holds further schemas: one, a list of them, or a map of them.
 _ONE = ("items", "additionalProperties", "contains", "not", "then", "else")
 _MANY = ("anyOf", "oneOf", "allOf", "prefixItems")
@@ -25,8 +28,20 @@ _NAMED = ("properties", "patternProperties", "$defs", "dependentSchemas")
 _NAME: Schema = {"type": "string", "pattern": r"^[^/@\s]{1,253}$|\$\{\{"}
 _NAMES: Schema = {"type": "array", "items": {"type": "string"}}
 _LABELS: Schema = {"type": "object", "additionalProperties": {"type": "string"}}
-_DURATION: Schema = {"type": "string", "pattern": r"^(\d+(\.\d+)?(ms|s|m|h|d))+$", "examples": ["5m"]}
-_COUNT: Schema = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": r"^\d{1,9}%?$"}]}
+# Parts in this order, and not all of them nothing.
+_DURATION: Schema = {
+    "type": "string",
+    "pattern": r"^(?=.*[1-9])(\d+d)?(\d+h)?(\d+m)?(\d+s)?$",
+    "examples": ["5m"],
+}
+_SHARE = r"^(\d{1,9}|(100|\d{1,2})%)$"
+_COUNT: Schema = {
+    "anyOf": [{"type": "integer", "minimum": 0, "maximum": 999999999}, {"type": "string", "pattern": _SHARE}]
+}
+# A batch of nothing would never end.
+_BATCH: Schema = {
+    "anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": rf"^(?=.*[1-9]){_SHARE[1:]}"}]
+}
 
 
 def _closed(properties: Mapping[str, Any], required: Sequence[str] = (), description: str = "") -> Schema:
@@ -46,7 +61,10 @@ DRIFT: Schema = {"enum": ["correct", "report"], "default": "correct"}
 LIFECYCLE = _closed(
     {
         "protect": _said("Never deleted or replaced, also after this block is gone.", {"type": "boolean"}),
-        "ignore": _said("JSON pointers of fields whose drift is tolerated.", _NAMES),
+        "ignore": _said(
+            "JSON pointers of fields whose drift is tolerated.",
+            {"type": "array", "items": {"type": "string", "pattern": "^/"}},
+        ),
         "onDelete": _said("What happens when it leaves Git.", {"enum": ["delete", "orphan"]}),
         "replace": _said(
             "Whether a change of an immutable field may replace it.",
@@ -65,37 +83,44 @@ OWN_KEYS: Schema = {
         "Where it lives: by name or by labels.",
         {
             "oneOf": [
-                _closed({"names": _NAMES}, ["names"]),
-                _closed({"matchLabels": _LABELS}, ["matchLabels"]),
+                _closed({"names": {**_NAMES, "minItems": 1}}, ["names"]),
+                _closed({"matchLabels": {**_LABELS, "minProperties": 1}}, ["matchLabels"]),
             ]
         },
     ),
     "dependsOn": _said("Resources that come first.", _NAMES),
     "forEach": _said("Repeats it for a list of strings or a map.", {"type": ["array", "object"]}),
     "when": _said("Whether it exists at all.", {"type": "boolean"}),
-    "lifecycle": LIFECYCLE,
+    "lifecycle": {**LIFECYCLE, _NULLABLE: True},
     "rollout": _closed(
         {
-            "batch": _said("How many targets at once: a count or a share.", _COUNT),
+            "batch": _said("How many targets at once: a count or a share.", _BATCH),
             "maxFailures": _said("More failures stop the rest.", {"type": "integer", "minimum": 0}),
         },
         ["batch"],
         "In which batches it is carried out across targets.",
     ),
 }
+_TYPE = rf"^\s*({'|'.join(TYPES)}|(list|map)\(.+\))\s*$"
 VARIABLE = _closed(
     {
-        "type": _said("Its type.", {"type": "string"}),
+        "type": _said("Its type.", {"type": "string", "pattern": _TYPE}),
         "default": _said("Its value where none is given.", {}),
         "description": _said("For people.", {"type": "string"}),
         "check": _said("A CEL expression over self that must be true.", {"type": "string"}),
     },
     description="A variable: its type, its default, and what its value must fulfil.",
 )
-_VARIABLES: Schema = {
-    "type": "object",
-    "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$"},
-    "additionalProperties": VARIABLE,
+_NAMED_THINGS: Schema = {"type": "object", "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$"}}
+_VARIABLES: Schema = {**_NAMED_THINGS, _NULLABLE: True, "additionalProperties": VARIABLE}
+_OUTPUT_MAP = _closed({"value": {}, "description": _said("For people.", {"type": "string"})}, ["value"])
+_OUTPUTS: Schema = {
+    **_NAMED_THINGS,
+    _NULLABLE: True,
+    "additionalProperties": {
+        "anyOf": [{"type": ["string", "number", "boolean", "array"]}, _OUTPUT_MAP],
+        "description": "A value; a map is written {value: {...}}.",
+    },
 }
 
 _NETWORK = _said("Whether the tool may fetch something.", {"type": "boolean", "default": False})
@@ -146,11 +171,14 @@ def stack_document(catalog: Catalog) -> Schema:
             "dependsOn": _said("Names of other stacks that come first.", _NAMES),
             "variables": _said("What the values of an environment may set.", _VARIABLES),
             "targets": _said("The places where resources live.", _targets(catalog)),
-            "guards": _closed(
-                {"maxDeletes": _said("How many deletes and replaces a run may have by itself.", _COUNT)},
-                description="What holds a run until it is approved.",
-            ),
-            "outputs": _said("What other stacks may read.", {"type": "object"}),
+            "guards": {
+                **_closed(
+                    {"maxDeletes": _said("How many deletes and replaces a run may have by itself.", _COUNT)},
+                    description="What holds a run until it is approved.",
+                ),
+                _NULLABLE: True,
+            },
+            "outputs": _said("What other stacks may read.", _OUTPUTS),
             "render": _said("What kustomize or helm renders.", RENDER),
             "allowEmpty": _said("Whether the stack may be without resources.", {"type": "boolean"}),
             "exclude": _said("Globs of files that are no resources.", _NAMES),
@@ -164,7 +192,7 @@ def module_document() -> Schema:
     spec = _closed(
         {
             "inputs": _said("What its caller gives.", _VARIABLES),
-            "outputs": _said("What it gives to its caller.", {"type": "object"}),
+            "outputs": _said("What it gives to its caller.", _OUTPUTS),
         }
     )
     return _file_document("Module", "A module: resources that are used in several places.", spec)
@@ -293,7 +321,7 @@ def with_expressions(schema: Any) -> Any:
         if key in _NAMED and isinstance(value, Mapping):
             made[key] = {name: with_expressions(item) for name, item in value.items()}
             if key == "properties":
-                made[key] = {name: _or_expression(item) for name, item in made[key].items()}
+                made[key] = {name: _or_nothing(value[name], item) for name, item in made[key].items()}
         elif key in _MANY and isinstance(value, list):
             made[key] = [with_expressions(item) for item in value]
         elif key in _ONE:
@@ -302,6 +330,14 @@ def with_expressions(schema: Any) -> Any:
                 made[key] = _or_expression(made[key])
         else:
             made[key] = value
+    return made
+
+
+def _or_nothing(declared: Any, schema: Any) -> Any:
+    """The schema of a property, or an expression, or null where that is said."""
+    made = _or_expression(schema)
+    if isinstance(declared, Mapping) and declared.get(_NULLABLE):
+        return {**made, "anyOf": [*made["anyOf"], {"type": "null"}]}
     return made
 
 

@@ -129,3 +129,45 @@ def test_a_rendering_is_checked_in_the_stack_file(render: Any, is_right: bool) -
     stack = {"apiVersion": "trueup.dev/v1", "kind": "Stack", "metadata": {"name": "a"}}
     found = problems(make_schema(CATALOG, "stack"), {**stack, "spec": {"render": render}})
     assert (found == []) == is_right
+
+
+@pytest.mark.parametrize(
+    ("spec", "is_right"),
+    [
+        ({"interval": "1d12h"}, True),
+        ({"interval": "1.5h"}, False),
+        ({"interval": "500ms"}, False),
+        ({"interval": "30m1h"}, False),
+        ({"interval": "0s"}, False),
+        ({"guards": {"maxDeletes": "100%"}}, True),
+        ({"guards": {"maxDeletes": "101%"}}, False),
+        ({"variables": {"a": {"type": "map(list(string))"}}}, True),
+        ({"variables": {"a": {"type": "object"}}}, False),
+        ({"variables": None, "outputs": None, "guards": None}, True),
+        ({"outputs": {"a": 1, "b": [1], "c": "${{ vars.c }}", "d": {"value": {"e": 1}}}}, True),
+        ({"outputs": {"a": {"e": 1}}}, False),
+        ({"outputs": {"a": None}}, False),
+    ],
+)
+def test_the_stack_schema_says_what_the_engine_says(spec: dict[str, Any], is_right: bool) -> None:
+    stack = {"apiVersion": "trueup.dev/v1", "kind": "Stack", "metadata": {"name": "a"}}
+    assert (problems(make_schema(CATALOG, "stack"), {**stack, "spec": spec}) == []) == is_right
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_right"),
+    [
+        ({"rollout": {"batch": "25%"}}, True),
+        ({"rollout": {"batch": 0}}, False),
+        ({"rollout": {"batch": "0%"}}, False),
+        ({"lifecycle": None}, True),
+        ({"lifecycle": {"ignore": ["/spec/mode"]}}, True),
+        ({"lifecycle": {"ignore": ["spec.mode"]}}, False),
+        ({"targets": {"names": []}}, False),
+        ({"targets": {"matchLabels": {}}}, False),
+    ],
+)
+def test_the_schema_of_resources_says_what_the_engine_says(
+    fields: dict[str, Any], is_right: bool, resources: dict[str, Any]
+) -> None:
+    assert (problems(resources, resource(**fields)) == []) == is_right
