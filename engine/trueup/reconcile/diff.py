@@ -228,7 +228,7 @@ def diff_undeclared(node: Node, observation: Observation, standing: Standing, wh
         return refuse(node, observation.error.message, observation.error.hint)
     if isinstance(observation, Absent):
         return Change(node.address, Action.FORGET, reasons=("it is gone already",))
-    if record.protect:
+    if record.protect and observation.owner in (None, standing.owner):
         return Change(
             node.address,
             Action.NONE,

@@ -400,6 +400,31 @@ def test_a_stack_takes_over_what_another_stack_gives_away(
     expect_rest(loop)
 
 
+def test_a_protected_object_changes_its_stack_and_stays_protected(loop: Loop, other: SourceSpec) -> None:
+    since = len(loop.world.calls())
+    (loop.folder / "base" / "x.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "apiVersion": "memory.trueup.dev/v1",
+                "kind": "Named",
+                "metadata": {"name": "x"},
+                "lifecycle": {"protect": True},
+                "spec": {"name": "thing", "size": 1},
+            }
+        )
+    )
+    loop.app.reconcile(other)
+    (loop.folder / "base" / "x.yaml").unlink()
+    declare(loop, "new", ["base/Named/x"], lifecycle={"protect": True})
+    for _ in range(2):
+        loop.run()
+        loop.app.reconcile(other)
+    assert not loop.app.store.inventory("base")
+    loop.undeclare("new", "Named")
+    assert results(loop.run()) == {"new": "skipped"}
+    expect_no_loss(loop, since)
+
+
 def test_a_stack_takes_over_by_the_marker_where_the_row_is_lost(loop: Loop, other: SourceSpec) -> None:
     since = len(loop.world.calls())
     assert loop.app.forget(other, Selection(only=("Named/x",)), confirm=lambda _plan: True)

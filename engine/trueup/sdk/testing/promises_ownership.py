@@ -72,6 +72,26 @@ class OwnershipPromises(ContractHooks):
         expect(after.owner == rig.owner(node), "the adopted object does not carry our marker")
         expect(after.external_id == observed.external_id, "adopting made another object")
 
+    def test_update_hands_an_object_over_from_one_stack_to_another(self, rig: Rig, owned: Case) -> None:
+        """`update` with `lifecycle.adopt` puts our marker in place of another stack's: a resource that moved.
+
+        The object is found by the id that was recorded, and no longer deleted for its old owner.
+        """
+        theirs = rig.node(owned, stack=OTHER_STACK)
+        made = rig.apply(theirs)
+        before = f"{OTHER_STACK}/{theirs.address.reference}"
+        node = rig.node(owned)
+        moved = replace(node.lifecycle, adopt=True, moved_from=(before,))
+        ours = replace(node, lifecycle=moved, external_id=made.external_id)
+        observed = rig.observed(ours)
+        expect(observed.external_id == made.external_id, "the moved object is not found by its recorded id")
+        expect(observed.owner == rig.owner(theirs), "the marker of the object that is to move is not shown")
+        rig.update(ours, Change(ours.address, Action.ADOPT, observed=observed))
+        after = rig.eventually(ours, lambda: rig.observed(ours), lambda seen: seen.owner == rig.owner(ours))
+        expect(after.owner == rig.owner(ours), "the moved object does not carry our marker")
+        expect(after.external_id == made.external_id, "moving made another object")
+        self._expect_refused_delete(rig, ours, theirs, "an object that was handed over")
+
     def _skip_if_nothing_can_be_in_the_way(self, rig: Rig, node: Node) -> None:
         if not rig.is_named(node):
             pytest.skip("objects of this kind have no name that could be taken")

@@ -323,6 +323,13 @@ class MarksNothingWithoutFields(Thing):
         return super().update(session, node, change, intent)
 
 
+class HandsNothingOver(Thing):
+    def update(self, session, node, change, intent):
+        if change.observed.owner not in (None, intent.owner):
+            return Done(change.observed.external_id)
+        return super().update(session, node, change, intent)
+
+
 class IsBlindToDrift(Thing):
     def normalize(self, node, observed):
         return node.body if observed is None else observed.body
@@ -631,6 +638,7 @@ MUTANTS: dict[str, list[type]] = {
     "an_object_of_another_stack_in_the_way_is_a_conflict": [TakesWhatIsInTheWay, TouchesBeforeItRefuses],
     "create_with_adopt_takes_over_what_is_in_the_way": [NeverAdopts],
     "update_without_fields_puts_our_marker_on": [MarksNothingWithoutFields],
+    "update_hands_an_object_over_from_one_stack_to_another": [HandsNothingOver],
     "an_object_without_our_marker_is_not_deleted": [DeletesWhateverIsThere, DeletesUnmarked],
     "an_object_of_another_stack_is_not_deleted": [DeletesWhateverIsThere],
     "an_object_of_another_address_is_not_deleted": [DeletesWithoutLookingAtTheAddress],
