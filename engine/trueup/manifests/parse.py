@@ -28,7 +28,7 @@ def parse_file(file: str, data: bytes, problems: list[Problem]) -> list[SourceDo
         documents = parse_toml(source, problems)
     else:
         documents = parse_yaml(source, problems)
-    _bound_problems(before, problems)
+    bound_problems(before, problems)
     if not documents and len(problems) == before:
         problems.append(Problem("the file holds no document", Place(file), "fill it or remove it"))
     return [item for document in documents for item in unpack_lists(document, problems)]
@@ -47,7 +47,7 @@ def parse_data(file: str, data: bytes, problems: list[Problem], what: str) -> So
         documents = parse_json(source, problems) if source.text.strip() else []
     else:
         documents = parse_yaml(source, problems)
-    _bound_problems(before, problems)
+    bound_problems(before, problems)
     if not documents and len(problems) == before:
         hint = "write {} into it if that is meant" if not file.endswith(".toml") else "leave it out"
         problems.append(Problem(f"the {what} is empty", Place(file), hint))
@@ -67,7 +67,7 @@ def _read_source(file: str, data: bytes, problems: list[Problem]) -> SourceText 
     return SourceText(file, text)
 
 
-def _bound_problems(before: int, problems: list[Problem]) -> None:
+def bound_problems(before: int, problems: list[Problem]) -> None:
     """Keeps the first problems of a file that has too many."""
     found = len(problems) - before
     if found > MAX_PROBLEMS:

@@ -11,13 +11,19 @@ from typing import Any
 
 from trueup.errors import Place, Problem
 from trueup.manifests.document import SourceDocument, SourceText
+from trueup.manifests.encrypted import drop_encrypted
 from trueup.manifests.parse import unpack_lists
 from trueup.manifests.parse_yaml import parse_yaml
 from trueup.manifests.rendering.settings import HOOKS_APPLIED, HOOKS_SKIPPED, HelmJob
+from trueup.manifests.resource import MODULE
+from trueup.manifests.stack_file import API_VERSION
 
-# No text inside of a document begins a line so: what is nested is indented.
-_SEPARATOR = re.compile(r"^---(?:[ \t].*)?$", re.MULTILINE)
+# No text inside of a document begins a line so: what is nested is indented. The document may begin behind it.
+_SEPARATOR = re.compile(r"^---[ \t]*(?:#.*)?\r?$|^---[ \t]+", re.MULTILINE)
+# As for a file, and for all that a tool printed: each value costs a line or a comma, and memory.
+MAX_SEPARATORS, MAX_ALL_SEPARATORS = 200_000, 1_000_000
 _SOURCE = re.compile(r"\A\s*# Source: (\S+)")
+_CRD_FILE = re.compile(r"[^/]+(?:/charts/[^/]+)*/crds/")
 _HOOK, _POLICY = "helm.sh/hook", "helm.sh/resource-policy"
 _LIFECYCLE = "trueup.dev/lifecycle"
 _ORPHAN = "{onDelete: orphan}"
@@ -53,7 +59,9 @@ _CLUSTER_SCOPED = {
 
 def read_kustomize(file: str, text: str, problems: list[Problem]) -> list[SourceDocument]:
     """The documents that kustomize printed; `file` is the kustomization. Their expressions are evaluated."""
-    found = []
+    found: list[SourceDocument] = []
+    if _is_too_much(text, file, "kustomize", MAX_ALL_SEPARATORS, problems):
+        return found
     for chunk in _split(text):
         found += _parse(file, "kustomize", chunk, problems, is_literal=False)
     return found
@@ -64,11 +72,17 @@ def read_helm(
 ) -> list[SourceDocument]:
     """The documents that helm printed, as far as they are to be applied; `${{` in them is text."""
     found: list[SourceDocument] = []
+    if _is_too_much(text, file, "helm", MAX_ALL_SEPARATORS, problems):
+        return found
+    name = ""
     for chunk in _split(text):
+        # helm names the file of each document, but one of `crds/` only before the first in it.
         source = _SOURCE.match(chunk)
-        path = path_of(source[1]) if source else file
-        is_crd_file = source is not None and "/crds/" in source[1] and "/templates/" not in source[1]
-        for document in _parse(path, "helm", chunk, problems, is_literal=True):
+        name = source[1] if source else name
+        is_crd_file = _CRD_FILE.match(name) is not None
+        for document in _parse(path_of(name) if name else file, "helm", chunk, problems, is_literal=True):
+            if _is_module(document, problems):
+                continue
             if _is_wanted(job, document, problems):
                 _keep(document, is_crd_file)
                 found.append(document)
@@ -89,13 +103,36 @@ def _split(text: str) -> Iterator[str]:
 def _parse(
     file: str, tool: str, text: str, problems: list[Problem], *, is_literal: bool
 ) -> list[SourceDocument]:
+    if _is_too_much(text, file, tool, MAX_SEPARATORS, problems):
+        return []
     source = SourceText(f"{file} ({tool})", text, is_literal=is_literal)
     documents = parse_yaml(source, problems, as_kubernetes=True)
     for document in documents:
         kind, name = document.value.get("kind"), _metadata(document).get("name")
         if isinstance(kind, str) and isinstance(name, str) and "/" not in kind + name:
             source.file = f"{file} ({tool}: {kind} {name})"
-    return [item for document in documents for item in unpack_lists(document, problems)]
+    items = [item for document in documents for item in unpack_lists(document, problems)]
+    return drop_encrypted(items, problems)
+
+
+def _is_too_much(text: str, file: str, tool: str, limit: int, problems: list[Problem]) -> bool:
+    """Whether a text would take too much memory to read; that is a problem then."""
+    if text.count("\n") + text.count(",") <= limit:
+        return False
+    what = "one resource" if limit == MAX_SEPARATORS else "this"
+    message = f"{tool} made more than {limit} lines and commas of {what}"
+    problems.append(Problem(message, Place(file), "render less at once, in several stacks"))
+    return True
+
+
+def _is_module(document: SourceDocument, problems: list[Problem]) -> bool:
+    """Whether a chart calls a module, which is refused: the module's expressions would be evaluated."""
+    value = document.value
+    if (value.get("apiVersion"), value.get("kind")) != (API_VERSION, MODULE):
+        return False
+    hint = "call the module in a file of the stack: expressions do not count in what a chart gives"
+    problems.append(document.problem("a chart cannot call a module", ("kind",), hint))
+    return True
 
 
 def _metadata(document: SourceDocument) -> dict[str, Any]:
@@ -134,7 +171,8 @@ def _keep(document: SourceDocument, is_crd_file: bool) -> None:
     The objects of all users would go with a CRD.
     """
     annotations = _annotations(document)
-    is_kept = annotations.get(_POLICY) == "keep"
+    policy = annotations.get(_POLICY)
+    is_kept = isinstance(policy, str) and policy.strip().lower() == "keep"
     if (is_kept or is_crd_file) and _LIFECYCLE not in annotations and "lifecycle" not in document.value:
         metadata = document.value.get("metadata")
         if isinstance(metadata, dict) and isinstance(metadata.get("annotations") or {}, dict):

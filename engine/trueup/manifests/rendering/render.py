@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 
 from trueup.errors import Place, Problem
 from trueup.manifests.document import SourceDocument
+from trueup.manifests.parse import bound_problems
 from trueup.manifests.rendering import helm, kustomize, output, process
 from trueup.manifests.rendering.cache import make_key, read_entry, write_entry
 from trueup.manifests.rendering.settings import RELEASE, HelmJob, Job, KustomizeJob, RenderSettings
 from trueup.manifests.rendering.workspace import Workspace
+from trueup.manifests.stack_file import STACK_FILES
 from trueup.model.resource import Stack
 from trueup.model.tree import Tree
 
@@ -133,8 +135,7 @@ class _Rendering:
         self._stack = stack
         self._problems = problems
         # Each change of the stack file would make a rendering of its own.
-        own = [path for path in tree.paths() if path.startswith("stack.")]
-        self._workspace = Workspace(tree, hidden=frozenset(own))
+        self._workspace = Workspace(tree, hidden=frozenset(STACK_FILES))
         self.reached: Sequence[str] = ()
 
     def render(self, *, may_be_empty: bool) -> list[SourceDocument]:
@@ -149,6 +150,7 @@ class _Rendering:
         if call is None or text is None:
             return []
         documents = call.read(text)
+        bound_problems(before, self._problems)
         if not documents and len(self._problems) == before and not may_be_empty:
             self._problems.append(output.empty_output(call.file, call.tool.name))
         return documents

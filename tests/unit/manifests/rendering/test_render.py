@@ -122,6 +122,15 @@ class TestKustomize:
         (node,) = load_here(files).values()
         assert node.body["metadata"]["annotations"] == {"by": "kustomize"}
 
+    def test_only_the_stack_file_itself_is_hidden_from_a_tool(self, load_here):
+        files = {
+            "shop/kustomization.yaml": "resources: [stack.d/a.yaml]\nconfigMapGenerator:"
+            " [{name: made, envs: [stack.env], options: {disableNameSuffixHash: true}}]\n",
+            "shop/stack.d/a.yaml": CONFIG,
+            "shop/stack.env": "a=b\n",
+        }
+        assert set(load_here(files)) == {"ConfigMap/conf", "ConfigMap/made"}
+
     def test_nothing_is_rendered_where_plain_is_said(self, load_here):
         files = {"shop/kustomization.yaml": "namePrefix: x-\n", "shop/a.yaml": CONFIG}
         assert list(load_here(files, "  render: plain\n")) == ["ConfigMap/conf"]
@@ -320,12 +329,15 @@ class TestHelm:
         text = one("A", "helm.sh/resource-policy: keep") + one("B", "a: b")
         text += one("C", "helm.sh/resource-policy: keep, trueup.dev/lifecycle: '{onDelete: delete}'")
         crd = "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: x}\n"
+        # helm names the file only before the first of its documents.
+        crd += "---\napiVersion: v1\nkind: D\nmetadata: {name: x}\n"
         found = load_here({**CHART, "shop/web/crds/c.yaml": crd, "shop/web/templates/a.yaml": text}, HELM)
         assert {node.address.kind: str(node.lifecycle.on_delete) for node in found.values()} == {
             "A": "orphan",
             "B": "delete",
             "C": "delete",
             "CustomResourceDefinition": "orphan",
+            "D": "orphan",
         }
 
     @pytest.mark.parametrize(
