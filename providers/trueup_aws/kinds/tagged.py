@@ -162,12 +162,10 @@ class TaggedKind(Kind):
         suffix = self.suffix(node.spec)
         if suffix is None:
             return None
-        address = node.address
+        stack, text = node.address.stack, node.address.text
         # As the text has it: in an address that comes from the store, a module passes for a namespace.
-        name = address.reference.partition("/")[2]
-        return generated_name(
-            owner_key, address.stack, name, address.text, limit=self.name_limit, suffix=suffix
-        )
+        name = node.address.reference.partition("/")[2]
+        return generated_name(owner_key, stack, name, text, limit=self.name_limit, suffix=suffix)
 
     # -- I/O
 
