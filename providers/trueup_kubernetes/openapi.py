@@ -7,6 +7,10 @@ from typing import Any
 
 from trueup_kubernetes.session import ClusterSession
 
+# What holds further schemas: one, a list of them, or a map of them.
+_ONE = ("items", "additionalProperties", "not")
+_MANY = ("allOf", "anyOf", "oneOf")
+_NAMED = ("properties", "patternProperties")
 _FROM, _TO = "#/components/schemas/", "#/$defs/"
 
 
@@ -54,22 +58,41 @@ def _references(value: Any) -> list[str]:
     return [name for item in value for name in _references(item)] if isinstance(value, list) else []
 
 
-def _to_json_schema(value: Any) -> Any:
-    """OpenAPI's dialect as JSON Schema: other places of references, `nullable`, no keywords of its own."""
-    if isinstance(value, list):
-        return [_to_json_schema(item) for item in value]
-    if isinstance(value, str):
-        return value.replace(_FROM, _TO) if value.startswith(_FROM) else value
-    if not isinstance(value, Mapping):
-        return value
-    made = {key: _to_json_schema(item) for key, item in value.items() if key != "nullable"}
-    if value.get("x-kubernetes-int-or-string"):
+def _to_json_schema(schema: Any) -> Any:
+    """OpenAPI's dialect as JSON Schema: other places of references, `nullable`, no keywords of its own.
+
+    Only what is a schema is changed: the schema of schemas has properties that are called like keywords.
+    """
+    if not isinstance(schema, Mapping):
+        return schema
+    made = {key: _convert(key, value) for key, value in schema.items() if key != "nullable"}
+    # Kubernetes gives `{}`, `""` or 0 for the default of what is required to be given.
+    if made.get("default") == {}:
+        del made["default"]
+    for name in made.get("required") or ():
+        field = made.get("properties", {}).get(name)
+        if isinstance(field, dict):
+            field.pop("default", None)
+    if schema.get("x-kubernetes-int-or-string"):
         made.pop("type", None)
         made.pop("format", None)
         made["anyOf"] = [{"type": "integer"}, {"type": "string"}]
-    elif value.get("nullable") and isinstance(value.get("type"), str):
-        made["type"] = [value["type"], "null"]
-    # Kubernetes gives `{}` for the default of what is required to be given.
-    if made.get("default") == {}:
-        del made["default"]
-    return made
+    if not schema.get("nullable"):
+        return made
+    if isinstance(made.get("type"), str) and "enum" not in made:
+        return {**made, "type": [made["type"], "null"]}
+    about = {key: made.pop(key) for key in ("description", "default") if key in made}
+    return {**about, "anyOf": [made, {"type": "null"}]}
+
+
+def _convert(key: str, value: Any) -> Any:
+    """The value of one keyword of a schema."""
+    if key in _NAMED and isinstance(value, Mapping):
+        return {name: _to_json_schema(item) for name, item in value.items()}
+    if key in _MANY and isinstance(value, list):
+        return [_to_json_schema(item) for item in value]
+    if key in _ONE:
+        return _to_json_schema(value)
+    if key == "$ref" and isinstance(value, str):
+        return value.replace(_FROM, _TO)
+    return value

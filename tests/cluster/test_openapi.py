@@ -47,3 +47,18 @@ def test_the_schema_of_a_cluster_checks_a_manifest(source: str, capsys: pytest.C
     assert list(validator.iter_errors(document)) == []
     container["ports"][0]["containerPort"] = "web"
     assert list(validator.iter_errors(document))
+
+
+def test_the_schema_of_schemas_is_one_and_a_kind_that_is_not_served_is_an_error(
+    source: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["schema", "CustomResourceDefinition", "--source", source]) == 0
+    jsonschema_rs.meta.validate(json.loads(capsys.readouterr().out))
+    path = "CustomResourceDefinition.spec.versions.schema.openAPIV3Schema.properties.not"
+    assert run(["explain", path, "--source", source]) == 0
+    assert "nullable" in capsys.readouterr().out
+    assert run(["explain", "CustomResourceDefinition", "--source", source]) == 0
+    assert "      plural: '...'" in capsys.readouterr().out
+    for command in ("explain", "schema"):
+        assert run([command, "nope.example.com/v1/Widget", "--source", source]) == 1
+        assert "does not describe nope.example.com/v1/Widget" in capsys.readouterr().err

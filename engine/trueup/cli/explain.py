@@ -141,4 +141,8 @@ def _example(root: dict[str, Any]) -> Iterator[str]:
 
     document = example_of(root, root)
     document["metadata"] = {"name": "example"}
+    spec = root["properties"].get("spec")
+    if spec is not None:
+        # A cluster requires it of few kinds, and yet nothing goes without it.
+        document.setdefault("spec", example_of(spec, root))
     yield from yaml.safe_dump(document, sort_keys=False, allow_unicode=True).splitlines()

@@ -13,6 +13,8 @@ from trueup.errors import UsageError
 if TYPE_CHECKING:
     from trueup.sdk.contracts import Catalog, Kind
 
+_UNDESCRIBED = "look at its apiVersion and its name; a custom resource needs its definition first"
+
 Function = Callable[..., Any]
 
 
@@ -82,10 +84,16 @@ def _is_named(found: FoundKind, prefix: str, name: str) -> bool:
 
 
 def live_schema(catalog: Catalog, found: FoundKind, source: str, target: str) -> Mapping[str, Any] | None:
-    """What the live system says of a kind whose provider has no schema of it; None without a target."""
+    """What the live system says of a kind whose provider has no schema of it; None without a target.
+
+    Raises UsageError where it says nothing of it.
+    """
     if found.kind.schema is not None or not (source or target):
         return None
     from trueup.app import App, SourceSpec
 
     with App("", catalog=catalog) as app:
-        return app.live_schema(SourceSpec(source or "."), target, found.provider, found.kind)
+        live = app.live_schema(SourceSpec(source or "."), target, found.provider, found.kind)
+    if live is None:
+        raise UsageError(f"the live system does not describe {found.name}", hint=_UNDESCRIBED)
+    return live

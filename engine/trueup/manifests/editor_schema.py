@@ -257,6 +257,8 @@ def kind_document(kind: Kind, live: Mapping[str, Any] | None = None) -> Schema:
         made.update({key: value for key, value in document.items() if key not in ("properties", "required")})
         fields: Any = document.get("properties") or {}
         top.update({key: item for key, item in fields.items() if key not in top or key == "metadata"})
+        required: Any = document.get("required") or ()
+        made["required"] += [key for key in required if key not in made["required"]]
     elif kind.schema is not None:
         top["spec"] = dict(kind.schema)
         made["additionalProperties"] = False
