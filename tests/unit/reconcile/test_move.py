@@ -120,6 +120,17 @@ def test_a_move_that_changes_what_cannot_be_changed_is_shown_as_a_replacement(lo
     expect_rest(loop)
 
 
+def test_a_move_with_a_replacement_can_make_the_new_object_first(loop: Loop) -> None:
+    make_old(loop)
+    since = len(loop.world.calls())
+    declare(loop, "new", [OLD], spec={"name": "other"}, lifecycle={"replace": "createFirst"})
+    assert results(loop.run()) == {"new": "replaced", "old": "forgotten"}
+    verbs = [call.verb for call in loop.world.calls()[since:] if call.verb in ("create", "delete")]
+    assert verbs == ["create", "delete"]
+    assert loop.world.list_keys() == ["Named/other"]
+    expect_rest(loop)
+
+
 def test_a_move_that_would_replace_a_protected_object_is_refused_and_keeps_it(loop: Loop) -> None:
     since = make_old(loop)
     declare(loop, "new", [OLD], spec={"name": "other"}, lifecycle={"protect": True})
@@ -604,3 +615,24 @@ def test_two_uses_of_a_module_do_not_both_take_what_was_outside(loop: Loop) -> N
     assert results(report) == {"blog/conf": "failed", "docs/conf": "failed", "old": "blocked"}
     assert "and so was shop/Named/docs/conf@here" in messages(report)["blog/conf"]
     expect_no_loss(loop, since)
+
+
+def test_a_use_of_a_module_goes_to_another_stack_although_the_old_one_runs_first(
+    loop: Loop, other: SourceSpec
+) -> None:
+    (loop.folder / ".git").mkdir()
+    loop.app.reconcile(other)
+    here, there = loop.folder / "stack", loop.folder / "base"
+    write_module(loop, "blog")
+    shutil.copytree(here / "site", there / "site")
+    (here / "uses.yaml").rename(there / "uses.yaml")
+    assert loop.app.reconcile(other).status is RunStatus.CONVERGED
+    since = len(loop.world.calls())
+    text = (there / "uses.yaml").read_text().replace("name: blog", "name: journal", 1)
+    (there / "uses.yaml").unlink()
+    (here / "uses.yaml").write_text(f"{text}lifecycle: {{movedFrom: [base/Module/blog]}}\n")
+    assert [o.result.value for o in loop.app.reconcile(other).outcomes] == ["skipped"]
+    assert [o.result.value for o in loop.run().outcomes] == ["adopted"]
+    assert [o.result.value for o in loop.app.reconcile(other).outcomes] == ["forgotten"]
+    expect_no_loss(loop, since)
+    expect_rest(loop)
