@@ -20,10 +20,22 @@ from trueup.errors import LeaseLost, StoreError
 from trueup.model.address import Address
 from trueup.model.outcome import Result, RunStatus
 from trueup.model.values import UNKNOWN, Sensitive
-from trueup.state import sql
+from trueup.state import journal, sql
 from trueup.state.open import open_store
 from trueup.state.process import Clock
-from trueup.state.store import Lease, OpenIntent, Record, Step, Store
+from trueup.state.store import (
+    KEPT_RUNS,
+    Correction,
+    Event,
+    Lease,
+    OpenIntent,
+    PinKind,
+    Quarantine,
+    Record,
+    Step,
+    Store,
+    Verdict,
+)
 
 WEB = Address("shop", "File", "web", "host-1")
 BUCKET = Address("shop", "AWS::S3::Bucket", "logs", "account", namespace="team")
@@ -72,6 +84,8 @@ def record_of(address: Address, **changes: object) -> Record:
         applied_at=1700000000.25,
         triggers={"shop/File/site@host-1": "sha256:body", "shop/File/ü@host-1": ""},
         replacing={"external_id": "/etc/issue", "api_version": "v1", "body": {"spec": {"n": 1}}},
+        place="sites/ü.yaml:12:3",
+        run=7,
     )
     return replace(record, **changes)  # type: ignore[arg-type]
 
@@ -87,8 +101,8 @@ class StoreContract:
     def open_again(self, url: str) -> Iterator[Callable[..., Store]]:
         stores: list[Store] = []
 
-        def open_it(clock: Clock | None = None) -> Store:
-            stores.append(open_store(url, clock))
+        def open_it(clock: Clock | None = None, keep_runs: int = KEPT_RUNS) -> Store:
+            stores.append(open_store(url, clock, keep_runs))
             return stores[-1]
 
         yield open_it
@@ -318,9 +332,9 @@ class StoreContract:
         assert runs == sorted(set(runs))
 
     def test_old_runs_are_pruned_with_their_steps_and_ids_are_never_given_again(
-        self, store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch
+        self, open_again: Callable[..., Store], lease: Lease, monkeypatch: pytest.MonkeyPatch
     ):
-        monkeypatch.setattr(sql, "KEPT_RUNS", 3)
+        store = open_again(keep_runs=3)
         monkeypatch.setattr(sql, "RUNS_WITH_UNCHANGED", 2)
         blog = store.acquire_lease("blog", "me", 60)
         assert blog is not None
@@ -334,6 +348,168 @@ class StoreContract:
         assert [run.id for run in store.runs("shop", 100)] == runs[:1:-1]
         assert [len(store.steps(run)) for run in runs] == [0, 0, 1, 2, 2]
         assert [run.id for run in store.runs("blog")] == [other]
+        assert [store.run(run) is None for run in runs] == [True, True, False, False, False]
+        latest = [past.run.id for past in store.past_steps(BUCKET, [Result.UPDATED])]
+        assert latest == runs[:1:-1]
+
+    def test_a_run_says_who_made_it_and_why(self, store: Store, lease: Lease):
+        plan = '{"changes":[{"to":"\u2028 \\u0000"}]}'
+        run = store.begin_run(
+            lease,
+            url="u",
+            commit="c",
+            digest="d",
+            author="Änne <a@example.org>\0",
+            trigger="commit",
+            approved_by="bo@host",
+            plan=plan,
+        )
+        found = store.run(run)
+        assert found is not None
+        assert (found.author, found.trigger, found.approved_by) == (
+            "Änne <a@example.org>\\0",
+            "commit",
+            "bo@host",
+        )
+        assert list(store.runs("shop")) == [found]
+        assert store.plan_of(run) == plan
+        plain = store.begin_run(lease, url="u", commit="c", digest="d")
+        later = store.runs("shop")[0]
+        assert (later.author, later.trigger, later.approved_by, store.plan_of(plain)) == ("", "", "", "")
+        assert (store.run(999_999), store.plan_of(999_999)) == (None, "")
+
+    def test_the_steps_of_a_node_are_found_by_their_results(self, store: Store, lease: Lease):
+        runs = []
+        results = [Result.CREATED, Result.FAILED, Result.UNCHANGED, Result.UPDATED]
+        for result in results:
+            runs.append(store.begin_run(lease, url="u", commit=result.value, digest="d"))
+            store.record_steps(
+                lease, runs[-1], [Step(WEB, result, result.value), Step(BUCKET, Result.FAILED)], []
+            )
+        found = store.past_steps(WEB, [Result.CREATED, Result.UPDATED])
+        assert [(each.run.id, each.run.commit, each.step.message) for each in found] == [
+            (runs[3], "updated", "updated"),
+            (runs[0], "created", "created"),
+        ]
+        assert [each.step.result for each in store.past_steps(WEB, results, 1)] == [Result.UPDATED]
+        assert list(store.past_steps(WEB, [])) == list(store.past_steps(OTHER, results)) == []
+
+    # Decisions
+
+    def test_the_last_verdict_on_a_plan_counts(self, store: Store, open_again: Callable[..., Store]):
+        now = time.time()
+        assert store.decision("shop", "sha256:d") is None
+        store.decide("shop", "sha256:d", Verdict.REJECTED, "bo@host", "not on a Friday \0")
+        decision = open_again().decision("shop", "sha256:d")
+        assert decision is not None
+        assert (decision.digest, decision.verdict, decision.who, decision.note) == (
+            "sha256:d",
+            Verdict.REJECTED,
+            "bo@host",
+            "not on a Friday \\0",
+        )
+        assert now - 5 < decision.at < time.time() + 5
+        again = store.decide("shop", "sha256:d", Verdict.APPROVED, "al@host")
+        assert store.decision("shop", "sha256:d") == again
+        assert (again.verdict, again.who, again.note) == (Verdict.APPROVED, "al@host", "")
+        assert store.decision("shop", "sha256:e") is None
+        assert store.decision("blog", "sha256:d") is None
+
+    def test_a_decision_and_a_pin_need_no_lease(self, store: Store, lease: Lease):
+        store.decide("shop", "sha256:d", Verdict.APPROVED, "bo@host")
+        store.pin("shop", PinKind.SUSPENDED, "bo@host")
+        store.add_events("shop", [Event("held", "m")])
+        assert store.lease("shop") == lease
+        assert store.renew_lease(lease, 60).epoch == lease.epoch
+
+    def test_a_stack_has_one_pin_until_it_is_taken_off(self, store: Store, open_again: Callable[..., Store]):
+        assert (store.pin_of("shop"), store.unpin("shop")) == (None, None)
+        first = store.pin("shop", PinKind.SUSPENDED, "bo@host", reason="the move \0 of ü")
+        assert (first.kind, first.commit, first.who, first.reason) == (
+            PinKind.SUSPENDED,
+            "",
+            "bo@host",
+            "the move \\0 of ü",
+        )
+        assert store.pin_of("shop") == first
+        second = store.pin("shop", PinKind.PINNED, "al@host", commit="c0ffee")
+        assert open_again().pin_of("shop") == second
+        assert (second.kind, second.commit, second.reason) == (PinKind.PINNED, "c0ffee", "")
+        assert store.pin_of("blog") is None
+        assert store.unpin("shop") == second
+        assert store.pin_of("shop") is None
+
+    # Events, quarantines, corrections
+
+    def test_events_come_back_newest_first_by_stack_and_by_node(self, store: Store):
+        store.add_events("shop", [])
+        store.add_events("shop", [Event("held", "first"), Event("retry", "\ud800 \0", WEB, run=3, at=12.5)])
+        store.add_events("blog", [Event("held", "other", OTHER)])
+        latest, first = store.events("shop")
+        assert (latest.kind, latest.message, latest.address, latest.run, latest.at) == (
+            "retry",
+            "\\ud800 \\0",
+            WEB,
+            3,
+            12.5,
+        )
+        assert (first.message, first.address, first.run) == ("first", None, 0)
+        assert abs(first.at - time.time()) < 60
+        assert latest.id > first.id > 0
+        assert list(store.events("shop", WEB)) == list(store.events("shop", limit=1)) == [latest]
+        with pytest.raises(ValueError, match="not of the stack"):
+            store.add_events("shop", [Event("retry", "m", OTHER)])
+
+    def test_only_the_latest_events_of_a_stack_are_kept(self, store: Store, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr(journal, "KEPT_EVENTS", 3)
+        store.add_events("blog", [Event("held", "other")])
+        for number in range(5):
+            store.add_events("shop", [Event("held", f"{number}a"), Event("held", f"{number}b")])
+        assert [event.message for event in store.events("shop")] == ["4b", "4a", "3b"]
+        assert [event.message for event in store.events("blog")] == ["other"]
+
+    def test_a_quarantine_stays_until_it_is_cleared(
+        self, store: Store, lease: Lease, open_again: Callable[..., Store]
+    ):
+        assert store.quarantines("shop") == {}
+        first = Quarantine(WEB, ("/spec/mode", "/spec/ü~1"), "hpa at 12:00", 1, 1000.0, 1600.0)
+        store.write_quarantine(lease, first)
+        second = replace(first, strikes=2, until=2200.0)
+        store.write_quarantine(lease, second)
+        other = replace(first, address=BUCKET)
+        store.write_quarantine(lease, other)
+        assert open_again().quarantines("shop") == {WEB: second, BUCKET: other}
+        assert store.quarantines("blog") == {}
+        assert store.clear_quarantine(WEB)
+        assert not store.clear_quarantine(WEB)
+        assert store.quarantines("shop") == {BUCKET: other}
+        with pytest.raises(ValueError, match="not of the leased stack"):
+            store.write_quarantine(lease, replace(first, address=OTHER))
+
+    def test_corrections_are_kept_for_an_hour_or_until_the_quarantine_is_cleared(
+        self, open_again: Callable[..., Store]
+    ):
+        now = [10_000.0]
+        store = open_again(Clock(now=lambda: now[0], steady=lambda: now[0]))
+        lease = store.acquire_lease("shop", "me", 100_000)
+        assert lease is not None
+        store.note_corrections(lease, [])
+        store.note_corrections(lease, [Correction(WEB, "/a", "kubectl"), Correction(BUCKET, "/b")])
+        now[0] += 600
+        store.note_corrections(lease, [Correction(WEB, "/a", at=10_500.0)])
+        web = [Correction(WEB, "/a", "kubectl", 10_000.0), Correction(WEB, "/a", "", 10_500.0)]
+        bucket = Correction(BUCKET, "/b", "", 10_000.0)
+        assert list(store.corrections("shop", 0)) == [web[0], bucket, web[1]]
+        assert list(store.corrections("shop", 10_500.0)) == [web[1]]
+        now[0] += 3001
+        last = Correction(BUCKET, "/c", "", now[0])
+        store.note_corrections(lease, [Correction(BUCKET, "/c")])
+        assert list(store.corrections("shop", 0)) == [web[1], last]
+        store.clear_quarantine(WEB)
+        assert list(store.corrections("shop", 0)) == [last]
+        assert list(store.corrections("blog", 0)) == []
+        with pytest.raises(ValueError, match="not of the leased stack"):
+            store.note_corrections(lease, [Correction(OTHER, "/a")])
 
     # Leases and fencing
 
@@ -384,6 +560,8 @@ class StoreContract:
             lambda: store.record_outcome(mine, run, Step(WEB, Result.DELETED), token=token),
             lambda: store.record_steps(mine, run, [Step(WEB, Result.DELETED)], [record_of(BUCKET)]),
             lambda: store.write_outputs(mine, {"url": "stale"}, "c"),
+            lambda: store.write_quarantine(mine, Quarantine(WEB, ("/spec",), "", 1, 0, 1)),
+            lambda: store.note_corrections(mine, [Correction(WEB, "/spec")]),
             lambda: store.finish_run(mine, run, RunStatus.CONVERGED, {}),
             lambda: store.renew_lease(mine, 60),
         ]
@@ -394,6 +572,7 @@ class StoreContract:
         assert store.outputs("shop") is None
         assert [intent.token for intent in store.open_intents("shop")] == [token]
         assert [(run.status, run.finished_at) for run in store.runs("shop")] == [(None, 0.0)]
+        assert (store.quarantines("shop"), list(store.corrections("shop", 0))) == ({}, [])
         assert list(store.steps(run)) == []
         store.release_lease(mine)
         assert store.lease("shop") == yours

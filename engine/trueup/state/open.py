@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trueup.errors import StoreError
-from trueup.state.store import Store
+from trueup.state.store import KEPT_RUNS, Store
 
 if TYPE_CHECKING:
     from trueup.state.database import Database
@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 _FORMS = "Use a path, sqlite:////absolute/path.db or postgresql://user@host/database."
 
 
-def open_store(url: str, clock: Clock | None = None) -> Store:
-    """The store at a path, a `sqlite:///` URL or a `postgresql://` URL, created or migrated if need be."""
+def open_store(url: str, clock: Clock | None = None, keep_runs: int = KEPT_RUNS) -> Store:
+    """The store at a path, a `sqlite:///` URL or a `postgresql://` URL, created or migrated if need be.
+
+    It keeps the latest `keep_runs` runs of each stack.
+    """
     from trueup.state.migrate import ensure_schema
     from trueup.state.process import Clock
     from trueup.state.sql import SqlStore
@@ -28,7 +31,7 @@ def open_store(url: str, clock: Clock | None = None) -> Store:
     except BaseException:
         database.engine.dispose()
         raise
-    return SqlStore(database, identity, clock or Clock())
+    return SqlStore(database, identity, clock or Clock(), keep_runs)
 
 
 def _open_database(url: str) -> Database:

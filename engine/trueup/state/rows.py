@@ -12,7 +12,19 @@ from trueup.model.address import Address
 from trueup.model.outcome import Result, RunStatus
 from trueup.model.values import Value, to_record
 from trueup.redaction import redact
-from trueup.state.store import OpenIntent, Record, RunRecord, Step
+from trueup.state.store import (
+    Correction,
+    Decision,
+    Event,
+    OpenIntent,
+    Pin,
+    PinKind,
+    Quarantine,
+    Record,
+    RunRecord,
+    Step,
+    Verdict,
+)
 
 Values = dict[str, Any]
 
@@ -51,6 +63,8 @@ def encode_record(record: Record) -> Values:
         "applied_at": record.applied_at,
         "triggers": encode(record.triggers),
         "replacing": encode(record.replacing),
+        "place": encode_text(record.place),
+        "run": record.run,
     }
 
 
@@ -84,6 +98,8 @@ def record_reader() -> Callable[[Row[Any]], Record]:
             applied_at=row.applied_at,
             triggers=json.loads(row.triggers) if row.triggers != "{}" else {},
             replacing=json.loads(row.replacing) if row.replacing != "{}" else {},
+            place=row.place,
+            run=row.run,
         )
 
     return read
@@ -127,6 +143,9 @@ def read_run(row: Row[Any]) -> RunRecord:
         started_at=row.started_at,
         finished_at=row.finished_at,
         counts=json.loads(row.counts),
+        author=row.author,
+        trigger=row.trigger,
+        approved_by=row.approved_by,
     )
 
 
@@ -135,3 +154,80 @@ def read_outputs(text: str) -> Mapping[str, Value]:
     if not isinstance(values, dict):
         raise TypeError("the outputs of a stack are no map")
     return values
+
+
+def encode_decision(stack: str, decision: Decision) -> Values:
+    return {
+        "stack": stack,
+        "digest": decision.digest,
+        "verdict": decision.verdict.value,
+        "who": decision.who,
+        "note": decision.note,
+        "at": decision.at,
+    }
+
+
+def read_decision(row: Row[Any]) -> Decision:
+    return Decision(row.digest, Verdict(row.verdict), row.who, row.note, row.at)
+
+
+def encode_pin(pin: Pin) -> Values:
+    return {
+        "stack": pin.stack,
+        "kind": pin.kind.value,
+        "commit_id": pin.commit,
+        "who": pin.who,
+        "reason": pin.reason,
+        "at": pin.at,
+    }
+
+
+def read_pin(row: Row[Any]) -> Pin:
+    return Pin(row.stack, PinKind(row.kind), row.commit_id, row.who, row.reason, row.at)
+
+
+def encode_event(stack: str, event: Event, now: float) -> Values:
+    return {
+        "stack": stack,
+        "address": event.address.text if event.address else "",
+        "at": event.at or now,
+        "kind": encode_text(event.kind),
+        "message": encode_text(redact(event.message)),
+        "run": event.run,
+    }
+
+
+def read_event(row: Row[Any]) -> Event:
+    address = Address.parse(row.address) if row.address else None
+    return Event(row.kind, row.message, address, row.run, row.at, row.id)
+
+
+def encode_quarantine(quarantine: Quarantine) -> Values:
+    return {
+        "stack": quarantine.address.stack,
+        "address": quarantine.address.text,
+        "paths": encode(list(quarantine.paths)),
+        "writer": encode_text(quarantine.writer),
+        "strikes": quarantine.strikes,
+        "since": quarantine.since,
+        "until": quarantine.until,
+    }
+
+
+def read_quarantine(row: Row[Any]) -> Quarantine:
+    paths = tuple(json.loads(row.paths))
+    return Quarantine(Address.parse(row.address), paths, row.writer, row.strikes, row.since, row.until)
+
+
+def encode_correction(correction: Correction, now: float) -> Values:
+    return {
+        "stack": correction.address.stack,
+        "address": correction.address.text,
+        "path": encode_text(correction.path),
+        "at": correction.at or now,
+        "writer": encode_text(correction.writer),
+    }
+
+
+def read_correction(row: Row[Any]) -> Correction:
+    return Correction(Address.parse(row.address), row.path, row.writer, row.at)

@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 
 # The migrations that this program knows, oldest first. A store at any other revision is a newer program's.
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 VERSION_TABLE = "trueup_version"
 
 metadata = MetaData(
@@ -60,6 +60,8 @@ inventory = Table(
     Column("applied_at", Double, nullable=False),
     Column("triggers", Text, nullable=False, server_default="{}"),
     Column("replacing", Text, nullable=False, server_default="{}"),
+    Column("place", Text, nullable=False, server_default=""),
+    Column("run", _Id, nullable=False, server_default="0"),
 )
 
 # What other stacks may read of a stack, as the last run that converged has left it.
@@ -115,6 +117,10 @@ runs = Table(
     Column("started_at", Double, nullable=False),
     Column("finished_at", Double, nullable=False),
     Column("counts", Text, nullable=False),
+    Column("author", Text, nullable=False, server_default=""),
+    Column("trigger", Text, nullable=False, server_default=""),
+    Column("approved_by", Text, nullable=False, server_default=""),
+    Column("plan", Text, nullable=False, server_default=""),
     Index(None, "stack", "id"),
     sqlite_autoincrement=True,
 )
@@ -130,5 +136,70 @@ steps = Table(
     Column("seconds", Double, nullable=False),
     Column("fields", Text, nullable=False),
     Index(None, "run"),
+    Index(None, "address", "id"),
+    sqlite_autoincrement=True,
+)
+
+# What people decided on plans that were held.
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("stack", Text, primary_key=True),
+    Column("digest", Text, primary_key=True),
+    Column("verdict", Text, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("at", Double, nullable=False),
+)
+
+# Stacks that do not follow their source: suspended ones, and those that stay at a commit.
+pins = Table(
+    "pins",
+    metadata,
+    Column("stack", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("commit_id", Text, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at", Double, nullable=False),
+)
+
+# An empty address is the stack as a whole, run 0 no run. The run is no foreign key: it may be pruned first.
+events = Table(
+    "events",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("stack", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("run", _Id, nullable=False),
+    Index(None, "stack", "id"),
+    sqlite_autoincrement=True,
+)
+
+quarantines = Table(
+    "quarantines",
+    metadata,
+    Column("stack", Text, primary_key=True),
+    Column("address", Text, primary_key=True),
+    Column("paths", Text, nullable=False),
+    Column("writer", Text, nullable=False),
+    Column("strikes", Integer, nullable=False),
+    Column("since", Double, nullable=False),
+    Column("until", Double, nullable=False),
+)
+
+corrections = Table(
+    "corrections",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("stack", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("writer", Text, nullable=False),
+    Index(None, "stack", "at"),
     sqlite_autoincrement=True,
 )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, union
 
@@ -12,19 +12,18 @@ from trueup.model.address import Address
 from trueup.model.outcome import Result, RunStatus
 from trueup.model.values import Value
 from trueup.state import rows
-from trueup.state.commits import CommitQueue
+from trueup.state.access import require_stack
 from trueup.state.database import Database, Identity
-from trueup.state.failures import corrupt_row
-from trueup.state.leases import LeaseTable
+from trueup.state.decisions import Decisions
+from trueup.state.journal import Journal
 from trueup.state.process import Clock
 from trueup.state.schema import intents, inventory, outputs, runs, steps
-from trueup.state.store import Lease, OpenIntent, Record, RunRecord, Step
+from trueup.state.store import Lease, OpenIntent, PastStep, Record, RunRecord, Step
 
-T = TypeVar("T")
-
-KEPT_RUNS = 1000
 # Unchanged nodes fill the history without telling much: only the latest runs keep them.
 RUNS_WITH_UNCHANGED = 10
+# All of a run but its plan, which can be large.
+_RUN = tuple(column for column in runs.c if column.name != "plan")
 _GONE = frozenset({Result.DELETED, Result.FORGOTTEN})
 
 # Built once, because every step of a run needs them.
@@ -38,14 +37,13 @@ _delete_record = inventory.delete().where(
 )
 
 
-class SqlStore:
+class SqlStore(Decisions, Journal):
     """See store.Store for what each method promises."""
 
-    def __init__(self, database: Database, identity: Identity, clock: Clock) -> None:
-        self._database = database
+    def __init__(self, database: Database, identity: Identity, clock: Clock, keep_runs: int) -> None:
+        super().__init__(database, clock)
         self._identity = identity
-        self._leases = LeaseTable(clock, has_server=database.file is None)
-        self._queue = CommitQueue(database.engine) if database.file is not None else None
+        self._keep_runs = keep_runs
 
     @property
     def installation(self) -> str:
@@ -84,7 +82,18 @@ class SqlStore:
     def release_lease(self, lease: Lease) -> None:
         self._write(lambda connection: self._leases.release(connection, lease))
 
-    def begin_run(self, lease: Lease, *, url: str, commit: str, digest: str) -> int:
+    def begin_run(
+        self,
+        lease: Lease,
+        *,
+        url: str,
+        commit: str,
+        digest: str,
+        author: str = "",
+        trigger: str = "",
+        approved_by: str = "",
+        plan: str = "",
+    ) -> int:
         def begin(connection: Connection) -> int:
             values = {
                 "stack": lease.stack,
@@ -95,9 +104,13 @@ class SqlStore:
                 "started_at": self._leases.now(connection),
                 "finished_at": 0.0,
                 "counts": "{}",
+                "author": rows.encode_text(author),
+                "trigger": trigger,
+                "approved_by": rows.encode_text(approved_by),
+                "plan": rows.encode_text(plan),
             }
             run = connection.execute(runs.insert().returning(runs.c.id), values).scalar_one()
-            _prune_history(connection, lease.stack)
+            _prune_history(connection, lease.stack, self._keep_runs)
             return int(run)
 
         return self._write_fenced(lease, begin)
@@ -112,7 +125,7 @@ class SqlStore:
         fingerprint: str,
         external_id: str = "",
     ) -> str:
-        _require_stack(lease, [address])
+        require_stack(lease, [address])
         new_token = uuid.uuid4().hex
         place = dict(zip(_PLACE, (address.stack, address.text, action, fingerprint), strict=True))
 
@@ -150,7 +163,7 @@ class SqlStore:
     def record_outcome(
         self, lease: Lease, run: int, step: Step, *, token: str = "", record: Record | None = None
     ) -> None:
-        _require_stack(lease, [step.address, *([record.address] if record else [])])
+        require_stack(lease, [step.address, *([record.address] if record else [])])
         values = rows.encode_step(run, step)
         records = [rows.encode_record(record)] if record else []
 
@@ -165,8 +178,8 @@ class SqlStore:
         self._write_fenced(lease, write)
 
     def record_steps(self, lease: Lease, run: int, steps_: Sequence[Step], records: Sequence[Record]) -> None:
-        _require_stack(lease, (step.address for step in steps_))
-        _require_stack(lease, (record.address for record in records))
+        require_stack(lease, (step.address for step in steps_))
+        require_stack(lease, (record.address for record in records))
         values = [rows.encode_step(run, step) for step in steps_]
         gone = [value for value, step in zip(values, steps_, strict=True) if step.result in _GONE]
         record_values = [rows.encode_record(record) for record in records]
@@ -216,10 +229,36 @@ class SqlStore:
         self._write_fenced(lease, finish)
 
     def runs(self, stack: str, limit: int = 20) -> Sequence[RunRecord]:
-        query = select(runs).where(runs.c.stack == stack).order_by(runs.c.id.desc()).limit(limit)
+        query = select(*_RUN).where(runs.c.stack == stack).order_by(runs.c.id.desc()).limit(limit)
         return self._read(
             "the runs", lambda connection: [rows.read_run(row) for row in connection.execute(query)]
         )
+
+    def run(self, run: int) -> RunRecord | None:
+        query = select(*_RUN).where(runs.c.id == run)
+
+        def read(connection: Connection) -> RunRecord | None:
+            row = connection.execute(query).first()
+            return None if row is None else rows.read_run(row)
+
+        return self._read(f"run {run}", read)
+
+    def plan_of(self, run: int) -> str:
+        query = select(runs.c.plan).where(runs.c.id == run)
+        return self._read(f"run {run}", lambda connection: str(connection.execute(query).scalar() or ""))
+
+    def past_steps(
+        self, address: Address, results: Collection[Result], limit: int = 20
+    ) -> Sequence[PastStep]:
+        of_node = select(steps).where(steps.c.address == address.text, steps.c.result.in_(results))
+
+        def read(connection: Connection) -> Sequence[PastStep]:
+            found = connection.execute(of_node.order_by(steps.c.id.desc()).limit(limit)).all()
+            of_steps = select(*_RUN).where(runs.c.id.in_({row.run for row in found}))
+            by_id = {row.id: rows.read_run(row) for row in connection.execute(of_steps)}
+            return [PastStep(by_id[row.run], rows.read_step(row)) for row in found]
+
+        return self._read(f"the steps of {address}", read)
 
     def steps(self, run: int) -> Sequence[Step]:
         query = select(steps).where(steps.c.run == run).order_by(steps.c.id)
@@ -230,36 +269,6 @@ class SqlStore:
     def close(self) -> None:
         with self._database.errors():
             self._database.engine.dispose()
-
-    def _read(self, what: str, work: Callable[[Connection], T]) -> T:
-        database = self._database
-        with database.errors():
-            try:
-                with database.reading() as connection:
-                    return work(connection)
-            except (ValueError, KeyError, TypeError) as error:
-                raise corrupt_row(database.name, database.file, what) from error
-
-    def _write(self, work: Callable[[Connection], T]) -> T:
-        with self._database.errors():
-            if self._queue is not None:
-                return self._queue.run(work)
-            with self._database.writing() as connection:
-                return work(connection)
-
-    def _write_fenced(self, lease: Lease, work: Callable[[Connection], T]) -> T:
-        def write(connection: Connection) -> T:
-            self._leases.check(connection, lease)
-            return work(connection)
-
-        return self._write(write)
-
-
-def _require_stack(lease: Lease, addresses: Iterable[Address]) -> None:
-    # Fencing is by stack: a write for another stack would go past it.
-    for address in addresses:
-        if address.stack != lease.stack:
-            raise ValueError(f"{address} is not of the leased stack {lease.stack!r}")
 
 
 def _close_intent(connection: Connection, lease: Lease, token: str) -> None:
@@ -280,7 +289,7 @@ def _delete_records(connection: Connection, values: Sequence[Mapping[str, Any]],
         )
 
 
-def _prune_history(connection: Connection, stack: str) -> None:
+def _prune_history(connection: Connection, stack: str, keep_runs: int) -> None:
     def oldest_of(kept: int) -> int:
         # Runs are numbered in order, across stacks: the id of the stack's `kept`th latest run.
         query = (
@@ -292,7 +301,7 @@ def _prune_history(connection: Connection, stack: str) -> None:
         )
         return int(connection.execute(query).scalar() or 0)
 
-    if first := oldest_of(KEPT_RUNS):
+    if first := oldest_of(keep_runs):
         connection.execute(runs.delete().where(runs.c.stack == stack, runs.c.id < first))
     if first := oldest_of(RUNS_WITH_UNCHANGED):
         older = select(runs.c.id).where(runs.c.stack == stack, runs.c.id < first)

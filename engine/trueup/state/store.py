@@ -6,13 +6,17 @@ lease's epoch: a writer whose lease was taken over gets LeaseLost and changes no
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Protocol
 
 from trueup.model.address import Address
 from trueup.model.outcome import Result, RunStatus
 from trueup.model.values import Document, Value
+
+# How much history a stack has, unless the settings say otherwise.
+KEPT_RUNS = 1000
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,8 @@ class Record:
     `depends_on` orders deletes. `applied_at` is in seconds since the epoch. `triggers` has, for each node
     that triggers this one, the digest of its body that this one has reacted to; empty while a reaction is
     owed. `replacing` is the object that this one takes the place of, while both may live: its `external_id`,
-    `api_version` and `body`.
+    `api_version` and `body`. `commit`, `run` and `place` (`file:line:column`) say which run applied it last,
+    and from where; run 0 and no place where an older version did.
     """
 
     address: Address
@@ -42,6 +47,8 @@ class Record:
     applied_at: float = 0.0
     triggers: Mapping[str, str] = field(default_factory=dict)
     replacing: Document = field(default_factory=dict)
+    place: str = ""
+    run: int = 0
 
 
 @dataclass(frozen=True)
@@ -79,7 +86,11 @@ class Step:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One run of the history. Times are in seconds since the epoch; `finished_at` 0 while it runs."""
+    """One run of the history. Times are in seconds since the epoch; `finished_at` 0 while it runs.
+
+    `author` wrote the commit (`Name <mail>`), `approved_by` approved the plan although something held it.
+    `trigger` is what made it run: `once`, `commit`, `interval` or `retry`. Empty where it is not known.
+    """
 
     id: int
     stack: str
@@ -90,6 +101,94 @@ class RunRecord:
     started_at: float
     finished_at: float = 0.0
     counts: Mapping[str, int] = field(default_factory=dict)
+    author: str = ""
+    trigger: str = ""
+    approved_by: str = ""
+
+
+@dataclass(frozen=True)
+class PastStep:
+    """One step together with the run that it was part of."""
+
+    run: RunRecord
+    step: Step
+
+
+class Verdict(StrEnum):
+    """What a person says to a plan that is held."""
+
+    APPROVED = "approved"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The verdict on the plan with a digest: who gave it, when, and their note."""
+
+    digest: str
+    verdict: Verdict
+    who: str
+    note: str
+    at: float
+
+
+class PinKind(StrEnum):
+    """How a stack does not follow its source: no run at all, or runs of one commit."""
+
+    SUSPENDED = "suspended"
+    PINNED = "pinned"
+
+
+@dataclass(frozen=True)
+class Pin:
+    """Why a stack does not follow its source. `commit` is empty for a suspended one."""
+
+    stack: str
+    kind: PinKind
+    commit: str
+    who: str
+    reason: str
+    at: float
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened outside of the steps of runs. No address: to the stack; run 0: in no run.
+
+    The store gives `id` and, where it is 0, `at`.
+    """
+
+    kind: str
+    message: str
+    address: Address | None = None
+    run: int = 0
+    at: float = 0.0
+    id: int = 0
+
+
+@dataclass(frozen=True)
+class Quarantine:
+    """A node that is left alone until `until`, because `writer` and we undo each other's work at `paths`.
+
+    `strikes` counts how often in a row. A quarantine that has run out stays until it is cleared.
+    """
+
+    address: Address
+    paths: tuple[str, ...]
+    writer: str
+    strikes: int
+    since: float
+    until: float
+
+
+@dataclass(frozen=True)
+class Correction:
+    """One field that was changed behind our back and set again. The store gives `at` where it is 0."""
+
+    address: Address
+    path: str
+    writer: str = ""
+    at: float = 0.0
 
 
 class Store(Protocol):
@@ -121,8 +220,19 @@ class Store(Protocol):
     def release_lease(self, lease: Lease) -> None:
         """Gives the stack free. Not an error if the lease was lost."""
 
-    def begin_run(self, lease: Lease, *, url: str, commit: str, digest: str) -> int:
-        """A new run of the history; its id."""
+    def begin_run(
+        self,
+        lease: Lease,
+        *,
+        url: str,
+        commit: str,
+        digest: str,
+        author: str = "",
+        trigger: str = "",
+        approved_by: str = "",
+        plan: str = "",
+    ) -> int:
+        """A new run of the history; its id. `plan` is the plan's JSON document without secrets."""
 
     def write_intent(
         self,
@@ -174,6 +284,53 @@ class Store(Protocol):
 
     def steps(self, run: int) -> Sequence[Step]:
         """The steps of one run, in the order in which they ended."""
+
+    def run(self, run: int) -> RunRecord | None:
+        """One run by its id; None where there is none (any more)."""
+
+    def plan_of(self, run: int) -> str:
+        """The plan's JSON document as `begin_run` got it; empty where none was kept."""
+
+    def past_steps(
+        self, address: Address, results: Collection[Result], limit: int = 20
+    ) -> Sequence[PastStep]:
+        """The latest steps of a node with one of these results, newest first."""
+
+    def decide(self, stack: str, digest: str, verdict: Verdict, who: str, note: str = "") -> Decision:
+        """Writes a verdict on a plan, in place of an earlier one. Needs no lease."""
+
+    def decision(self, stack: str, digest: str) -> Decision | None:
+        """The verdict on the plan with this digest, if somebody gave one."""
+
+    def pin(self, stack: str, kind: PinKind, who: str, *, commit: str = "", reason: str = "") -> Pin:
+        """Stops a stack from following its source, in place of an earlier pin. Needs no lease."""
+
+    def unpin(self, stack: str) -> Pin | None:
+        """Lets the stack follow its source again; the pin that was there. Needs no lease."""
+
+    def pin_of(self, stack: str) -> Pin | None:
+        """The stack's pin, if it has one."""
+
+    def add_events(self, stack: str, events: Sequence[Event]) -> None:
+        """Adds to the events of the stack, of which the latest are kept. Needs no lease."""
+
+    def events(self, stack: str, address: Address | None = None, limit: int = 100) -> Sequence[Event]:
+        """The latest events of the stack, or those of one node; newest first."""
+
+    def write_quarantine(self, lease: Lease, quarantine: Quarantine) -> None:
+        """Puts a node into quarantine, in place of an earlier one."""
+
+    def quarantines(self, stack: str) -> Mapping[Address, Quarantine]:
+        """All quarantines of the stack, those that have run out too."""
+
+    def clear_quarantine(self, address: Address) -> bool:
+        """Ends a node's quarantine and forgets its corrections; whether there was one. Needs no lease."""
+
+    def note_corrections(self, lease: Lease, corrections: Sequence[Correction]) -> None:
+        """Adds corrections; those that are older than an hour are dropped."""
+
+    def corrections(self, stack: str, since: float) -> Sequence[Correction]:
+        """The corrections at or after a time, oldest first."""
 
     def close(self) -> None:
         """Gives back files and connections. May be called twice."""

@@ -10,14 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine
 
 from trueup import __version__
 from trueup.errors import StoreError
 from trueup.model.address import Address
+from trueup.model.outcome import Result, RunStatus
 from trueup.state import migrate, schema
 from trueup.state.open import open_store
-from trueup.state.store import Record
+from trueup.state.store import PastStep, Record, RunRecord, Step
 
 NEXT = """
 import sqlalchemy as sa
@@ -28,7 +29,7 @@ down_revision = "{latest}"
 
 
 def upgrade() -> None:
-    op.create_table("approvals", sa.Column("digest", sa.Text, primary_key=True))
+    op.create_table("next_table", sa.Column("digest", sa.Text, primary_key=True))
     {more}
 """
 
@@ -37,6 +38,12 @@ ADDRESS = Address("shop", "File", "motd", "h")
 FIRST_ROW = """INSERT INTO inventory (stack, address, api_version, target, fingerprint, external_id, body,
 created, protect, on_delete, depends_on, commit_id, applied_at) VALUES ('shop', 'shop/File/motd@h', 'v1',
 '{"name":"h"}', 'fp', '/etc/motd', '{"spec":{}}', true, false, 'delete', '[]', '', 1.5)"""
+FIRST_RUN = """INSERT INTO runs (id, stack, url, commit_id, digest, status, started_at, finished_at, counts)
+VALUES (1, 'shop', 'u', 'c0ffee', 'd', 'failed', 1.5, 2.5, '{"failed":1}')"""
+FIRST_STEP = """INSERT INTO steps (id, run, address, result, message, seconds, fields)
+VALUES (1, 1, 'shop/File/motd@h', 'failed', 'denied', 0.5, '[]')"""
+FIRST_OUTPUTS = """INSERT INTO outputs (stack, "values", commit_id, written_at)
+VALUES ('shop', '{"url":"old"}', 'c0ffee', 1.5)"""
 
 
 @pytest.fixture
@@ -92,10 +99,10 @@ def test_an_older_store_is_migrated_after_a_copy_of_it_was_made(tmp_path: Path, 
     store.close()
     next_version()
     store = open_store(str(file))
-    assert (store.lease("shop"), "approvals" in _tables(file)) == (lease, True)
+    assert (store.lease("shop"), "next_table" in _tables(file)) == (lease, True)
     copy = tmp_path / f"state.db.before-{schema.REVISIONS[-1]}"
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
-    assert "approvals" not in _tables(copy)
+    assert "next_table" not in _tables(copy)
     installation = store.installation
     store.close()
     assert not list(tmp_path.glob("*.part"))
@@ -106,37 +113,52 @@ def test_an_older_store_is_migrated_after_a_copy_of_it_was_made(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_a_store_of_the_first_schema_opens_and_keeps_its_rows(
-    tmp_path: Path, postgresql: Callable[[], str], kind: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("revision", ["0001", "0002"])
+def test_a_store_of_an_older_schema_opens_and_keeps_its_rows(
+    tmp_path: Path, postgresql: Callable[[], str], kind: str, revision: str, monkeypatch: pytest.MonkeyPatch
 ):
     url = postgresql() if kind == "postgresql" else str(tmp_path / "state.db")
     folder = tmp_path / "migrations"
     shutil.copytree(migrate.MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
     for script in folder.glob("versions/v*.py"):
-        if not script.name.startswith("v0001"):
+        if script.name[1:5] > revision:
             script.unlink()
-    with monkeypatch.context() as first:
-        first.setattr(migrate, "MIGRATIONS", folder)
-        first.setattr(migrate, "REVISIONS", ("0001",))
+    with monkeypatch.context() as older:
+        older.setattr(migrate, "MIGRATIONS", folder)
+        older.setattr(migrate, "REVISIONS", tuple(each for each in schema.REVISIONS if each <= revision))
         store = open_store(url)
         lease = store.acquire_lease("shop", "me", 60)
         assert lease is not None
-        run = store.begin_run(lease, url="u", commit="c", digest="d")
-        token = store.write_intent(lease, run, ADDRESS, "create", fingerprint="fp")
+        token = store.write_intent(lease, 1, ADDRESS, "create", fingerprint="fp")
         installation = store.installation
         store.close()
     engine = create_engine(f"sqlite:///{url}" if kind == "sqlite" else url.replace("://", "+psycopg://"))
     with engine.begin() as connection:
-        connection.execute(text(FIRST_ROW))
+        for row in (FIRST_ROW, FIRST_RUN, FIRST_STEP):
+            connection.exec_driver_sql(row)
+        if revision == "0002":
+            connection.exec_driver_sql(FIRST_OUTPUTS)
     engine.dispose()
     store = open_store(url)
     record = Record(ADDRESS, "v1", {"name": "h"}, "fp", "/etc/motd", {"spec": {}}, applied_at=1.5)
     assert store.inventory("shop") == {ADDRESS: record}
     assert (store.installation, store.lease("shop")) == (installation, lease)
     assert [intent.token for intent in store.open_intents("shop")] == [token]
-    assert store.outputs("shop") is None
-    later = replace(record, triggers={"shop/File/a@h": "sha256:x"}, replacing={"external_id": "/old"})
-    store.record_steps(lease, run, [], [later])
+    assert store.outputs("shop") == ({"url": "old"} if revision == "0002" else None)
+    run = RunRecord(1, "shop", "u", "c0ffee", "d", RunStatus.FAILED, 1.5, 2.5, {"failed": 1})
+    assert list(store.runs("shop")) == [run] == [store.run(1)]
+    assert store.plan_of(1) == ""
+    step = Step(ADDRESS, Result.FAILED, "denied", 0.5)
+    assert list(store.steps(1)) == [step]
+    assert list(store.past_steps(ADDRESS, [Result.FAILED])) == [PastStep(run, step)]
+    later = replace(
+        record,
+        triggers={"shop/File/a@h": "sha256:x"},
+        replacing={"external_id": "/old"},
+        place="a.yaml:3:1",
+        run=1,
+    )
+    store.record_steps(lease, 1, [], [later])
     store.write_outputs(lease, {"url": "u"}, "c")
     assert (store.inventory("shop"), store.outputs("shop")) == ({ADDRESS: later}, {"url": "u"})
     store.close()
@@ -148,7 +170,7 @@ def test_a_migration_that_fails_changes_nothing(tmp_path: Path, next_version):
     next_version(more='op.execute("INSERT INTO nowhere VALUES (1)")')
     with pytest.raises(StoreError, match="nowhere"):
         open_store(str(file))
-    assert "approvals" not in _tables(file)
+    assert "next_table" not in _tables(file)
 
 
 def test_an_older_store_in_postgresql_is_migrated(postgresql: Callable[[], str], next_version):

@@ -1,0 +1,69 @@
+"""What people decide: verdicts on held plans, and stacks that do not follow their source. Part of sql.
+
+Nothing here needs a lease: a person decides while a daemon holds it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from trueup.state import rows
+from trueup.state.access import Access
+from trueup.state.schema import approvals, pins
+from trueup.state.store import Decision, Pin, PinKind, Verdict
+
+
+class Decisions(Access):
+    """The approvals and the pins of the store."""
+
+    def decide(self, stack: str, digest: str, verdict: Verdict, who: str, note: str = "") -> Decision:
+        def write(connection: Connection) -> Decision:
+            decision = Decision(
+                digest, verdict, rows.encode_text(who), rows.encode_text(note), self._leases.now(connection)
+            )
+            of_plan = (approvals.c.stack == stack, approvals.c.digest == digest)
+            connection.execute(approvals.delete().where(*of_plan))
+            connection.execute(approvals.insert(), rows.encode_decision(stack, decision))
+            return decision
+
+        return self._write(write)
+
+    def decision(self, stack: str, digest: str) -> Decision | None:
+        query = select(approvals).where(approvals.c.stack == stack, approvals.c.digest == digest)
+
+        def read(connection: Connection) -> Decision | None:
+            row = connection.execute(query).first()
+            return None if row is None else rows.read_decision(row)
+
+        return self._read("the approvals", read)
+
+    def pin(self, stack: str, kind: PinKind, who: str, *, commit: str = "", reason: str = "") -> Pin:
+        def write(connection: Connection) -> Pin:
+            now = self._leases.now(connection)
+            pin = Pin(stack, kind, commit, rows.encode_text(who), rows.encode_text(reason), now)
+            connection.execute(pins.delete().where(pins.c.stack == stack))
+            connection.execute(pins.insert(), rows.encode_pin(pin))
+            return pin
+
+        return self._write(write)
+
+    def unpin(self, stack: str) -> Pin | None:
+        def write(connection: Connection) -> Pin | None:
+            row = _find_pin(connection, stack)
+            connection.execute(pins.delete().where(pins.c.stack == stack))
+            return None if row is None else rows.read_pin(row)
+
+        return self._write(write)
+
+    def pin_of(self, stack: str) -> Pin | None:
+        def read(connection: Connection) -> Pin | None:
+            row = _find_pin(connection, stack)
+            return None if row is None else rows.read_pin(row)
+
+        return self._read(f"the pin of {stack!r}", read)
+
+
+def _find_pin(connection: Connection, stack: str) -> Row[Any] | None:
+    return connection.execute(select(pins).where(pins.c.stack == stack)).first()
