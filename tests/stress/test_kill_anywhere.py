@@ -151,7 +151,12 @@ def test_a_run_killed_between_two_polls_is_finished(tmp_path: Path) -> None:
 
 
 def write_named(
-    folder: Path, resource: str, *moved_from: str, stack: str = "stack", name: str = "thing"
+    folder: Path,
+    resource: str,
+    *moved_from: str,
+    stack: str = "stack",
+    name: str = "thing",
+    order: str = "allow",
 ) -> None:
     """A stack with one resource, or none where it is empty, for an object that has its name in its spec."""
     directory = folder / stack
@@ -167,7 +172,7 @@ def write_named(
             "apiVersion": "memory.trueup.dev/v1",
             "kind": "Named",
             "metadata": {"name": resource},
-            **({"lifecycle": {"movedFrom": list(moved_from)}} if moved_from else {}),
+            **({"lifecycle": {"movedFrom": list(moved_from), "replace": order}} if moved_from else {}),
             "spec": {"name": name, "size": 1},
         }
         (directory / "resource.yaml").write_text(yaml.safe_dump(document))
@@ -234,13 +239,14 @@ def test_a_create_that_was_killed_can_be_moved(tmp_path: Path, moment: str) -> N
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("verb", ["delete", "create"])
+@pytest.mark.parametrize("order", ["allow", "createFirst"])
 def test_a_replacement_of_a_moved_object_that_was_killed_ends_with_one_object(
-    tmp_path: Path, verb: str, moment: str
+    tmp_path: Path, order: str, verb: str, moment: str
 ) -> None:
     world = FileWorld(_mkdir(tmp_path / "world"))
     write_named(tmp_path, "old")
     assert run(tmp_path).returncode == 0
-    write_named(tmp_path, "new", "Named/old", name="other")
+    write_named(tmp_path, "new", "Named/old", name="other", order=order)
     kill_at(tmp_path, world, Fault(verb, KILL, moment))  # type: ignore[arg-type]
     with App(str(tmp_path / "store.db"), catalog=MemoryCatalog(MemoryProvider(world))) as app:
         source = SourceSpec(str(tmp_path / "stack"))
