@@ -93,7 +93,8 @@ def test_a_row_that_is_damaged_is_an_error_and_not_a_missing_row(tmp_path: Path)
     with sqlite3.connect(file) as connection:
         connection.execute(
             "INSERT INTO inventory (stack, address, api_version, target, fingerprint, external_id, body, "
-            "created, protect, on_delete, depends_on, commit_id, applied_at) VALUES ('shop', 'shop/File/a@h', 'v1', '{}', 'f', 'x', '{\"a\": ', 1, 0, "
+            "created, protect, on_delete, depends_on, commit_id, applied_at) "
+            "VALUES ('shop', 'shop/File/a@h', 'v1', '{}', 'f', 'x', '{\"a\": ', 1, 0, "
             "'delete', '[]', 'c', 0)"
         )
     connection.close()
