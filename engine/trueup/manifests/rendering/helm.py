@@ -189,6 +189,12 @@ class Chart:
                         message = "a dependency needs a name"
                         self._problems.append(document.problem(message, at, "- {name: ..., version: ...}"))
                         continue
+                    if "/" in item["name"] or item["name"] in ("", ".", ".."):
+                        message = f'"{item["name"][:80]}" is not the name of a chart'
+                        self._problems.append(
+                            document.problem(message, (*at, "name"), "write its name alone")
+                        )
+                        continue
                     repository = item.get("repository")
                     text = repository if isinstance(repository, str) else ""
                     alias = item.get("alias")

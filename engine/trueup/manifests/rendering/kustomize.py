@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trueup.errors import Problem
 from trueup.manifests.document import Path, SourceDocument
@@ -25,7 +25,12 @@ _FILES = ("crds", "configurations", "patchesStrategicMerge")
 _MAPS_WITH_PATH = ("patches", "patchesJson6902", "replacements")
 _MAPS_WITH_FILES = ("configMapGenerator", "secretGenerator")
 _PLUGINS = ("generators", "transformers", "validators")
+_MAY_BE_INLINE = (*_PLUGINS, "patchesStrategicMerge")
+_BUILTIN = b"builtin"
 _WITH_HELM = ("helmCharts", "helmChartInflationGenerator", "helmGlobals")
+# What is read here of a kustomization, and of the maps in it. kustomize takes it in other letters as well.
+_KEYS = (*_ROOTS, *_FILES, *_MAPS_WITH_PATH, *_MAPS_WITH_FILES, *_WITH_HELM, "openapi")
+_INNER_KEYS = ("path", "files", "envs", "env", "literals")
 
 # What kustomize fetches instead of looking for it among the files.
 _REMOTE = re.compile(r"(?:git::)?(?:[a-z][a-z0-9+.-]*://|[a-z][a-z0-9-]*@|github\.com[/:])", re.IGNORECASE)
@@ -35,23 +40,23 @@ _NETWORK_HINT = "copy it into the source, or write network: true in spec.render.
 
 @dataclass(frozen=True)
 class _Reference:
-    """One path in a kustomization and where it stands. `is_root`: it may be a directory."""
+    """One path in a kustomization and where it stands.
+
+    `is_root`: it may be a directory. `may_be_inline`: the object itself may stand there instead.
+    """
 
     text: str
     at: Path
     is_root: bool = False
     is_plugin: bool = False
+    may_be_inline: bool = False
 
 
 class Kustomization:
-    """The closure of one kustomization: its `roots` are the directories with kustomizations that it reaches.
-
-    `is_open` says that it reads what is outside of the source, so that its files do not determine it.
-    """
+    """The closure of one kustomization: its `roots` are the directories with kustomizations in reach."""
 
     def __init__(self, job: KustomizeJob, workspace: Workspace, problems: list[Problem]) -> None:
         self.roots: dict[str, str] = {}
-        self.is_open = False
         self._job = job
         self._workspace = workspace
         self._problems = problems
@@ -89,6 +94,15 @@ class Kustomization:
         if documents:
             self._read(directory, documents[0])
 
+    def _check_literals(self, document: SourceDocument) -> None:
+        """kustomize would quote the whole text of a wrong one, which may be secret."""
+        for key in _MAPS_WITH_FILES:
+            for index, item in _maps(document.value.get(key)):
+                for number, text in _strings(item.get("literals")):
+                    if "=" not in text:
+                        at: Path = (key, index, "literals", number)
+                        self._problems.append(document.problem("a literal needs a key", at, "key=value"))
+
     def _at(self, origin: tuple[SourceDocument, _Reference] | None, message: str, hint: str) -> Problem:
         if origin is None:
             return Problem(message, self._job.place, hint)
@@ -96,6 +110,11 @@ class Kustomization:
         return document.problem(message, reference.at, hint)
 
     def _read(self, directory: str, document: SourceDocument) -> None:
+        for at, spelling in _misspelt(document.value):
+            message = f'there is no field "{at[-1]}" of a kustomization'
+            hint = f'did you mean "{spelling}"?'
+            self._problems.append(document.problem(message, at, hint, at_key=True))
+        self._check_literals(document)
         for key in _WITH_HELM:
             if key in document.value:
                 hint = "name the chart in spec.render of the stack: {helm: {chart: ...}}"
@@ -106,12 +125,15 @@ class Kustomization:
 
     def _follow(self, directory: str, document: SourceDocument, reference: _Reference) -> None:
         text = reference.text
-        if "\n" in text or text.startswith("{"):
-            return  # the object itself instead of its path
+        if reference.may_be_inline and ("\n" in text or text.startswith("{")):
+            # The object itself instead of its path.
+            if reference.is_plugin:
+                for plugin in parse_file(document.source.file, text.encode(), []):
+                    self._check_plugin(plugin, document, reference.at)
+            return
         files = self._workspace.list_files(directory)
         if "://" not in text and self._workspace.resolve(directory, text) in files:
-            if reference.is_plugin:
-                self._read_plugin(self._workspace.resolve(directory, text))
+            self._read_file(self._workspace.resolve(directory, text), reference)
             return
         if _FILE_URL.match(text):
             message = f'"{text}" leads out of the source'
@@ -162,16 +184,37 @@ class Kustomization:
         if fault:
             message = f'the URL "{_shown(text)}" {fault}'
             self._problems.append(document.problem(message, reference.at, "such as https://host/repo?ref=v1"))
-        self.is_open = True
 
-    def _read_plugin(self, path: str) -> None:
-        """A transformer or generator in a file of its own, for what it would fetch."""
-        wrong: list[Problem] = []
-        for document in parse_file(path, self._workspace.read(path), wrong):
-            for reference in _plugin_references(document.value, ()):
-                if _REMOTE.match(reference.text):
-                    self._check_remote(document, reference)
-        self._problems.extend(wrong)
+    def _read_file(self, path: str, reference: _Reference) -> None:
+        """A transformer or generator, which may stand among the resources of a directory of them."""
+        content = self._workspace.read(path)
+        if not reference.is_plugin and not (reference.is_root and _BUILTIN in content):
+            return
+        # What is wrong with a resource is found in what kustomize makes of it.
+        for plugin in parse_file(path, content, self._problems if reference.is_plugin else []):
+            self._check_plugin(plugin, plugin, None)
+
+    def _check_plugin(self, plugin: SourceDocument, document: SourceDocument, at: Path | None) -> None:
+        """What a plugin would fetch; problems stand at `at` of the document, or where they are."""
+        for reference in _plugin_references(plugin.value, ()):
+            if _REMOTE.match(reference.text):
+                self._check_remote(document, reference if at is None else replace(reference, at=at))
+
+
+def _misspelt(value: dict[str, object]) -> Iterator[tuple[Path, str]]:
+    """Keys in other letters than those that are looked for, with the right ones."""
+    spellings = {known.lower(): known for known in _KEYS}
+    for key in value:
+        if spellings.get(key.lower(), key) != key:
+            yield (key,), spellings[key.lower()]
+    lists = [*_MAPS_WITH_PATH, *_MAPS_WITH_FILES]
+    maps: list[tuple[Path, dict[str, object]]]
+    maps = [((key, index), item) for key in lists for index, item in _maps(value.get(key))]
+    maps += [(("openapi",), item) for _index, item in _maps([value.get("openapi")])]
+    for at, item in maps:
+        for key in item:
+            if key.lower() in _INNER_KEYS and key not in _INNER_KEYS:
+                yield (*at, key), key.lower()
 
 
 def _shown(text: str) -> str:
@@ -182,7 +225,7 @@ def _references(value: dict[str, object]) -> Iterator[_Reference]:
     """Every path that a kustomization names. What has a wrong shape is left to kustomize to refuse."""
     for key in (*_ROOTS, *_FILES):
         for index, text in _strings(value.get(key)):
-            yield _Reference(text, (key, index), key in _ROOTS, key in _PLUGINS)
+            yield _Reference(text, (key, index), key in _ROOTS, key in _PLUGINS, key in _MAY_BE_INLINE)
     for _index, item in _maps([value.get("openapi")]):
         yield from _path_reference(item, ("openapi",))
     for key in _MAPS_WITH_PATH:

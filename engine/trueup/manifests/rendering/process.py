@@ -25,6 +25,9 @@ MAX_OUTPUT = 32 * 1024 * 1024
 _MAX_ERRORS = 64 * 1024
 _MAX_MEMORY = 4 * 1024**3
 _CREDENTIALS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^/@\s]+@")
+# Where kustomize quotes what it was given to work with, which may hold secrets.
+_QUOTED = re.compile(r"(?<=with config: )`.*?(?:`(?=:|\s*\Z)|\Z)|(?<=patch from )\[.*", re.DOTALL)
+_QUOTED_PATHS = re.compile(r"[`\[]\s*paths?:(?:\s*-)?[ \t\n\"]*[^\s\"]+[\"\s]*[`\]]\s*")
 # Nothing listens there: what honours a proxy gets nowhere.
 _CLOSED = "http://127.0.0.1:1"
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
@@ -219,8 +222,9 @@ def _without_network() -> tuple[str, ...]:
 
 
 def _shorten(errors: bytes) -> str:
-    """The telling lines of what a tool said, without credentials and control characters."""
+    """The telling lines of what a tool said, without credentials, contents and control characters."""
     text = _CREDENTIALS.sub(r"\1***@", errors.decode("utf-8", "replace"))
+    text = _QUOTED.sub(lambda match: match[0] if _QUOTED_PATHS.fullmatch(match[0]) else "...", text)
     lines = ["".join(c if c.isprintable() else " " for c in line).strip() for line in text.splitlines()]
     kept = [line for line in lines if line and not line.startswith(("Use --debug flag", "# Warning:"))]
     text = "\n  ".join(kept[-12:])

@@ -177,7 +177,8 @@ class _Rendering:
             hint_for=lambda _message: "",
             read=lambda text: output.read_kustomize(found.file, text, self._problems),
             network=job.network,
-            is_cached=not found.is_open,
+            # What it fetches may be named anywhere, in a generator that another one makes.
+            is_cached=not job.network,
         )
 
     def _prepare_helm(self, job: HelmJob) -> _Call | None:

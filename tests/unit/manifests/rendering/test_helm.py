@@ -130,3 +130,14 @@ def test_dependencies_are_fetched_as_the_lock_file_says(repository, names, helm_
     packed = {"web/charts/lib-1.2.0.tgz": (chart / "charts/lib-1.2.0.tgz").read_bytes()}
     assert names({**files, **packed}, "  render: {helm: {chart: web}}\n") == ["shop-lib"]
     assert asked == []
+
+
+def test_the_name_of_a_dependency_is_no_path(tools, names):
+    chart = "apiVersion: v2\nname: NAME\nversion: 1.0.0\n"
+    dependency = "dependencies: [{name: ../../other, version: 1.0.0, repository: file://../other}]\n"
+    files = {
+        "web/Chart.yaml": chart.replace("NAME", "web") + dependency,
+        "other/Chart.yaml": chart.replace("NAME", "other"),
+    }
+    with pytest.raises(ManifestError, match=r'web/Chart.yaml:4:23: "../../other" is not the name of a chart'):
+        names(files, "  render: {helm: {chart: web}}\n  exclude: [other]\n")

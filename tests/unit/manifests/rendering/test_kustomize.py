@@ -67,3 +67,62 @@ def test_two_kustomizations_that_reach_each_other_are_an_error(tools, names):
     }
     with pytest.raises(ManifestError, match="cycle detected"):
         names(files, "path: a")
+
+
+@pytest.mark.parametrize("field", ["Resources", "COMPONENTS", "helmcharts", "patchesstrategicmerge"])
+def test_a_field_in_other_letters_is_an_error_as_kustomize_would_take_it(tools, names, field):
+    files = {"a/kustomization.yaml": f"{field}: ['https://example.com/x']\n"}
+    with pytest.raises(ManifestError, match=f'no field "{field}" of a kustomization'):
+        names(files, "path: a")
+
+
+def test_a_field_of_a_generator_in_other_letters_is_an_error_but_no_label_is(tools, names):
+    kustomization = (
+        "resources: [a.yaml]\nconfigMapGenerator: [{name: b, %s: [a.yaml]}]\nlabels: [{pairs: {Env: b}}]\n"
+    )
+    files = {"a/a.yaml": CONFIG.replace("NAME", "a")}
+    with pytest.raises(ManifestError, match=r'a/kustomization.yaml:2:32: there is no field "Files"'):
+        names({**files, "a/kustomization.yaml": kustomization % "Files"}, "path: a")
+    assert len(names({**files, "a/kustomization.yaml": kustomization % "files"}, "path: a")) == 2
+
+
+FETCHING = (
+    "{apiVersion: builtin, kind: ConfigMapGenerator, metadata: {name: a}, name: a,"
+    " files: ['http://127.0.0.1:1/']}"
+)
+
+
+@pytest.mark.parametrize(
+    ("files", "place"),
+    [
+        ({"a/kustomization.yaml": f'generators: ["{FETCHING}"]\n'}, "a/kustomization.yaml:1:14"),
+        ({"a/kustomization.yaml": "generators: [g.yaml]\n", "a/g.yaml": FETCHING}, "a/g.yaml:1:87"),
+        (
+            {
+                "a/kustomization.yaml": "generators: [g]\n",
+                "a/g/kustomization.yaml": "resources: [g.yaml]\n",
+                "a/g/g.yaml": FETCHING,
+            },
+            "a/g/g.yaml:1:87",
+        ),
+    ],
+)
+def test_what_a_generator_would_fetch_is_refused_wherever_the_generator_stands(tools, names, files, place):
+    with pytest.raises(ManifestError) as error:
+        names(files, "path: a")
+    assert str(error.value).startswith(
+        f'{place}: "http://127.0.0.1:1/" comes from the network, which the stack does not allow'
+    )
+
+
+@pytest.mark.parametrize(
+    "kustomization",
+    [
+        "secretGenerator: [{name: s, literals: [canary]}]\n",
+        'patches: [{patch: "kind: Secret\\nstringData: {password: canary"}]\n',
+    ],
+)
+def test_an_error_does_not_repeat_what_may_be_secret(tools, names, kustomization):
+    with pytest.raises(ManifestError) as error:
+        names({"a/kustomization.yaml": kustomization}, "path: a")
+    assert "canary" not in str(error.value)
