@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from trueup.cli.output import escape, escape_line
@@ -131,12 +131,3 @@ def _difference(before: Sequence[str], after: Sequence[str]) -> Iterator[str]:
         is_at_top = line.startswith(("@@ -1,", "@@ -1 "))
         if not is_header and not is_at_top:
             yield line
-
-
-def has_masked(value: Value) -> bool:
-    """Whether the value is, or holds anywhere, a sensitive one."""
-    if isinstance(value, Mapping):
-        return any(has_masked(item) for item in value.values())
-    if isinstance(value, list | tuple):
-        return any(has_masked(item) for item in value)
-    return isinstance(value, Sensitive)

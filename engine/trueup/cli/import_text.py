@@ -8,9 +8,9 @@ from typing import Any
 from rich.text import Text
 
 from trueup.cli.output import count, escape, escape_lines, one_line, plain
-from trueup.cli.plan_json import field_document
 from trueup.cli.problems import FORMAT_VERSION
 from trueup.reconcile.imports import Fate, ImportOutcome, ImportReport
+from trueup.reconcile.plan_document import field_document
 
 _SHOWN_FIELDS = 5
 

@@ -10,11 +10,11 @@ import rich_click as click
 from trueup.cli.exit_codes import CHANGES, ERROR, OK
 from trueup.cli.options import Call, takes_output, takes_stack
 from trueup.cli.output import make_console, print_json, print_lines
-from trueup.cli.plan_json import plan_document
 from trueup.cli.plan_markdown import render_markdown
 from trueup.cli.plan_text import render_holds, render_plan
 from trueup.errors import UsageError
 from trueup.model.plan import Plan
+from trueup.reconcile.plan_document import plan_document
 
 if TYPE_CHECKING:
     from trueup.app import App

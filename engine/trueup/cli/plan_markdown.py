@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator
 
 from trueup.cli.fields import describe_field
 from trueup.cli.output import SIGNS, escape, escape_lines, one_line
-from trueup.cli.plan_text import describe_revision, describe_size, is_shown
+from trueup.cli.plan_text import describe_revision, describe_size
 from trueup.model.change import Action, Change
 from trueup.model.plan import Plan
+from trueup.reconcile.plan_document import is_shown
 
 # The largest comment that GitHub takes has 65,536 characters.
 MAX_LENGTH = 60_000

@@ -21,6 +21,7 @@ from trueup.cli.output import (
 from trueup.model.change import Action, Change
 from trueup.model.plan import Plan
 from trueup.model.resource import Revision
+from trueup.reconcile.plan_document import is_shown
 
 _MAX_PATH_COLUMN = 44
 _SIGN_STYLES = {"+": "green", "-": "red", "~": "yellow", "@": "cyan", " ": "dim"}
@@ -34,11 +35,6 @@ _WORDS = {
     Action.FORGET: "to forget",
     Action.UNKNOWN: "not possible",
 }
-
-
-def is_shown(change: Change) -> bool:
-    """Whether a plan lists the change: also the drift that is only reported, and what is refused."""
-    return change.action is not Action.NONE or bool(change.fields or change.problem)
 
 
 def render_plan(plan: Plan) -> Iterator[Text]:

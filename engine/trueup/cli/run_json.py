@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from trueup.cli.plan_json import FORMAT_VERSION, plan_document
 from trueup.cli.problems import problem_document
 from trueup.model.outcome import Outcome
 from trueup.model.values import Sensitive, Unknown, Value
+from trueup.reconcile.plan_document import FORMAT_VERSION, plan_document
 from trueup.reconcile.report import RunReport
 
 

@@ -14,13 +14,14 @@ from rich.console import Console
 from trueup.cli.exit_codes import ERROR, HELD, INTERRUPTED, OK
 from trueup.cli.interruption import Interruption
 from trueup.cli.output import escape, make_console, plain, print_json, print_lines
-from trueup.cli.plan_text import is_shown, render_holds, render_plan
+from trueup.cli.plan_text import render_holds, render_plan
 from trueup.cli.progress import Progress
 from trueup.cli.run_json import run_document
 from trueup.cli.run_text import render_report
 from trueup.errors import UsageError
 from trueup.model.outcome import RunStatus
 from trueup.model.plan import Plan
+from trueup.reconcile.plan_document import is_shown
 from trueup.reconcile.report import RunReport
 
 _CODES = {

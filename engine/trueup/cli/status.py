@@ -23,10 +23,10 @@ from trueup.cli.output import (
     print_lines,
     short_commit,
 )
-from trueup.cli.plan_json import FORMAT_VERSION
 from trueup.cli.plan_text import describe_revision
 from trueup.model.change import Action
 from trueup.model.observation import Readiness
+from trueup.reconcile.plan_document import FORMAT_VERSION
 
 if TYPE_CHECKING:
     from trueup.app import NodeStatus, StackStatus

@@ -113,6 +113,15 @@ def has_unknown(value: Value) -> bool:
     return value is UNKNOWN
 
 
+def has_sensitive(value: Value) -> bool:
+    """Whether the value is, or holds anywhere, a sensitive one."""
+    if isinstance(value, Mapping):
+        return any(has_sensitive(item) for item in value.values())
+    if isinstance(value, list | tuple):
+        return any(has_sensitive(item) for item in value)
+    return isinstance(value, Sensitive)
+
+
 def escape_pointer(key: str) -> str:
     """A map key as one token of a JSON pointer (RFC 6901)."""
     return key.replace("~", "~0").replace("/", "~1")

@@ -8,11 +8,11 @@ import jsonschema_rs
 import pytest
 from tests.unit.cli import samples
 
-from trueup.cli.plan_json import field_document, plan_document
 from trueup.cli.run_json import run_document
 from trueup.model.change import MISSING, FieldChange
 from trueup.model.outcome import Result, RunStatus
 from trueup.model.values import UNKNOWN, Sensitive
+from trueup.reconcile.plan_document import field_document, plan_document
 from trueup.reconcile.report import RunReport
 
 SCHEMAS = Path(__file__).parents[3] / "docs" / "schemas"

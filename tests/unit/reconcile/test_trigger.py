@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import jsonschema_rs
 import pytest
 
-from trueup.cli.plan_json import plan_document
 from trueup.cli.plan_markdown import render_markdown
 from trueup.cli.plan_text import render_plan
 from trueup.model.change import Action
 from trueup.model.outcome import RunStatus
+from trueup.reconcile.plan_document import plan_document
 from trueup.reconcile.report import RunReport, Selection
 from trueup.sdk.testing.memory_world import Fault
 

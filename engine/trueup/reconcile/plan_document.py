@@ -1,16 +1,22 @@
-"""A plan as JSON for programs: docs/plan-format.md, docs/schemas/plan-v1.json. Called by commands."""
+"""A plan as JSON for programs and for the history: docs/plan-format.md, docs/schemas/plan-v1.json.
+
+Called by commands and by cycle.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from trueup.cli.fields import has_masked
-from trueup.cli.plan_text import is_shown
-from trueup.model.change import MISSING, Change, FieldChange
+from trueup.model.change import MISSING, Action, Change, FieldChange
 from trueup.model.plan import Plan
-from trueup.model.values import UNKNOWN, Sensitive, Value, has_unknown, map_leaves
+from trueup.model.values import UNKNOWN, Sensitive, Value, has_sensitive, has_unknown, map_leaves
 
 FORMAT_VERSION = "1.0"
+
+
+def is_shown(change: Change) -> bool:
+    """Whether a plan lists the change: also the drift that is only reported, and what is refused."""
+    return change.action is not Action.NONE or bool(change.fields or change.problem)
 
 
 def plan_document(plan: Plan) -> dict[str, Any]:
@@ -64,7 +70,7 @@ def field_document(field: FieldChange) -> dict[str, Any]:
         document["from"] = None if field.sensitive else _plain(field.before)
     if field.after is not MISSING and field.after is not UNKNOWN:
         document["to"] = None if field.sensitive else _plain(field.after)
-    document["sensitive"] = field.sensitive or has_masked(field.before) or has_masked(field.after)
+    document["sensitive"] = field.sensitive or has_sensitive(field.before) or has_sensitive(field.after)
     if field.immutable:
         document["immutable"] = True
     if has_unknown(field.after):
