@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from trueup.manifests.stack_file import API_VERSION
 from trueup.manifests.value_types import TYPES
+from trueup.manifests.vocabulary import API_VERSION
 from trueup.sdk.contracts import Catalog, Kind
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

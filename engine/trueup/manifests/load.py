@@ -21,9 +21,10 @@ from trueup.manifests.rendering.render import Rendered, claim_unrendered, is_ren
 from trueup.manifests.rendering.settings import NO_RENDER
 from trueup.manifests.resource import Declaration, read_declaration
 from trueup.manifests.resource_files import ResourceFiles, select_resource_files
-from trueup.manifests.stack_file import API_VERSION, STACK_FILES, StackFile, read_stack
+from trueup.manifests.stack_file import StackFile, read_stack
 from trueup.manifests.target_selection import TargetSelector
 from trueup.manifests.validate import Validator
+from trueup.manifests.vocabulary import API_VERSION, STACK_FILES
 from trueup.model.address import Address
 from trueup.model.resource import Node, Revision, Stack
 from trueup.model.tree import Tree

@@ -9,8 +9,8 @@ from trueup.errors import Problem
 from trueup.manifests.document import SourceDocument
 from trueup.manifests.fields import Fields, name_fault
 from trueup.manifests.resource import MODULE
-from trueup.manifests.stack_file import API_VERSION
 from trueup.manifests.variables import Variable, read_variables
+from trueup.manifests.vocabulary import API_VERSION
 from trueup.model.values import Value
 
 MODULE_FILES = ("module.yaml", "module.yml", "module.toml", "module.json")

@@ -11,9 +11,9 @@ from trueup.errors import Problem
 from trueup.manifests.document import Path, SourceDocument, SourceText, kind_of_value
 from trueup.manifests.fields import Fields, name_fault
 from trueup.manifests.parse_yaml import parse_yaml
-from trueup.manifests.stack_file import API_VERSION
 from trueup.manifests.suggestions import suggest
 from trueup.manifests.templates import Template
+from trueup.manifests.vocabulary import API_VERSION
 from trueup.model.resource import DEFAULT_LIFECYCLE, Drift, Lifecycle, OnDelete, Replace, Rollout
 from trueup.model.values import UNKNOWN, Value
 

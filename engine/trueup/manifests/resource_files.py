@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from trueup.manifests.module_file import MODULE_FILES
-from trueup.manifests.stack_file import STACK_FILES
+from trueup.manifests.vocabulary import STACK_FILES
 
 
 @dataclass(frozen=True)

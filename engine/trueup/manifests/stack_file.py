@@ -28,9 +28,6 @@ from trueup.model.resource import Drift, Guards, Revision, Stack
 from trueup.model.values import UNKNOWN, Value
 from trueup.sdk.contracts import Catalog
 
-API_VERSION = "trueup.dev/v1"
-STACK_FILES = ("stack.yaml", "stack.yml", "stack.toml", "stack.json")
-
 _DEFAULT_INTERVAL = 300.0
 _COUNT = re.compile(r"\d{1,9}%?", re.ASCII)
 

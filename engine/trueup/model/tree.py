@@ -11,9 +11,10 @@ from trueup.model.resource import Revision
 class Tree(Protocol):
     """The files below one path of one revision, the stack's directory, and what else its source holds.
 
-    Paths are relative to the stack's directory, with `/`, sorted. They may begin with `..`, as far as the root
-    of the source: the root of the repository, or of the work tree that a plain directory is in. All content is
-    of the same commit; of a plain directory, what is outside of the stack's is read when it is asked for.
+    Paths are relative to the stack's directory, with `/`, sorted. They may begin with `..`, as far as the
+    root of the source: the root of the repository, or of the work tree that a plain directory is in. All
+    content is of the same commit; of a plain directory, what is outside of the stack's is read when it is
+    asked for.
     """
 
     @property

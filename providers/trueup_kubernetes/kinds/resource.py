@@ -62,11 +62,11 @@ from trueup_kubernetes.kinds.discover import discover_objects
 from trueup_kubernetes.kinds.edges import tokens_needed, tokens_provided
 from trueup_kubernetes.kinds.export import export_object
 from trueup_kubernetes.kinds.health import describe_deletion, health_of
+from trueup_kubernetes.kinds.restart import restart
 from trueup_kubernetes.kinds.validation import problems_of
 from trueup_kubernetes.marker import ADDRESS, OWNER, label_of, read_owner
 from trueup_kubernetes.objects import Spot, among, find_strays, list_objects, locate, pick, read_object
 from trueup_kubernetes.ownership import MANAGER, owned_by_us, project
-from trueup_kubernetes.restart import restart
 from trueup_kubernetes.secret_values import fold_string_data, is_secret, seal_secret
 from trueup_kubernetes.session import ClusterSession, NotKnown, NotServed
 

@@ -16,7 +16,7 @@ from trueup.manifests.parse import unpack_lists
 from trueup.manifests.parse_yaml import parse_yaml
 from trueup.manifests.rendering.settings import HOOKS_APPLIED, HOOKS_SKIPPED, HelmJob
 from trueup.manifests.resource import MODULE
-from trueup.manifests.stack_file import API_VERSION
+from trueup.manifests.vocabulary import API_VERSION
 
 # No text inside of a document begins a line so: what is nested is indented. The document may begin behind it.
 _SEPARATOR = re.compile(r"^---[ \t]*(?:#.*)?\r?$|^---[ \t]+", re.MULTILINE)

@@ -15,7 +15,7 @@ from trueup.manifests.rendering import helm, kustomize, output, process
 from trueup.manifests.rendering.cache import make_key, read_entry, write_entry
 from trueup.manifests.rendering.settings import RELEASE, HelmJob, Job, KustomizeJob, RenderSettings
 from trueup.manifests.rendering.workspace import Workspace
-from trueup.manifests.stack_file import STACK_FILES
+from trueup.manifests.vocabulary import STACK_FILES
 from trueup.model.resource import Stack
 from trueup.model.tree import Tree
 

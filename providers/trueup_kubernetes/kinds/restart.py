@@ -1,4 +1,4 @@
-"""Makes a workload roll out again, as `kubectl rollout restart` does. Used by `kinds.resource`.
+"""Makes a workload roll out again, as `kubectl rollout restart` does. Used by `resource`.
 
 It changes annotations of the pod template, as a field manager of its own: our applies neither take them for
 ours nor drop them, and the comparison leaves what another manager set alone.
