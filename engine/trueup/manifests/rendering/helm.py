@@ -23,6 +23,8 @@ DEFAULT_NAMESPACE = "default"
 _REQUIREMENTS = "requirements.yaml"
 _LOCKS = {CHART: "Chart.lock", _REQUIREMENTS: "requirements.lock"}
 _MAX_DEPTH = 10
+# Each use of a chart of the source is a copy, and those of its dependencies multiply.
+_MAX_COPIES = 500
 _FILE = "file://"
 _NETWORK_HINT = (
     "run `helm dependency build` and commit the directory charts/, or write network: true in"
@@ -48,6 +50,7 @@ class Chart:
         self.directories: list[str] = []
         self._fetched: list[str] = []
         self._placed: dict[str, str] = {}
+        self._copies = 0
         self._job = job
         self._workspace = workspace
         self._problems = problems
@@ -228,6 +231,13 @@ class Chart:
     def _place(self, into: str, item: tuple[_Dependency, str], depth: int) -> None:
         """Puts a chart of the source where helm looks for it, and what that one depends on into it."""
         dependency, directory = item
+        self._copies += 1
+        if self._copies > _MAX_COPIES:
+            if self._copies == _MAX_COPIES + 1:
+                message = f"the dependencies of this chart come to more than {_MAX_COPIES} charts"
+                place = Place(_join(self._job.chart, CHART))
+                self._problems.append(Problem(message, place, "flatten the charts"))
+            return
         if depth > _MAX_DEPTH:
             message = f'the dependency "{dependency.name}" is nested too deeply, or depends on itself'
             self._problems.append(dependency.document.problem(message, dependency.at, "flatten the charts"))

@@ -59,7 +59,9 @@ class Tool:
             status = file.stat()
         except (OSError, RuntimeError) as error:
             raise ToolError(f"{self.program} cannot be read: {error}") from error
-        return f"{self.name} {' '.join(self.words)} {file} {status.st_size} {status.st_mtime_ns}"
+        # Some packages give all files one time: the inode and its own time change with each file.
+        build = (status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns)
+        return " ".join(map(str, (self.name, *self.words, file, *build)))
 
 
 def find_kustomize() -> Tool:

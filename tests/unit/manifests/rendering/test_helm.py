@@ -100,6 +100,15 @@ def test_a_chart_that_depends_on_itself_is_an_error(tools, names):
         names({"web/Chart.yaml": chart}, "  render: {helm: {chart: web}}\n")
 
 
+def test_dependencies_that_multiply_are_an_error_before_they_fill_the_memory(tools, names):
+    chart = "apiVersion: v2\nname: NAME\nversion: 1.0.0\ndependencies:\n" + "".join(
+        f"  - {{name: n{number}, version: 1.0.0, repository: file://../lib}}\n" for number in range(8)
+    )
+    files = {f"{name}/Chart.yaml": chart.replace("NAME", name) for name in ("web", "lib")}
+    with pytest.raises(ManifestError, match="come to more than 500 charts"):
+        names(files, "  render: {helm: {chart: web}}\n  exclude: [lib]\n")
+
+
 def test_a_version_that_is_not_there_is_an_error(repository, names):
     url, _asked = repository
     with pytest.raises(ManifestError, match=r'chart "lib" version "9\.9\.9" not found') as error:
