@@ -74,7 +74,10 @@ def _find_files(paths: Sequence[str]) -> Iterator[Path]:
 
 
 def _walk(directory: Path, suffixes: Sequence[str]) -> Iterator[Path]:
-    for folder, folders, names in os.walk(directory):
+    def refuse(error: OSError) -> None:
+        raise UsageError(f"cannot read {escape(str(error.filename))}: {error.strerror}") from error
+
+    for folder, folders, names in os.walk(directory, onerror=refuse):
         if any(name in names for name in _FOREIGN):
             folders.clear()
             continue
@@ -92,7 +95,7 @@ def _format(file: Path, *, is_check: bool, is_shown: bool) -> bool:
     try:
         data = file.read_bytes()
     except OSError as error:
-        raise UsageError(f"cannot read {file}: {error.strerror}") from error
+        raise UsageError(f"cannot read {escape(str(file))}: {error.strerror}") from error
     text = format_file(str(file), data)
     if text.encode() == data:
         return False
@@ -109,8 +112,9 @@ def _format(file: Path, *, is_check: bool, is_shown: bool) -> bool:
 
 
 def _replace(file: Path, text: str) -> None:
-    """Writes the file as a whole or not at all, with the mode that it had."""
+    """Writes the file as a whole or not at all, with the mode that it had. A link stays a link."""
     try:
+        file = file.resolve()
         mode = stat.S_IMODE(file.stat().st_mode)
         descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
         try:
@@ -122,4 +126,4 @@ def _replace(file: Path, text: str) -> None:
             Path(name).unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise UsageError(f"cannot write {file}: {error.strerror}") from error
+        raise UsageError(f"cannot write {escape(str(file))}: {error.strerror}") from error

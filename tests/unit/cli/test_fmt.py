@@ -58,3 +58,23 @@ def test_what_is_no_resource_file_is_refused(folder: Path, capsys: pytest.Captur
     assert run(["fmt", "notes.md"]) == 1
     assert run(["fmt", "nowhere"]) == 1
     assert "there is no file or directory nowhere" in capsys.readouterr().err
+
+
+def test_a_link_stays_a_link_and_what_it_names_is_laid_out(folder: Path) -> None:
+    (folder / "sub").mkdir()
+    (folder / "sub/link.yaml").symlink_to("../a.yaml")
+    assert run(["fmt", "sub/link.yaml"]) == 0
+    assert (folder / "sub/link.yaml").is_symlink()
+    assert (folder / "a.yaml").read_text() == NEAT
+    assert [file.name for file in (folder / "sub").iterdir()] == ["link.yaml"]
+
+
+def test_a_directory_that_cannot_be_read_is_an_error_and_not_passed_over(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: str) -> None:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr("os.scandir", refuse)
+    assert run(["fmt", "--check", str(folder)]) == 1
+    assert "Permission denied" in capsys.readouterr().err
