@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from trueup import redaction
+
 pytest_plugins = [
     "tests.hosts.fixtures",
     "tests.cluster.fixtures",
@@ -23,3 +25,10 @@ def _isolated_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest
         monkeypatch.setenv(name, str(state / name.lower()))
     for name in ("KUBECONFIG", "TRUEUP_STORE", "AWS_PROFILE", "TRUEUP_HELM", "TRUEUP_KUSTOMIZE"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one test read as a secret is an ordinary word in the next."""
+    monkeypatch.setattr(redaction, "_hidden", {})
+    monkeypatch.setattr(redaction, "_pattern", None)
