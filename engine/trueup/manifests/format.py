@@ -76,8 +76,10 @@ def _lay_out_yaml(text: str) -> str:
 def _lay_out_toml(text: str) -> str:
     """As it is but for the white space at the ends of lines, and empty lines; strings keep theirs."""
     inside: set[int] = set()
+    first = position = 0
     for word in _TOML_WORD.finditer(text):
-        first = text.count("\n", 0, word.start())
+        first += text.count("\n", position, word.start())
+        position = word.start()
         inside.update(range(first, first + word[0].count("\n")))
     return "\n".join(tidy(text.split("\n"), inside)) + "\n"
 
