@@ -142,6 +142,8 @@ class TaggedKind(Kind):
     def normalize(self, node: Node, observed: Observed | None) -> Document:
         if not is_spec_known(node):
             return node.body
+        # Here and not by AWS: a value of secret() is known from the plan on.
+        self._refuse_secrets(node)
         spec = self.normal_spec(node.spec, observed.body["spec"] if observed else None)
         if observed is not None and spec.get("Tags") is None:
             # So that tags of the last manifest are seen to be dropped where this one has none at all.

@@ -27,6 +27,7 @@ from trueup.sdk import (
     Owned,
     Owner,
     ProviderError,
+    Sensitive,
     Session,
     Target,
 )
@@ -73,6 +74,10 @@ class HostKind(Kind):
     def normalize(self, node: Node, observed: Observed | None) -> Document:
         if node.body.get("spec") is UNKNOWN:
             return node.body
+        for field in self.identity_spec(""):
+            # Markers, records and messages call the object by it.
+            if isinstance(spec_of(node).get(field), Sensitive):
+                raise Invalid(f"{field} may not hold a secret", hint="it is what the object is known by")
         return {**node.body, "spec": self.normal_spec(node, observed)}
 
     def observe(self, session: Session, nodes: Sequence[Node]) -> Iterable[Observation]:
