@@ -20,7 +20,7 @@ from trueup.manifests.references import NodeIndex
 from trueup.manifests.rendering.render import Rendered, claim_unrendered, is_rendered, render_stack
 from trueup.manifests.rendering.settings import NO_RENDER
 from trueup.manifests.resource import Declaration, read_declaration
-from trueup.manifests.resource_files import ResourceFiles, select_resource_files
+from trueup.manifests.resource_files import ResourceFiles, check_stack_file, select_resource_files
 from trueup.manifests.stack_file import StackFile, read_stack
 from trueup.manifests.target_selection import TargetSelector
 from trueup.manifests.validate import Validator
@@ -196,10 +196,13 @@ class _Loader:
         return rendered
 
     def _check_left_out(self, files: ResourceFiles, modules: Modules) -> None:
-        """What stands beside a module.yaml is left out, so that file has to declare a module."""
+        """What stands beside a module.yaml or a stack.yaml is left out, so that file has to be one."""
         for path in files.module_files:
             if not is_rendered(path, files.paths):
                 modules.leave_out(self._library.stack_folder, path)
+        for path in files.stack_files:
+            if not is_rendered(path, files.paths):
+                self._problems.extend(check_stack_file(path, self._tree.read(path)))
 
     def _make_nodes(
         self,

@@ -21,7 +21,7 @@ from trueup.manifests.references import NodeIndex
 from trueup.manifests.rendering.render import MARKERS, claim_unrendered
 from trueup.manifests.rendering.settings import NO_RENDER
 from trueup.manifests.resource import MODULE, Declaration, read_declaration
-from trueup.manifests.resource_files import select_resource_files
+from trueup.manifests.resource_files import check_stack_file, select_resource_files
 from trueup.manifests.templates import Filled, Scope
 from trueup.manifests.validate import Validator
 from trueup.model.address import Address
@@ -332,6 +332,9 @@ class Modules:
         selected = select_resource_files(paths, left_out=(own,))
         for path in selected.module_files:
             self.leave_out(folder, paths[path], use)
+        for path in selected.stack_files:
+            content = folder.source.tree.read(paths[path])
+            wrong.extend(check_stack_file(folder.source.name_of(paths[path]), content))
         declarations: list[Declaration] = []
         before = len(wrong)
         foreign = claim_unrendered(NO_RENDER, selected.paths).claimed

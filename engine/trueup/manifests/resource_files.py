@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from trueup.errors import Place, Problem
 from trueup.manifests.module_file import MODULE_FILES
 from trueup.manifests.vocabulary import STACK_FILES
+
+_IS_STACK = re.compile(rb"""\bkind["']?\s*[:=]\s*["']?Stack\b""")
 
 
 @dataclass(frozen=True)
 class ResourceFiles:
-    """The files that may hold resources, and the `module.yaml` of each directory that is a module's."""
+    """The files that may hold resources, and those that make a directory one of a module or a stack."""
 
     paths: Sequence[str]
     module_files: Sequence[str]
+    stack_files: Sequence[str]
 
 
 def select_resource_files(
@@ -34,6 +38,7 @@ def select_resource_files(
     }
     chosen: list[str] = []
     module_files: list[str] = []
+    stack_files: list[str] = []
     for path in sorted(paths):
         is_own = path not in STACK_FILES and path not in left_out and not _is_hidden(path)
         if not is_own or any(pattern.fullmatch(path) for pattern in patterns):
@@ -41,9 +46,22 @@ def select_resource_files(
         parents = _parents(path) if nested else ()
         if not any(parent in nested for parent in parents):
             chosen.append(path)
-        elif path.rpartition("/")[2] in MODULE_FILES and not any(parent in nested for parent in parents[:-1]):
-            module_files.append(path)
-    return ResourceFiles(chosen, module_files)
+        elif not any(parent in nested for parent in parents[:-1]):
+            name = path.rpartition("/")[2]
+            module_files += [path] if name in MODULE_FILES else []
+            stack_files += [path] if name in STACK_FILES else []
+    return ResourceFiles(chosen, module_files, stack_files)
+
+
+def check_stack_file(name: str, content: bytes) -> Iterator[Problem]:
+    """Whether a file with the name of a stack file is one: what stands beside it is left out for it.
+
+    Read as text: what else is wrong with it is for the stack that it declares.
+    """
+    if not _IS_STACK.search(content):
+        message = "the files beside this one are left out for its name, and it declares no stack"
+        hint = "give it another name, or name its directory in spec.exclude of the stack"
+        yield Problem(message, Place(name), hint)
 
 
 def _is_hidden(path: str) -> bool:

@@ -90,7 +90,7 @@ def test_hidden_excluded_and_nested_files_do_not_count(load):
             "data/deep/a.yaml": broken,
             "x.values.yaml": broken,
             "one.yaml": broken,
-            "other/stack.yaml": broken,
+            "other/stack.yaml": "kind: Stack\n" + broken,
             "other/deep/a.yaml": broken,
             "sub/one.yaml": "apiVersion: v1\nkind: A\nmetadata: {name: a}\n",
         }

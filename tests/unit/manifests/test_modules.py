@@ -243,7 +243,7 @@ def test_files_of_a_module_are_found_beside_it(load):
         "../m/site.conf": "listen 80",
         "../m/deep/module.yaml": "apiVersion: trueup.dev/v1\nkind: Module\nmetadata: {name: unused}\n",
         "../m/deep/b.yaml": "left: out",
-        "../m/stack/stack.yaml": "left out",
+        "../m/stack/stack.yaml": "kind: Stack\n",
         "../m/.hidden/c.yaml": "left: out",
     }
     stack = load({**module, "x.yaml": call("x", "{}", ON_WEB_1, "../m")})
