@@ -122,9 +122,13 @@ class Library:
 
         Raises ExpressionError for what is wrong with it, and SourceError where a repository cannot be read.
         """
-        if _REMOTE.match(text):
-            return self._find_pinned(text)
         source, manifest = self._origin(document)
+        if _REMOTE.match(text):
+            if source.label and _is_file(text) and not _is_file(source.tree.revision.url):
+                # The stack may name repositories of its machine, somebody else's module may not.
+                message = "spec.source names a repository of this machine in a module that comes from another"
+                raise ExpressionError(message, hint=_FORMS)
+            return self._find_pinned(text)
         path = _join(posixpath.dirname(manifest), text)
         if path is None or "?" in text:
             raise ExpressionError(
@@ -161,6 +165,10 @@ class Library:
     def _origin(self, document: SourceDocument) -> tuple[Source, str]:
         file = document.source.file
         return self._origins.get(file, (self._own, file))
+
+
+def _is_file(url: str) -> bool:
+    return url.lower().startswith("file:")
 
 
 def _join(directory: str, name: str) -> str | None:

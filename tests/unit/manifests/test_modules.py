@@ -292,6 +292,24 @@ def test_a_pinned_module_is_asked_for_once_and_named_by_its_repository(catalog, 
     assert trees[0].source_paths() == []  # closed
 
 
+def test_a_module_from_elsewhere_names_no_repository_of_this_machine(catalog, memory_tree):
+    asked = []
+
+    def open_pinned(location, ref, path):
+        asked.append(location)
+        return memory_tree(
+            {
+                "module.yaml": "apiVersion: trueup.dev/v1\nkind: Module\nmetadata: {name: m}\nspec: {}\n",
+                "inner.yaml": call("inner", "{}", source="FILE:///srv/private.git?ref=v1"),
+            }
+        )
+
+    text = call("a", "{}", ON_WEB_1, "https://host/m.git?ref=v1")
+    with pytest.raises(ManifestError, match="names a repository of this machine in a module"):
+        load_stack(memory_tree({"stack.yaml": STACK, "site.yaml": text}), catalog, open_pinned=open_pinned)
+    assert asked == ["https://host/m.git"]
+
+
 def test_a_repository_that_cannot_be_read_is_no_fault_of_the_files(catalog, memory_tree):
     def open_pinned(location, ref, path):
         raise SourceError("the source cannot be read", hint="look at the network")
