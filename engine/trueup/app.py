@@ -13,7 +13,6 @@ from trueup.collector import paused_collector
 from trueup.errors import StalePlan, UsageError
 from trueup.graph.build import Graph, build_graph, deferred_in
 from trueup.manifests.claims import find_claims
-from trueup.manifests.expressions import resolve
 from trueup.manifests.given_values import ValuesRequest
 from trueup.manifests.load import load_stack
 from trueup.manifests.question import Question as Question
@@ -32,6 +31,7 @@ from trueup.reconcile.gather import check_outputs_read, find_outputs_read, find_
 from trueup.reconcile.import_objects import Workplace, import_objects
 from trueup.reconcile.imports import ImportReport, ImportRequest
 from trueup.reconcile.observe import Connections
+from trueup.reconcile.outputs import find_answer
 from trueup.reconcile.report import EVERYTHING, Listener, RunReport, Selection, Silent
 from trueup.reconcile.situation import Knowledge, Situation
 from trueup.saved_plan import SourceSpec as SourceSpec
@@ -172,7 +172,7 @@ class App:
                 stack, loaded.revision, loaded.graph, selection, Silent(), threading.Event(), facts=facts
             )
             knowledge = plan_cycle(request, self.store, self._catalog, self._parallelism)[2]
-        return resolve({"answer": loaded.answer}, knowledge)["answer"]
+        return find_answer(loaded.answer, knowledge)
 
     def _load(
         self,

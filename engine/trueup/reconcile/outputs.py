@@ -1,4 +1,7 @@
-"""What a stack gives to other stacks, once it was carried out. Called by cycle at the end of a run."""
+"""What a stack gives to other stacks, once it was carried out, and to people who ask.
+
+Called by cycle at the end of a run, and by app.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from dataclasses import dataclass
 from trueup.errors import ManifestError, Problem
 from trueup.manifests.expressions import resolve
 from trueup.model.address import Address
-from trueup.model.observation import Observed
+from trueup.model.observation import Failed, Observed
 from trueup.model.values import UNKNOWN, Document, PartlyKnown, Unknown, Value, has_unknown
 from trueup.reconcile.situation import Knowledge, Situation
 
@@ -65,3 +68,18 @@ def find_outputs(
         if name in before:
             values[name] = before[name]
     return Outputs(values, tuple(problems))
+
+
+def find_answer(declared: Value, knowledge: Knowledge) -> Value:
+    """What an expression comes to. Raises ManifestError where it needs what could not be looked at.
+
+    Without that, a host that is down would look like an object that is not there yet.
+    """
+    value = resolve({"answer": declared}, knowledge)["answer"]
+    unseen = [each for each in knowledge.observations.values() if isinstance(each, Failed)]
+    if unseen and has_unknown(value):
+        raise ManifestError(
+            Problem(f"{each.address.text} could not be looked at: {each.error.message}", hint=each.error.hint)
+            for each in unseen
+        )
+    return value

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from tests.unit.reconcile.conftest import Loop, results
 
+from trueup.app import Question
+from trueup.errors import ManifestError
 from trueup.model.outcome import RunStatus
+from trueup.model.values import UNKNOWN
 from trueup.reconcile.report import Selection
 from trueup.sdk.testing.memory_world import Fault
 
@@ -74,3 +78,18 @@ def test_an_output_that_leaves_the_stack_file_is_gone(loop: Loop) -> None:
     assert outputs(loop) == {"size": 1}
     loop.destroy()
     assert outputs(loop) == {}
+
+
+def ask(loop: Loop, expression: str) -> Any:
+    return loop.app.evaluate(loop.source, Question(expression))
+
+
+def test_a_question_that_needs_what_cannot_be_looked_at_is_an_error_and_not_unknown(loop: Loop) -> None:
+    loop.declare("a", {"size": 1})
+    assert ask(loop, 'ref("Thing/a").status.id') is UNKNOWN
+    loop.run()
+    assert isinstance(ask(loop, 'ref("Thing/a").status.id'), str)
+    loop.world.inject(Fault("observe", "Denied", times=2))
+    with pytest.raises(ManifestError, match="shop/Thing/a@here could not be looked at: "):
+        ask(loop, 'ref("Thing/a").status.id')
+    assert ask(loop, 'ref("Thing/a").spec.size') == 1
