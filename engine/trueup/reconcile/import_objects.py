@@ -120,7 +120,7 @@ class Bench:
         self.outcomes += found.unread
         recorded = self.store.inventory(stack.name).keys()
         proposer = Proposer(stack, self.loaded.graph, recorded, self.store.installation, self.catalog)
-        proposals = proposer.propose(found.found, is_named=bool(wanted.ids))
+        proposals = proposer.propose(found.found, wanted.ids)
         self.outcomes += proposals.refused
         self.left_out = proposals.left_out
         self._lay_out(proposals.chosen)

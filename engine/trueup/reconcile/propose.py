@@ -22,6 +22,7 @@ from trueup.reconcile.diff import Standing, diff_node
 from trueup.reconcile.discover import Found
 from trueup.reconcile.imports import Fate, ImportOutcome
 from trueup.sdk.contracts import Catalog, Kind
+from trueup.sdk.discovery import has_pattern
 
 _BY_HAND = (
     "write the resource by hand with secret(...) in that place and lifecycle.adopt: true;"
@@ -87,12 +88,17 @@ class Proposer:
         self._taken = {*graph.nodes, *recorded}
         self._identities = _identities(graph, catalog)
 
-    def propose(self, found: Iterable[Found], *, is_named: bool) -> Proposals:
-        """A proposal for each object that can be imported. `is_named`: they were asked for by their ids."""
+    def propose(self, found: Iterable[Found], ids: Sequence[str]) -> Proposals:
+        """A proposal for each object that can be imported. `ids` are what was asked for, none for everything.
+
+        An object that was named by its own id, and not by a pattern, has to be imported; no other has.
+        """
+        has_patterns = not ids or any(map(has_pattern, ids))
         chosen: list[Proposal] = []
         refused: list[ImportOutcome] = []
         left_out = 0
         for each in found:
+            is_named = not has_patterns or each.object.id in ids
             if each.object.is_system and not is_named:
                 left_out += 1
                 continue

@@ -120,8 +120,11 @@ def test_objects_of_the_system_are_left_out_unless_they_are_named(loop: Loop) ->
     put(loop, "Thing/b")
     report = run(loop, Wanted(kind="Thing"), is_dry_run=True)
     assert (fates(report), report.left_out) == ({"Thing/b": "imported"}, 1)
-    report = run(loop, Wanted(kind="Thing", ids=("system-a",)), is_dry_run=True)
-    assert fates(report) == {"Thing/system-a": "imported"}
+    report = run(loop, Wanted(kind="Thing", ids=("*",)), is_dry_run=True)
+    assert (fates(report), report.left_out) == ({"Thing/b": "imported"}, 1)
+    for ids in (("system-a",), ("system-a", "x*")):
+        report = run(loop, Wanted(kind="Thing", ids=ids), is_dry_run=True)
+        assert fates(report)["Thing/system-a"] == "imported"
 
 
 def test_a_dry_run_writes_nothing_anywhere(loop: Loop) -> None:
@@ -159,6 +162,7 @@ def test_what_was_named_and_is_not_imported_is_a_failure(loop: Loop) -> None:
     report = run(loop, Wanted(("here",), "Secretive", ("s",)))
     assert fates(report) == {"Secretive/s": "failed"}
     assert report.has_failures and not report.is_done
+    assert fates(run(loop, Wanted(("here",), "Secretive", ("s*",)))) == {"Secretive/s": "skipped"}
 
 
 def test_what_belongs_to_another_stack_is_left_alone(loop: Loop) -> None:
