@@ -171,21 +171,25 @@ def _walk(top: Path, directory: Path, what: str) -> Iterator[tuple[str, Path]]:
 
     `what` is for the message about a link that leaves `top`.
     """
-    try:
-        entries = sorted(os.scandir(directory), key=lambda entry: entry.name)
-    except OSError as error:
-        raise _unreadable(directory, error) from error
-    for entry in entries:
-        file = Path(entry.path)
-        if entry.is_symlink():
-            # Emacs marks a file that is being edited with a link `.#name` to nowhere.
-            if not entry.name.startswith(".#"):
-                yield str(file.relative_to(top)), _follow(top, file, what)
-        elif entry.is_dir(follow_symlinks=False):
-            if not entry.name.startswith("."):
-                yield from _walk(top, file, what)
-        elif entry.is_file(follow_symlinks=False):
-            yield str(file.relative_to(top)), file
+    # Not by recursion: a repository can be deeper than Python's stack.
+    waiting = [directory]
+    while waiting:
+        folder = waiting.pop()
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError as error:
+            raise _unreadable(folder, error) from error
+        for entry in entries:
+            file = Path(entry.path)
+            if entry.is_symlink():
+                # Emacs marks a file that is being edited with a link `.#name` to nowhere.
+                if not entry.name.startswith(".#"):
+                    yield str(file.relative_to(top)), _follow(top, file, what)
+            elif entry.is_dir(follow_symlinks=False):
+                if not entry.name.startswith("."):
+                    waiting.append(file)
+            elif entry.is_file(follow_symlinks=False):
+                yield str(file.relative_to(top)), file
 
 
 def _walk_source(top: Path) -> Iterator[str]:

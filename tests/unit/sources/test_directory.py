@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -114,6 +115,19 @@ def test_a_link_that_leads_to_no_file_is_refused(stack: Path, target: str):
 def test_the_lock_of_an_open_editor_does_no_harm(stack: Path):
     (stack / ".#stack.yaml").symlink_to("ada@laptop.123:456")
     assert list(open_tree(str(stack)).paths()) == ["apps/web.yaml", "stack.yaml"]
+
+
+def test_a_directory_deeper_than_the_stack_of_python_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    for _ in range(1200):
+        Path("a").mkdir()
+        os.chdir("a")
+    Path("deep.yaml").write_text("a: b")
+    monkeypatch.undo()
+    tree = open_tree(str(tmp_path))
+    # What removes the directories of tests calls itself as well.
+    subprocess.run(["rm", "-rf", str(tmp_path / "a")], check=True)
+    assert tree.paths() == ["a/" * 1200 + "deep.yaml"]
 
 
 def test_a_missing_an_empty_and_a_file_path_are_errors(stack: Path):

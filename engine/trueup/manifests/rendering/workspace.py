@@ -17,9 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trueup.errors import SourceError
+from trueup.manifests.rendering.process import ToolError
 from trueup.manifests.rendering.settings import normalise
 from trueup.model.tree import Tree
 
+# Far more than anybody has, and less than Python's own functions for trees of files can take.
+_MAX_DEPTH = 200
 SOURCE, INPUT = "source", "input"
 _MESSAGE_PATH = re.compile(r"(?<![\w/.-])source/([^\s'\":,;()]*)")
 
@@ -129,8 +132,18 @@ class Workspace:
 
     @contextmanager
     def open_folder(self) -> Iterator[Folder]:
-        """Writes the files into a private directory and removes it in the end."""
-        folder = Folder(Path(os.path.realpath(tempfile.mkdtemp(prefix="trueup-render-"))))
+        """Writes the files into a private directory and removes it in the end. Raises ToolError."""
+        try:
+            folder = Folder(Path(os.path.realpath(tempfile.mkdtemp(prefix="trueup-render-"))))
+        except OSError as error:
+            raise _unwritable(error) from error
+        try:
+            self._write_files(folder)
+            yield folder
+        finally:
+            shutil.rmtree(folder.top, ignore_errors=True)
+
+    def _write_files(self, folder: Folder) -> None:
         try:
             folder.home.mkdir(mode=0o700)
             folder.work.mkdir(mode=0o700)
@@ -144,9 +157,8 @@ class Workspace:
                 flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
                 with open(os.open(file, flags, 0o600), "wb") as stream:  # noqa: PTH123 - a descriptor
                     stream.write(content)
-            yield folder
-        finally:
-            shutil.rmtree(folder.top, ignore_errors=True)
+        except OSError as error:
+            raise _unwritable(error) from error
 
     def explain(self, text: str, folder: Folder) -> str:
         """A message of the tool with paths as the author of the files knows them."""
@@ -158,7 +170,7 @@ class Workspace:
         placed.update({f"{INPUT}/{name}": content for name, content in self._inputs.items()})
         for path in placed:
             if not _is_safe(path):
-                raise SourceError(f"the path {path!r} cannot be given to a tool")
+                raise SourceError(f"the path {path[:200]!r} cannot be given to a tool")
         return placed
 
     def _place(self, path: str) -> str:
@@ -181,5 +193,18 @@ class Workspace:
         return "/".join([".."] * (len(above) - shared) + parts[shared:]) or "."
 
 
+def _unwritable(error: OSError) -> ToolError:
+    hint = "make room there, or name another directory in TMPDIR"
+    return ToolError(f"the files for it cannot be written below {_top()}: {error.strerror}", hint)
+
+
+def _top() -> str:
+    try:
+        return tempfile.gettempdir()
+    except OSError:
+        return "any directory for temporary files"
+
+
 def _is_safe(path: str) -> bool:
-    return not path.startswith("/") and "\0" not in path and not {"", ".", ".."} & set(path.split("/"))
+    parts = path.split("/")
+    return "\0" not in path and len(parts) <= _MAX_DEPTH and not {"", ".", ".."} & set(parts)

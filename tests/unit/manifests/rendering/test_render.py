@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 from tests.git.fixtures import Link
 
-from trueup.errors import ManifestError
+from trueup.errors import ManifestError, SourceError
 from trueup.manifests.load import load_stack
 from trueup.sources.directory import DirectoryTree
 from trueup.sources.open import open_tree
@@ -204,6 +205,30 @@ def test_a_missing_program_is_an_error_at_the_rendering(load_here, monkeypatch, 
 
 
 @pytest.mark.usefixtures("tools")
+@pytest.mark.usefixtures("tools")
+def test_files_that_cannot_be_written_for_a_tool_are_a_problem_of_the_stack(
+    catalog, memory_tree, head, monkeypatch, tmp_path
+):
+    files = {name.removeprefix("shop/"): text for name, text in CHART.items()}
+    files |= {"stack.yaml": head + HELM}
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(ManifestError, match=r"cannot be written below .*: File name too long") as error:
+        load_stack(memory_tree({**files, f"web/{'/'.join(['x' * 250] * 17)}": "a"}), catalog)
+    assert error.value.problems[0].place.file == "stack.yaml"
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    with pytest.raises(ManifestError, match=r"cannot be written below .*: No such file or directory"):
+        load_stack(memory_tree(files), catalog)
+
+
+@pytest.mark.usefixtures("tools")
+def test_a_file_too_deep_for_a_tool_is_refused(catalog, memory_tree, head):
+    files = {name.removeprefix("shop/"): text for name, text in CHART.items()}
+    files |= {"stack.yaml": head + HELM, f"web/{'a/' * 300}b.txt": "b"}
+    with pytest.raises(SourceError, match="cannot be given to a tool"):
+        load_stack(memory_tree(files), catalog)
+
+
 def test_nothing_is_left_of_what_the_tools_got(load_here, monkeypatch, tmp_path):
     folder = tmp_path / "temporary"
     folder.mkdir()
