@@ -25,7 +25,7 @@ from trueup.model.tree import Tree
 from trueup.model.values import Value, use_digest_key
 from trueup.plugins.load import InstalledProviders, InstalledSecretSources
 from trueup.reconcile.boundary import health_of
-from trueup.reconcile.cycle import Request, plan_cycle, run_cycle
+from trueup.reconcile.cycle import Request, find_losses, plan_cycle, run_cycle
 from trueup.reconcile.forget import forget_records
 from trueup.reconcile.gather import check_outputs_read, find_outputs_read, find_secrets, gather_facts
 from trueup.reconcile.import_objects import Workplace, import_objects
@@ -42,7 +42,7 @@ from trueup.secrets.check import NO_SECRETS, CheckedSecrets, check_secrets
 from trueup.sources.open import find_directory, is_local, latest_commit, open_pinned, open_tree
 from trueup.sources.write import NewFiles
 from trueup.state.open import open_store
-from trueup.state.store import Record, RunRecord, Store
+from trueup.state.store import KEPT_RUNS, Record, RunRecord, Store
 
 Confirm = Callable[[Plan], bool]
 
@@ -103,8 +103,10 @@ class App:
         catalog: Catalog | None = None,
         secret_sources: SecretSources | None = None,
         secret_settings: Mapping[str, Value] | None = None,
+        keep_runs: int = KEPT_RUNS,
     ) -> None:
         self._store_url = store_url
+        self._keep_runs = keep_runs
         self._parallelism = parallelism
         self._catalog = catalog or InstalledProviders()
         self._secret_sources = secret_sources or InstalledSecretSources()
@@ -128,7 +130,7 @@ class App:
 
     @cached_property
     def _store(self) -> Store:
-        store = open_store(self._store_url)
+        store = open_store(self._store_url, keep_runs=self._keep_runs)
         use_digest_key(store.digest_key)
         return store
 
@@ -223,17 +225,22 @@ class App:
         *,
         confirm: Confirm = say_yes,
         approved: str = "",
+        approved_by: str = "",
+        trigger: str = "once",
         listener: Listener | None = None,
         stop: threading.Event | None = None,
     ) -> RunReport:
         """One run of the loop.
 
         `confirm` is asked with the plan if there is anything to do and nothing holds it; false gives status
-        HELD with no outcomes. `approved` is the digest of a plan whose holds are lifted. When `stop` is set,
-        the calls in flight are finished and recorded: status INTERRUPTED.
+        HELD with no outcomes. `approved` is the digest of a plan whose holds are lifted by `approved_by`.
+        `trigger` is why it runs, for the history. When `stop` is set, the calls in flight are finished and
+        recorded: status INTERRUPTED.
         """
         request = self._request(source, selection, listener, stop)
-        request = replace(request, confirm=confirm, approved=approved)
+        request = replace(
+            request, confirm=confirm, approved=approved, approved_by=approved_by, trigger=trigger
+        )
         return run_cycle(request, self.store, self._catalog, self._parallelism)
 
     def destroy(
@@ -283,6 +290,7 @@ class App:
         *,
         confirm: Confirm = say_yes,
         approved: str = "",
+        approved_by: str = "",
         listener: Listener | None = None,
         stop: threading.Event | None = None,
     ) -> RunReport:
@@ -294,7 +302,9 @@ class App:
                 f"the saved plan is stale: {saved.source.location} has changed since it was made",
                 hint="make a new plan and look at it",
             )
-        request = replace(request, confirm=confirm, approved=approved, expected=saved.digest)
+        request = replace(
+            request, confirm=confirm, approved=approved, approved_by=approved_by, expected=saved.digest
+        )
         return run_cycle(request, self.store, self._catalog, self._parallelism)
 
     def live_schema(
@@ -354,7 +364,9 @@ class App:
         tree = open_tree(source.location, source.ref, source.path, offline_ok=source.is_offline_allowed)
         with closing(tree):
             loaded = self._load(tree, source)
-            claims = find_claims(tree, self._find_losses(loaded, is_destroy=is_destroy))
+            claims = find_claims(
+                tree, find_losses(loaded.stack, loaded.graph, self.store, is_destroy=is_destroy)
+            )
         return Request(
             loaded.stack,
             loaded.revision,
@@ -365,16 +377,6 @@ class App:
             claims=claims,
             facts=Facts() if is_offline else self._gather(loaded, is_destroy=is_destroy),
         )
-
-    def _find_losses(self, loaded: Loaded, *, is_destroy: bool) -> Sequence[Address]:
-        """What may be deleted by a run: what the inventory has and Git no longer declares."""
-        if not (loaded.stack.prune or is_destroy):
-            return ()
-        return [
-            address
-            for address, record in self.store.inventory(loaded.stack.name).items()
-            if (is_destroy or address not in loaded.graph.nodes) and not record.protect
-        ]
 
     def _gather(self, loaded: Loaded, *, is_destroy: bool = False) -> Facts:
         return gather_facts(

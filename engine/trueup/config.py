@@ -14,10 +14,12 @@ from trueup.manifests.fields import Fields
 from trueup.manifests.given_values import set_text
 from trueup.manifests.parse_toml import parse_toml_map
 from trueup.manifests.variables import name_problem
+from trueup.state.store import KEPT_RUNS
 
 FILE_NAME = "trueup.toml"
 DEFAULT_PARALLELISM = 16
 MAX_PARALLELISM = 1000
+MAX_KEPT_RUNS = 1_000_000
 
 _LISTEN = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^:\[\]]+):(?P<port>\d{1,5})")
 _LISTEN_HINT = 'write a host and a port, as in "127.0.0.1:9090" or "[::1]:9090"'
@@ -66,7 +68,8 @@ class DaemonConfig:
 class Config:
     """The whole file. `store` is empty where the file names none; a path in it is absolute here.
 
-    `secrets` is what sources of secrets go by: see docs/secrets.md.
+    `secrets` is what sources of secrets go by: see docs/secrets.md. `keep_runs` is how many runs of each
+    stack the history keeps.
     """
 
     store: str = ""
@@ -74,6 +77,7 @@ class Config:
     daemon: DaemonConfig = field(default_factory=DaemonConfig)
     stacks: tuple[StackConfig, ...] = ()
     secrets: Mapping[str, Any] = field(default_factory=dict)
+    keep_runs: int = KEPT_RUNS
 
 
 class ConfigError(ManifestError, UsageError):
@@ -99,7 +103,7 @@ def load_config(path: str | Path) -> Config:
 
 
 def _read_config(document: SourceDocument, folder: Path, problems: list[Problem]) -> Config:
-    known = ("store", "parallelism", "daemon", "stacks", "secrets")
+    known = ("store", "parallelism", "daemon", "stacks", "secrets", "history")
     fields = Fields(document, document.value, (), problems, known=known)
     store = fields.text(
         "store", hint="a path, sqlite:////absolute/path.db or postgresql://user@host/database"
@@ -110,19 +114,31 @@ def _read_config(document: SourceDocument, folder: Path, problems: list[Problem]
         _read_daemon(document, fields, problems),
         tuple(_read_stacks(document, fields, folder, problems)),
         _read_secrets(document, fields, problems),
+        _read_history(document, fields, problems),
     )
 
 
 def _read_parallelism(fields: Fields) -> int:
-    value = fields.values.get("parallelism", DEFAULT_PARALLELISM)
-    hint = f"a number from 1 to {MAX_PARALLELISM}"
+    return _read_number(fields, "parallelism", DEFAULT_PARALLELISM, MAX_PARALLELISM)
+
+
+def _read_history(document: SourceDocument, root: Fields, problems: list[Problem]) -> int:
+    """How many runs the table `history` says to keep."""
+    table = root.values.get("history")
+    fields = Fields(document, table, ("history",), problems, known=("keep_runs",), where="history")
+    return _read_number(fields, "keep_runs", KEPT_RUNS, MAX_KEPT_RUNS, "history.keep_runs")
+
+
+def _read_number(fields: Fields, key: str, default: int, most: int, name: str = "") -> int:
+    value = fields.values.get(key, default)
+    hint = f"a number from 1 to {most}"
     if not isinstance(value, int) or isinstance(value, bool):
-        fields.note(f"parallelism must be an integer, not {kind_of_value(value)}", "parallelism", hint=hint)
-    elif not 1 <= value <= MAX_PARALLELISM:
-        fields.note(f"parallelism cannot be {value}", "parallelism", hint=hint)
+        fields.note(f"{name or key} must be an integer, not {kind_of_value(value)}", key, hint=hint)
+    elif not 1 <= value <= most:
+        fields.note(f"{name or key} cannot be {value}", key, hint=hint)
     else:
         return value
-    return DEFAULT_PARALLELISM
+    return default
 
 
 def _read_daemon(document: SourceDocument, root: Fields, problems: list[Problem]) -> DaemonConfig:

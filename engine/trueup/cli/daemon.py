@@ -90,7 +90,12 @@ def _open_app(config: Config, store: str, make_engine: EngineFactory | None) -> 
     url = store or config.store or default_store()
     if make_engine is not None:
         return make_engine(url, config.parallelism)
-    return App(url, parallelism=config.parallelism, secret_settings=config.secrets)
+    return App(
+        url,
+        parallelism=config.parallelism,
+        secret_settings=config.secrets,
+        keep_runs=config.keep_runs,
+    )
 
 
 def _followed(stack: StackConfig) -> Followed:

@@ -96,7 +96,7 @@ class Call:
             return self.engine(store, parallelism)
         from trueup.app import App
 
-        return App(store, parallelism=parallelism, secret_settings=config.secrets)
+        return App(store, parallelism=parallelism, secret_settings=config.secrets, keep_runs=config.keep_runs)
 
     @cached_property
     def _config(self) -> Config:

@@ -9,6 +9,7 @@ import rich_click as click
 from trueup.cli.options import Call, takes_output, takes_stack
 from trueup.cli.progress import Progress
 from trueup.cli.running import Running
+from trueup.cli.who import this_person
 from trueup.errors import UsageError
 from trueup.reconcile.report import RunReport
 
@@ -58,6 +59,7 @@ def reconcile(ctx: click.Context, call: Call, output: str, yes: bool, approve: s
                     call.source_text,
                     confirm=running.confirm,
                     approved=approve,
+                    approved_by=this_person(),
                     listener=progress,
                     stop=running.interruption.stop,
                 )
@@ -66,6 +68,7 @@ def reconcile(ctx: click.Context, call: Call, output: str, yes: bool, approve: s
                 call.selection,
                 confirm=running.confirm,
                 approved=approve,
+                approved_by=this_person(),
                 listener=progress,
                 stop=running.interruption.stop,
             )

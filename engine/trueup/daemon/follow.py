@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 import structlog
@@ -24,6 +25,7 @@ from trueup.errors import Interrupted, Problem, TrueupError
 from trueup.model.outcome import Result, RunStatus
 from trueup.model.values import Value
 from trueup.reconcile.report import Listener, RunReport
+from trueup.state.store import Event
 
 log = structlog.get_logger("trueup.daemon")
 
@@ -37,15 +39,29 @@ WAITING = "waiting"
 FIRST_INTERVAL = 300.0
 
 
+class EventLog(Protocol):
+    """What a follower writes to the store."""
+
+    def add_events(self, stack: str, events: Sequence[Event]) -> None: ...
+
+
 class Engine(Protocol):
     """What a follower asks of `trueup.app.App`."""
 
     def latest_commit(self, source: SourceSpec) -> str: ...
 
+    @property
+    def store(self) -> EventLog: ...
+
     def load(self, source: SourceSpec) -> Loaded: ...
 
     def reconcile(
-        self, source: SourceSpec, *, listener: Listener | None = None, stop: threading.Event | None = None
+        self,
+        source: SourceSpec,
+        *,
+        trigger: str = "once",
+        listener: Listener | None = None,
+        stop: threading.Event | None = None,
     ) -> RunReport: ...
 
 
@@ -82,6 +98,7 @@ class Follower:
         self._run_stop: threading.Event | None = None
         self._progress_at = now()
         self._settings_of: str | None = None
+        self._stack_name = ""
         self._is_tried = False
         self._source_fault = ""
         self._blocker = ""
@@ -212,13 +229,13 @@ class Follower:
             now = self._now()
             if self._is_stopping or not self._schedule.is_due(now):
                 return self._schedule.next_run
-            self._schedule.began_run()
+            trigger = self._schedule.began_run()
             commit = self._schedule.commit
             stop = self._run_stop = threading.Event()
             self._progress_at = now
         status: RunStatus | str = CRASHED
         try:
-            status = self._run(commit, stop)
+            status = self._run(commit, trigger, stop)
         except BaseException:  # noqa: BLE001 - as above
             self._log.exception("crashed", commit=commit)
         if status == WAITING:
@@ -240,9 +257,21 @@ class Follower:
             pause, failures = self._schedule.next_run - self._now(), self._schedule.failures
         if failures:
             self._log.info("will retry", commit=commit, seconds=round(pause, 1), failures=failures)
+            self._keep_retry(pause, failures)
         return self._now() + pause
 
-    def _run(self, commit: str, stop: threading.Event) -> RunStatus | str:
+    def _keep_retry(self, pause: float, failures: int) -> None:
+        """Tells `trueup why` of the next try."""
+        if not self._stack_name:
+            return
+        at = datetime.now(UTC) + timedelta(seconds=pause)
+        message = f"the daemon tries again at {at:%Y-%m-%dT%H:%M:%SZ}, after {failures} without success"
+        try:
+            self._engine.store.add_events(self._stack_name, [Event("retry", message)])
+        except Exception:  # noqa: BLE001 - the thread, and the stack, must go on without the event
+            self._log.warning("could not keep an event", exc_info=True)
+
+    def _run(self, commit: str, trigger: str, stop: threading.Event) -> RunStatus | str:
         bound = self._log.bind(commit=commit)
         self._has_changed = False
         try:
@@ -250,7 +279,7 @@ class Follower:
             if self._has_to_wait():
                 return WAITING
             report = self._engine.reconcile(
-                self._source, listener=Narrator(bound, self._note_progress), stop=stop
+                self._source, trigger=trigger, listener=Narrator(bound, self._note_progress), stop=stop
             )
         except Interrupted:
             bound.info("run interrupted")
@@ -288,6 +317,7 @@ class Follower:
         loaded = self._engine.load(self._source)
         with self._changed:
             self._settings_of = commit
+            self._stack_name = loaded.stack.name
             self._schedule.interval = self.stack.interval or loaded.stack.interval
         self._order.declare(self.stack.name, loaded.stack.name, loaded.needs)
 

@@ -34,8 +34,8 @@ class Schedule:
     """Times are in seconds of the caller's clock. `interval` is the stack's own once it was read.
 
     `commit` is what the source told last, empty until it told one; `has_news` that it told another since
-    the last run began, `is_woken` that what the run depends on has changed since then. `answered_at` is when
-    the source answered last, None if it never did.
+    the last run began, `is_woken` that what the run depends on has changed since then, `is_first_run` that no
+    run of the commit has ended. `answered_at` is when the source answered last, None if it never did.
     """
 
     poll: float
@@ -45,6 +45,7 @@ class Schedule:
     commit: str = ""
     has_news: bool = False
     is_woken: bool = False
+    is_first_run: bool = False
     answered_at: float | None = None
     failures: int = 0
     next_poll: float = field(init=False)
@@ -85,9 +86,13 @@ class Schedule:
         self.is_woken = True
         self.next_run = min(self.next_run, now)
 
-    def began_run(self) -> None:
-        """Notes that a run starts."""
+    def began_run(self) -> str:
+        """Notes that a run starts; what made it start, as the history says it."""
+        self.is_first_run = self.is_first_run or self.has_news
         self.has_news = self.is_woken = False
+        if self.is_first_run:
+            return "commit"
+        return "retry" if self.failures else "interval"
 
     def ended_run(self, now: float, status: RunStatus | str) -> None:
         """Notes how the run ended and sets the time of the next one.
@@ -96,6 +101,7 @@ class Schedule:
         that a newer commit superseded is followed by that commit's run at once, and so is one during which
         something changed that it depends on.
         """
+        self.is_first_run = False
         if self.has_news:
             self.next_run = now
         elif status == RunStatus.INTERRUPTED:

@@ -279,7 +279,8 @@ class Revision:
     """Which content of a source was read. `commit` is a full hash, or `sha256:...` of a plain directory.
 
     `branch` is the branch it was found by, empty for a tag, a commit or a directory. `values` says with which
-    values the stack was read, in a few words that tell them from others; empty for the defaults.
+    values the stack was read, in a few words that tell them from others; empty for the defaults. `author`
+    wrote the commit (`Name <mail>`); empty for a directory.
     """
 
     url: str
@@ -288,3 +289,4 @@ class Revision:
     branch: str = ""
     ref: str = ""
     values: str = ""
+    author: str = field(default="", compare=False)

@@ -43,8 +43,8 @@ class Request:
 
     `claims` are the addresses of the inventory, undeclared here, that another stack takes over, with the file
     that says so. `confirm` is asked with the plan once nothing holds it. `approved` is the digest that lifts
-    its holds; with `expected`, a plan of any other digest is refused. `facts` is what expressions need from
-    outside.
+    its holds, `approved_by` who says so; with `expected`, a plan of any other digest is refused. `facts` is
+    what expressions need from outside. `trigger` is why it runs: see `RunRecord`.
     """
 
     stack: Stack
@@ -59,6 +59,8 @@ class Request:
     is_destroy: bool = False
     claims: Mapping[Address, str] = field(default_factory=dict)
     facts: Facts = field(default_factory=Facts)
+    trigger: str = "once"
+    approved_by: str = ""
 
 
 def run_cycle(request: Request, store: Store, catalog: Catalog, parallelism: int) -> RunReport:
@@ -86,7 +88,8 @@ def run_cycle(request: Request, store: Store, catalog: Catalog, parallelism: int
                 )
             if _is_held(plan, request):
                 return RunReport(plan, RunStatus.HELD, seconds=time.monotonic() - started)
-            recorder = Recorder(store, lease, situation, plan)
+            approver = request.approved_by if plan.holds else ""
+            recorder = Recorder(store, lease, situation, plan, trigger=request.trigger, approved_by=approver)
             recorder.settle_intents(lambda intent: _is_settled(intent, situation, knowledge))
             recorder.keep_lifecycles()
             recorder.expect_creates(
@@ -162,6 +165,17 @@ def describe(request: Request, store: Store, catalog: Catalog) -> Situation:
         heirs=heirs,
         claims=request.claims,
     )
+
+
+def find_losses(stack: Stack, graph: Graph, store: Store, *, is_destroy: bool = False) -> Sequence[Address]:
+    """What a run may delete: what the inventory has and Git no longer declares. Called by app."""
+    if not (stack.prune or is_destroy):
+        return ()
+    going = [address for address in store.addresses(stack.name) if is_destroy or address not in graph.nodes]
+    if not going:
+        return ()
+    records = store.inventory(stack.name)
+    return [address for address in going if address in records and not records[address].protect]
 
 
 @contextmanager

@@ -5,6 +5,7 @@ Called by cycle, walk and act.
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -18,13 +19,17 @@ from trueup.model.observation import Observed
 from trueup.model.outcome import Outcome, Result, RunStatus
 from trueup.model.plan import Plan
 from trueup.model.resource import Node, Target
-from trueup.model.values import Document, Sensitive, Value, to_record
+from trueup.model.values import Document, Sensitive, Value, map_leaves, to_record
 from trueup.reconcile.outputs import Outputs, find_outputs
+from trueup.reconcile.plan_document import plan_document
 from trueup.reconcile.resolve import record_config
 from trueup.reconcile.situation import Knowledge, Situation, source_of
+from trueup.redaction import redact
 from trueup.state.store import Lease, OpenIntent, Record, Step, Store
 
 LEASE_TTL = 60.0
+# Characters of a plan's document in the history; the steps are kept of every run.
+MAX_PLAN = 1024 * 1024
 NO_TRIGGERS: Mapping[str, str] = {}
 
 
@@ -38,6 +43,9 @@ class Recorder:
         situation: Situation,
         plan: Plan,
         now: Callable[[], float] = time.time,
+        *,
+        trigger: str = "once",
+        approved_by: str = "",
     ) -> None:
         self._store = store
         self._lease = lease
@@ -57,7 +65,16 @@ class Recorder:
         ]
         self._lock = threading.Lock()
         revision = situation.revision
-        self.run = store.begin_run(lease, url=source_of(revision), commit=revision.commit, digest=plan.digest)
+        self.run = store.begin_run(
+            lease,
+            url=source_of(revision),
+            commit=revision.commit,
+            digest=plan.digest,
+            author=revision.author,
+            trigger=trigger,
+            approved_by=approved_by,
+            plan=encode_plan(plan),
+        )
 
     def expect_creates(self, nodes: Sequence[Node], fingerprints: Mapping[str, str]) -> None:
         """Rows for the objects that this run will create, before the first of them exists.
@@ -220,6 +237,8 @@ class Recorder:
             commit=self._situation.revision.commit,
             applied_at=self._now(),
             triggers=triggers,
+            place=str(node.place),
+            run=self.run,
         )
 
     def _config_of(self, target: Target) -> Document:
@@ -247,8 +266,14 @@ class Recorder:
         ):
             return None
         is_created = old.created if old else False
-        return self.make_record(
+        new = self.make_record(
             node, fingerprint, observed.external_id, declared, is_created=is_created, triggers=triggers
+        )
+        if old is None or old.external_id != new.external_id or old.body != new.body:
+            return new
+        # Nothing was set: what the row says of who set it stays true.
+        return replace(
+            new, commit=old.commit, applied_at=old.applied_at, place=old.place or new.place, run=old.run
         )
 
     def _is_current(
@@ -273,7 +298,7 @@ class Recorder:
 
 def to_step(outcome: Outcome) -> Step:
     """An outcome as history keeps it: values masked."""
-    fields = [to_json(field) for field in outcome.change.fields] if outcome.change else []
+    fields = [mask(to_json(field)) for field in outcome.change.fields] if outcome.change else []
     return Step(outcome.address, outcome.result, outcome.message, outcome.seconds, fields)
 
 
@@ -284,6 +309,18 @@ def to_json(field: FieldChange) -> Document:
         if value is not MISSING:
             document[key] = to_record(Sensitive(value) if field.sensitive else value)
     return document
+
+
+def mask(document: Document) -> Document:
+    """The document without the secrets that were read, also where one stands in a value that is no secret."""
+    masked: Document = map_leaves(document, lambda leaf: redact(leaf) if isinstance(leaf, str) else leaf)
+    return masked
+
+
+def encode_plan(plan: Plan) -> str:
+    """The plan's document as the history keeps it; empty where it is too large for that."""
+    text = json.dumps(mask(plan_document(plan)), ensure_ascii=False, separators=(",", ":"))
+    return text if len(text) <= MAX_PLAN else ""
 
 
 class LeaseKeeper:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 LIST_TIMEOUT = 60.0
 FETCH_TIMEOUT = 1800.0
 _STALE_LOCK_AGE = 60.0
+# What is read of a commit to find its author, and how long a name may be.
+_MAX_HEADER = 64 * 1024
+_MAX_AUTHOR = 300
 _SSH_OPTIONS = "-oBatchMode=yes -oConnectTimeout=20 -oServerAliveInterval=15 -oServerAliveCountMax=3"
 _CONFIG = {
     "core.hooksPath": os.devnull,
@@ -210,6 +213,22 @@ class BlobReader:
         if len(data) != size:
             raise self._mirror.damaged(f"object {blob} is cut off")
         return bytes(data)
+
+    def read_author(self, commit: str) -> str:
+        """Who wrote a commit, as `Name <mail>`; empty where the commit does not say so legibly."""
+        try:
+            _hash, kind, _size, stream = self._git.stream_object_data(commit)
+            # The rest, a message of any length, is read and dropped in pieces.
+            head = stream.read(_MAX_HEADER)
+            while stream.read(_MAX_HEADER):
+                pass
+        except (OSError, ValueError) as error:
+            raise self._mirror.damaged(f"object {commit} is missing") from error
+        lines = bytes(head).partition(b"\n\n")[0].split(b"\n") if kind == "commit" else []
+        author = next((line for line in lines if line.startswith(b"author ")), b"")
+        # The time stands behind the mail address.
+        name, bracket, _time = author.removeprefix(b"author ").decode("utf-8", "replace").rpartition(">")
+        return (name + bracket).strip()[:_MAX_AUTHOR]
 
     def close(self) -> None:
         self._git.clear_cache()

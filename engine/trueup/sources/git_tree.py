@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trueup.errors import SourceError
 from trueup.model.resource import Revision
@@ -44,6 +44,8 @@ class GitTree:
         self._contents: dict[str, bytes] = {}
         self._total = 0
         try:
+            # By the child process that reads the files as well.
+            self._revision = replace(revision, author=self._reader.read_author(revision.commit))
             for path in sorted(entries):
                 if not limits.is_hidden(path):
                     self._blob_of[path] = self._own.file(path)

@@ -39,6 +39,9 @@ class FakeEngine:
         self.intervals = {}
         self.needs = {}
         self.runs = []
+        self.triggers = []
+        self.events = []
+        self.store = self
         self.behave = lambda location, commit, stop: RunStatus.CONVERGED
 
     def latest_commit(self, source):
@@ -53,13 +56,17 @@ class FakeEngine:
         stack = Stack(name=source.location, interval=self.intervals.get(source.location, 300.0))
         return SimpleNamespace(stack=stack, needs=self.needs.get(source.location, ()))
 
-    def reconcile(self, source, *, listener=None, stop=None):
+    def add_events(self, stack, events):
+        self.events += [(stack, event) for event in events]
+
+    def reconcile(self, source, *, trigger="once", listener=None, stop=None):
         # As the mirror does: what was fetched last, where that is allowed and the repository is down.
         commit = self.commits[source.location]
         if not isinstance(commit, str):
             assert source.is_offline_allowed
             commit = "mirrored"
         self.runs.append((source.location, commit))
+        self.triggers.append(trigger)
         result = self.behave(source.location, commit, stop)
         plan = Plan(source.location, Revision(source.location, "", commit), changes=())
         if isinstance(result, RunReport):

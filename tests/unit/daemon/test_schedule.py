@@ -147,3 +147,29 @@ def test_a_commit_that_comes_between_the_question_and_the_wait_is_run_at_once(sc
     schedule.saw_commit(1001.0, "b")
     schedule.waits(1001.0)
     assert schedule.is_due(1001.0)
+
+
+def test_each_run_says_what_made_it_start(schedule):
+    said = []
+
+    def run_now(status):
+        said.append(schedule.began_run())
+        schedule.ended_run(1000.0, status)
+
+    run_now(RunStatus.CONVERGED)
+    schedule.saw_commit(1000.0, "a")
+    for status in (RunStatus.FAILED, RunStatus.FAILED, RunStatus.CONVERGED, RunStatus.CONVERGED):
+        run_now(status)
+    assert said == ["interval", "commit", "retry", "retry", "interval"]
+
+
+def test_a_run_that_had_to_wait_for_another_stack_is_still_the_first_of_its_commit(schedule):
+    schedule.saw_commit(1000.0, "a")
+    schedule.began_run()
+    schedule.waits(1000.0)
+    assert schedule.began_run() == "commit"
+    schedule.saw_commit(1001.0, "b")
+    schedule.ended_run(1002.0, RunStatus.INTERRUPTED)
+    assert schedule.began_run() == "commit"
+    schedule.ended_run(1003.0, RunStatus.CONVERGED)
+    assert schedule.began_run() == "interval"
