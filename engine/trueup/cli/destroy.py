@@ -34,7 +34,7 @@ def destroy(ctx: click.Context, call: Call, output: str, yes: bool) -> None:
         is_agreed=yes,
         question=lambda plan: f"This cannot be undone. Type the name of the stack ({plan.stack}) to go on:",
         answers=lambda plan: (plan.stack,),
-        approval=lambda _plan: call.command_line("destroy"),
+        ways=lambda plan: call.ways_out(plan.digest),
     )
 
     def start(running: Running, progress: Progress) -> RunReport:

@@ -33,7 +33,7 @@ def forget(ctx: click.Context, call: Call, output: str, yes: bool) -> None:
         is_agreed=yes,
         question=lambda _plan: "Forget these objects and leave them as they are? [y/N]",
         answers=lambda _plan: ("y", "Y", "yes", "Yes"),
-        approval=lambda _plan: call.command_line("forget"),
+        ways=lambda plan: call.ways_out(plan.digest),
     )
 
     def start(running: Running, progress: Progress) -> RunReport:

@@ -21,6 +21,7 @@ from trueup.errors import TrueupError, UsageError
 
 if TYPE_CHECKING:
     from trueup.app import App, SourceSpec
+    from trueup.cli.plan_text import WaysOut
     from trueup.config import Config, StackConfig
     from trueup.reconcile.report import Selection
 
@@ -106,14 +107,29 @@ class Call:
             return load_config(self.config)
         return load_config(FILE_NAME) if Path(FILE_NAME).is_file() else Config()
 
-    def command_line(self, verb: str, *more: str) -> str:
-        """The command to type for the same stack, ready for a shell. Passwords in URLs are masked."""
+    def ways_out(self, digest: str, *, yes: bool = False) -> WaysOut:
+        """The commands that answer a held plan of this stack."""
+        from trueup.cli.plan_text import WaysOut
+
+        return WaysOut(
+            self.command_line("approve", digest, is_whole=True),
+            self.command_line("reject", digest, is_whole=True),
+            self.command_line("reconcile", "--approve", digest, *(["--yes"] if yes else [])),
+        )
+
+    def command_line(self, verb: str, *more: str, is_whole: bool = False) -> str:
+        """The command to type for the same stack, ready for a shell. Passwords in URLs are masked.
+
+        `is_whole`: the command takes no part of the stack.
+        """
         from trueup.sources.location import mask_credentials
 
         words = ["trueup", verb, mask_credentials(self.source_text)]
         for option, value in (("ref", self.ref), ("path", self.path)):
             words += [f"--{option}", value] if value else []
-        repeatable = {"values": self.values, "set": self.sets, "target": self.targets, "only": self.only}
+        repeatable = {"values": self.values, "set": self.sets}
+        if not is_whole:
+            repeatable |= {"target": self.targets, "only": self.only}
         for option, values in repeatable.items():
             for value in values:
                 words += [f"--{option}", value]
@@ -160,6 +176,11 @@ def takes_stack(function: Function) -> Function:
     for decorate in reversed(_STACK):
         function = decorate(function)
     return function
+
+
+def takes_store(function: Function) -> Function:
+    """Adds what `takes_source` adds, and the store: for what is about a stack and looks at no live system."""
+    return _STORE(takes_source(function))
 
 
 def takes_directory(function: Function) -> Function:
@@ -246,14 +267,15 @@ _SELECTION = (
         "shop/File/site@web-1. Repeatable.",
     ),
 )
+_STORE = click.option(
+    "--store",
+    envvar="TRUEUP_STORE",
+    default="",
+    metavar="URL",
+    help="The state store: a path, sqlite:////path or postgresql://user@host/database.",
+)
 _STACK = (
-    click.option(
-        "--store",
-        envvar="TRUEUP_STORE",
-        default="",
-        metavar="URL",
-        help="The state store: a path, sqlite:////path or postgresql://user@host/database.",
-    ),
+    _STORE,
     *_SELECTION,
     click.option(
         "--parallelism",

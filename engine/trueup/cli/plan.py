@@ -44,14 +44,14 @@ def plan(ctx: click.Context, call: Call, output: str, save: str) -> None:
         made = app.plan(call.source, call.selection)
         if save:
             _save(app, call, made, save)
-    command = call.command_line("reconcile", "--approve", made.digest)
+    ways = call.ways_out(made.digest)
     if output == "json":
         print_json(plan_document(made))
     elif output == "markdown":
-        sys.stdout.write(render_markdown(made, command))
+        sys.stdout.write(render_markdown(made, ways))
     else:
         console = make_console()
-        print_lines(console, (*render_plan(made), *render_holds(made, command)))
+        print_lines(console, (*render_plan(made), *render_holds(made, ways)))
     ctx.exit(exit_code(made))
 
 

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 
 from trueup.cli.fields import describe_field
 from trueup.cli.output import SIGNS, escape, escape_lines, one_line
-from trueup.cli.plan_text import describe_revision, describe_size
+from trueup.cli.plan_text import WaysOut, describe_decision, describe_revision, describe_size
 from trueup.model.change import Action, Change
-from trueup.model.plan import Plan
+from trueup.model.plan import Plan, Verdict
 from trueup.reconcile.plan_document import is_shown
 
 # The largest comment that GitHub takes has 65,536 characters.
@@ -23,14 +23,14 @@ _BACKTICKS = re.compile("`+")
 _SIGNS = re.compile(r"[^A-Za-z0-9 ,./-]")
 
 
-def render_markdown(plan: Plan, command: str) -> str:
+def render_markdown(plan: Plan, ways: WaysOut) -> str:
     """The comment: a heading, a table of counts, what holds the plan, each change folded up."""
     shown = [change for change in plan.changes if is_shown(change)]
     parts = [f"### trueup: plan for {code(plan.stack)}", f"At {code(describe_revision(plan.revision))}."]
     if not shown:
         parts.append(f"Converged: {describe_size(plan)}, nothing to do.")
         return "\n\n".join(parts) + "\n"
-    parts += [_table(plan), *_holds(plan, command)]
+    parts += [_table(plan), *_holds(plan, ways)]
     length = sum(len(part) + 2 for part in parts)
     for index, change in enumerate(shown):
         part = _change(change)
@@ -65,12 +65,25 @@ def _table(plan: Plan) -> str:
     return f"| {header} |\n|{' ---: |' * len(counts)}\n| {' | '.join(str(n) for n in counts.values())} |"
 
 
-def _holds(plan: Plan, command: str) -> Iterator[str]:
+def _holds(plan: Plan, ways: WaysOut) -> Iterator[str]:
     if not plan.holds:
         return
+    said = plan.decision
+    heading = "**Held back** until this very plan is approved:"
+    commands = [ways.approve, ways.reject]
+    if plan.is_final:
+        heading, commands = "**Held back**, and no approval lifts it:", []
+    elif said is not None and said.verdict is Verdict.APPROVED:
+        heading, commands = f"**Approved** by {code(describe_decision(said))}, in spite of:", []
+    elif said is not None:
+        commands = [ways.approve]
     lines = [f"- {code(hold.guard)}: {code(hold.message)}" for hold in plan.holds]
-    yield "**Held back** until this very plan is approved:\n\n" + "\n".join(lines)
-    yield fence([escape(command)], "sh")
+    yield f"{heading}\n\n" + "\n".join(lines)
+    if plan.stale_approval is not None:
+        who = code(describe_decision(plan.stale_approval))
+        yield f"What {who} approved last is another plan: Git or the world has moved since."
+    if commands:
+        yield fence([escape(command) for command in commands], "sh")
 
 
 def _change(change: Change) -> str:

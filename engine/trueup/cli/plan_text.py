@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from rich.text import Text
 
@@ -19,7 +20,7 @@ from trueup.cli.output import (
     short_commit,
 )
 from trueup.model.change import Action, Change
-from trueup.model.plan import Plan
+from trueup.model.plan import Decision, Plan, Verdict
 from trueup.model.resource import Revision
 from trueup.reconcile.plan_document import is_shown
 
@@ -122,16 +123,56 @@ def summary_line(plan: Plan) -> Text:
     return plain(*parts)
 
 
-def render_holds(plan: Plan, command: str) -> Iterator[Text]:
-    """What holds the plan, and the command that lets exactly this plan pass."""
+@dataclass(frozen=True)
+class WaysOut:
+    """The commands for a person to whom a held plan is shown.
+
+    `approve` lets exactly this plan pass with the next run and `reject` keeps it from that; `approve_now`
+    carries it out at once.
+    """
+
+    approve: str
+    reject: str
+    approve_now: str
+
+
+def render_holds(plan: Plan, ways: WaysOut) -> Iterator[Text]:
+    """What holds the plan, what people said to it, and the commands that answer."""
     if not plan.holds:
         return
+    said = plan.decision.verdict if plan.decision is not None else None
     yield plain(("", ""))
-    yield plain(("Held back. ", "bold red"), ("Nothing is done until somebody approves this very plan:", ""))
+    if plan.is_final:
+        yield plain(("Held back. ", "bold red"), ("No approval lifts this:", ""))
+    elif plan.decision is not None and said is Verdict.APPROVED:
+        yield plain(("Approved", "bold green"), (f" by {describe_decision(plan.decision)}, in spite of:", ""))
+    else:
+        what = "Nothing is done until somebody approves this very plan:"
+        yield plain(("Held back. ", "bold red"), (what, ""))
     for hold in plan.holds:
-        yield plain((f"  {escape(hold.guard)}: ", "bold"), (one_line(hold.message), ""))
+        final = " (final)" if hold.is_final and not all(each.is_final for each in plan.holds) else ""
+        yield plain((f"  {escape(hold.guard)}{final}: ", "bold"), (one_line(hold.message), ""))
+    if plan.stale_approval is not None:
+        yield plain(
+            ("The last approval does not count here: ", "bold red"),
+            (f"what {describe_decision(plan.stale_approval)} approved is another plan,", ""),
+            (f" {escape(plan.stale_approval.digest)}: Git or the world has moved since.", ""),
+        )
+    if plan.is_final or said is Verdict.APPROVED:
+        return
     yield plain(("To let it pass, if that is what you want:", ""))
-    yield plain((f"  {escape(command)}", "cyan"))
+    yield plain((f"  {escape(ways.approve)}", "cyan"))
+    if said is Verdict.REJECTED:
+        return
+    yield plain(("or to carry it out at once:", ""))
+    yield plain((f"  {escape(ways.approve_now)}", "cyan"))
+    yield plain(("To refuse it:", ""))
+    yield plain((f"  {escape(ways.reject)}", "cyan"))
+
+
+def describe_decision(decision: Decision) -> str:
+    """`bo@web-1 (as agreed in the meeting)`."""
+    return one_line(f"{decision.who} ({decision.note})" if decision.note else decision.who)
 
 
 def describe_revision(revision: Revision) -> str:

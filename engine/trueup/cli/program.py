@@ -13,6 +13,8 @@ COMMANDS = (
     "validate",
     "plan",
     "reconcile",
+    "approve",
+    "reject",
     "status",
     "outputs",
     "graph",

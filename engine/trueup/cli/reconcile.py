@@ -48,7 +48,7 @@ def reconcile(ctx: click.Context, call: Call, output: str, yes: bool, approve: s
         is_agreed=yes,
         question=lambda _plan: "Carry out this plan? [y/N]",
         answers=lambda _plan: ("y", "Y", "yes", "Yes", "YES"),
-        approval=lambda plan: _approval(call, plan.digest, yes=yes),
+        ways=lambda plan: call.ways_out(plan.digest, yes=yes),
         approved=approve,
     )
 
@@ -74,8 +74,3 @@ def reconcile(ctx: click.Context, call: Call, output: str, yes: bool, approve: s
             )
 
     ctx.exit(running.run(start))
-
-
-def _approval(call: Call, digest: str, *, yes: bool) -> str:
-    """The command that lets the held plan pass."""
-    return call.command_line("reconcile", "--approve", digest, *(["--yes"] if yes else []))

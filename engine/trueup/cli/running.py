@@ -14,7 +14,7 @@ from rich.console import Console
 from trueup.cli.exit_codes import ERROR, HELD, INTERRUPTED, OK
 from trueup.cli.interruption import Interruption
 from trueup.cli.output import escape, make_console, plain, print_json, print_lines
-from trueup.cli.plan_text import render_holds, render_plan
+from trueup.cli.plan_text import WaysOut, render_holds, render_plan
 from trueup.cli.progress import Progress
 from trueup.cli.run_json import run_document
 from trueup.cli.run_text import render_report
@@ -36,8 +36,8 @@ _CODES = {
 class Running:
     """One run with its conversation.
 
-    `approval` gives the command that lets a held plan of that digest pass. `question` is what a person is
-    asked and `answers` what may be typed for a yes; `is_agreed`: nobody has to be asked.
+    `ways` gives the commands for a held plan. `question` is what a person is asked and `answers` what may be
+    typed for a yes; `is_agreed`: nobody has to be asked.
     """
 
     output: str
@@ -45,7 +45,7 @@ class Running:
     is_agreed: bool
     question: Callable[[Plan], str]
     answers: Callable[[Plan], Collection[str]]
-    approval: Callable[[Plan], str]
+    ways: Callable[[Plan], WaysOut]
     approved: str = ""
     interruption: Interruption = field(default_factory=Interruption)
     _is_declined: bool = False
@@ -103,7 +103,7 @@ class Running:
                 console.print(
                     plain(("The approval is for another plan: ", "bold red"), (escape(self.approved), ""))
                 )
-            print_lines(console, render_holds(report.plan, self.approval(report.plan)))
+            print_lines(console, render_holds(report.plan, self.ways(report.plan)))
         elif self._is_declined:
             console.print(plain(("Nothing was done.", "bold")))
         else:
