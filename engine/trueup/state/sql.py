@@ -61,6 +61,14 @@ class SqlStore(Decisions, Journal):
 
         return self._read(f"the inventory of {stack!r}", read)
 
+    def addresses(self, stack: str) -> Sequence[Address]:
+        query = select(inventory.c.address).where(inventory.c.stack == stack).order_by(inventory.c.address)
+
+        def read(connection: Connection) -> Sequence[Address]:
+            return [Address.parse(text) for text in connection.execute(query).scalars()]
+
+        return self._read(f"the inventory of {stack!r}", read)
+
     def stacks(self) -> Sequence[str]:
         query = union(select(inventory.c.stack), select(runs.c.stack)).order_by("stack")
         return self._read("the stacks", lambda connection: list(connection.execute(query).scalars()))
