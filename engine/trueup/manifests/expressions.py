@@ -137,10 +137,17 @@ class Expression:
     def _paths(self) -> Mapping[tuple[str, str], Reads]:
         """The fields that are selected, by function and argument."""
         paths: dict[tuple[str, str], list[FieldPath]] = {}
+        tests: dict[tuple[str, str], list[FieldPath]] = {}
         for part in self.programs:
             for call in part.program.needs:
-                paths.setdefault((call.function, call.argument or ""), []).append(call.path)
-        return {key: Reads.of(found) for key, found in paths.items()}
+                key = call.function, call.argument or ""
+                paths.setdefault(key, [])
+                if call.function == "stack" and call.tested and not call.path:
+                    # Another output, which may be sensitive, has no say in whether this one is there.
+                    tests.setdefault(key, []).append((call.tested,))
+                else:
+                    paths[key].append(call.path)
+        return {key: Reads.of(found, tests.get(key, ())) for key, found in paths.items()}
 
     @cached_property
     def _reads(self) -> Mapping[str, Reads]:

@@ -47,12 +47,16 @@ RESERVED_WORDS = frozenset(
 @dataclass(frozen=True)
 class Call:
     """One call of a function of ours: its literal argument (None: not a literal), its offset, and the fields
-    that are selected from it literally."""
+    that are selected from it literally.
+
+    `tested` is the field below them that `has()` asks for.
+    """
 
     function: str
     argument: str | None
     offset: int
     path: tuple[str, ...] = ()
+    tested: str = ""
 
 
 @dataclass(frozen=True)
@@ -188,8 +192,8 @@ class _Reader:
         arguments = [_as_bytes(argument) for argument in call.get(_CALL_ARGUMENT, ())]
         if function in self._functions:
             # has(a.b) reads b only to see whether it is there: of another object the value that matters is a.
-            read = path[:-1] if is_test else path
-            self.tree.calls.append(Call(function, _string_constant(arguments[0]), offset, read))
+            read, tested = (path[:-1], path[-1]) if is_test else (path, "")
+            self.tree.calls.append(Call(function, _string_constant(arguments[0]), offset, read, tested))
         if function == _ADD:
             self.tree.additions += 1
         if _CALL_TARGET in call:

@@ -237,6 +237,22 @@ def test_a_part_of_an_output_that_does_not_exist_is_an_error(load):
     assert asking.evaluate(Known(outputs={"n": {"c": 1}})) == "no"
 
 
+@pytest.mark.parametrize(
+    ("outputs", "answer"),
+    [
+        ({"a": 1, "key": UNKNOWN}, "yes"),
+        ({"a": UNKNOWN}, "yes"),
+        ({"key": UNKNOWN}, "no"),
+        (UNKNOWN, UNKNOWN),
+    ],
+)
+def test_whether_an_output_is_there_does_not_depend_on_one_that_is_withheld(load, outputs, answer):
+    asking = body_of(load, '${{ has(stack("n").a) ? "yes" : "no" }}')["data"]["v"]
+    assert asking.evaluate(Known({}, outputs={"n": outputs})) == answer
+    both = body_of(load, '${{ has(stack("n").a) ? string(stack("n").a) : "no" }}')["data"]["v"]
+    assert both.evaluate(Known({}, outputs={"n": {"a": 1, "key": UNKNOWN}})) == "1"
+
+
 def test_a_map_that_a_secret_holds_can_be_selected_from(load):
     expression = body_of(load, '${{ secret("sops:a.yaml#/db").user }}')["data"]["v"]
     found = expression.evaluate(Known(secrets={"sops:a.yaml#/db": Sensitive({"user": "u", "password": "p"})}))
