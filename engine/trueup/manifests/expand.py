@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from trueup.errors import Problem
+from trueup.errors import ManifestError, Problem
 from trueup.manifests.document import Path, SourceDocument, kind_of_value
 from trueup.manifests.expressions import Expression
 from trueup.manifests.fields import Fields
@@ -30,6 +30,8 @@ from trueup.manifests.templates import Scope
 from trueup.model.address import Address
 from trueup.model.resource import Node, Rollout, Stack, Target
 from trueup.model.values import UNKNOWN, Document, Sensitive, Value, map_leaves
+
+MAX_NODES = 100_000
 
 
 @dataclass(frozen=True)
@@ -129,12 +131,22 @@ class Expander:
                     if expanded is not None:
                         made.append(expanded)
                         self.index.add(expanded.node.address)
+                        self._check_count(document)
         if len(self.problems) > before:
             self.index.add_broken(declaration.kind, declaration.name)
         if not made or any(expanded.node.name != declaration.name for expanded in made):
             addresses = [expanded.node.address for expanded in made]
             self.index.add_declared(declaration.kind, declaration.name, addresses)
         return made
+
+    def _check_count(self, document: SourceDocument) -> None:
+        """Stops before items of forEach, targets and uses of modules multiply beyond the memory."""
+        index = self.index
+        while index.outer is not None:
+            index = index.outer
+        if index.count > MAX_NODES:
+            hint = "divide it into several stacks"
+            raise ManifestError([document.problem(f"a stack has at most {MAX_NODES} resources", (), hint)])
 
     def items(self, declaration: Declaration) -> Iterator[Item]:
         """The items of a document's forEach, or the one of a document without it."""

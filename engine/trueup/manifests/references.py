@@ -60,6 +60,8 @@ class NodeIndex:
     outer: NodeIndex | None = None
     # Whether there are files that could not be read, so that nobody knows what they declare.
     is_partial: bool = False
+    # How many nodes there are, those of the modules inside among them.
+    count: int = 0
     _by_name: dict[tuple[str, str], list[Address]] = field(default_factory=dict)
     _generated: dict[tuple[str, str], list[Address]] = field(default_factory=dict)
     _broken: set[tuple[str, str]] = field(default_factory=set)
@@ -69,6 +71,7 @@ class NodeIndex:
         """A node, here and in the indexes around."""
         key = (address.kind, address.name.removeprefix(self.prefix))
         self._by_name.setdefault(key, []).append(address)
+        self.count += 1
         if self.outer is not None:
             self.outer.add(address)
 

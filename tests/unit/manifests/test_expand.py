@@ -6,6 +6,8 @@ import time
 
 import pytest
 
+from trueup.errors import ManifestError
+from trueup.manifests import expand
 from trueup.manifests.expressions import Expression
 
 
@@ -132,3 +134,19 @@ def test_expanding_is_linear(load, text):
     seconds(200)
     small, large = seconds(500), seconds(4000)
     assert large < 8 * small * 3
+
+
+def test_items_targets_and_modules_do_not_multiply_beyond_a_limit(load, monkeypatch):
+    monkeypatch.setattr(expand, "MAX_NODES", 3)
+    module = "apiVersion: trueup.dev/v1\nkind: Module\nmetadata: {name: m}\n"
+    config = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: NAME}\ntargets: {names: [prod]}\n"
+    files = {
+        "../m/module.yaml": f"{module}spec: {{inputs: {{n: {{type: string}}}}}}\n",
+        "../m/a.yaml": config.replace("NAME", '"${{ vars.n }}"'),
+        "a.yaml": f'{module}forEach: [a, b]\nspec: {{source: ../m, inputs: {{n: "${{{{ each.key }}}}"}}}}\n',
+        "b.yaml": f"forEach: [a]\n{config.replace('NAME', 'c')}",
+    }
+    assert len(load(files).nodes) == 3
+    files["b.yaml"] = files["b.yaml"].replace("[a]", "[a, b]")
+    with pytest.raises(ManifestError, match=r"^b.yaml:1:1: a stack has at most 3 resources"):
+        load(files)
