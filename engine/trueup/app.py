@@ -19,7 +19,7 @@ from trueup.manifests.question import Question as Question
 from trueup.model.address import Address
 from trueup.model.change import Change
 from trueup.model.observation import Health, Observed
-from trueup.model.plan import Plan
+from trueup.model.plan import Decision, Plan, Verdict
 from trueup.model.resource import Facts, Revision, Stack
 from trueup.model.tree import Tree
 from trueup.model.values import Value, use_digest_key
@@ -279,6 +279,16 @@ class App:
             lambda loaded: self._gather(loaded, is_destroy=True),
         )
         return import_objects(request, place, self.store, self._catalog, self._parallelism)
+
+    def decide(
+        self, source: SourceSpec, digest: str, verdict: Verdict, who: str, note: str = ""
+    ) -> tuple[str, Decision]:
+        """Writes down what somebody says to a held plan; the stack's name, and what was written.
+
+        It contacts no target and needs no lease: a run under way is not disturbed.
+        """
+        stack = self.load(source).stack.name
+        return stack, self.store.decide(stack, digest, verdict, who, note)
 
     def save_plan(self, plan: Plan, source: SourceSpec, selection: Selection, file: str) -> None:
         """Writes what `reconcile_saved` needs: the exact commit, the digest, and what `source` says."""

@@ -23,9 +23,10 @@ from trueup.daemon.order import Order
 from trueup.daemon.schedule import CRASHED, Schedule
 from trueup.errors import Interrupted, Problem, TrueupError
 from trueup.model.outcome import Result, RunStatus
+from trueup.model.plan import Plan
 from trueup.model.values import Value
 from trueup.reconcile.report import Listener, RunReport
-from trueup.state.store import Event
+from trueup.state.store import Decision, Event
 
 log = structlog.get_logger("trueup.daemon")
 
@@ -40,9 +41,11 @@ FIRST_INTERVAL = 300.0
 
 
 class EventLog(Protocol):
-    """What a follower writes to the store."""
+    """What a follower asks of the store."""
 
     def add_events(self, stack: str, events: Sequence[Event]) -> None: ...
+
+    def latest_decision(self, stack: str) -> Decision | None: ...
 
 
 class Engine(Protocol):
@@ -103,6 +106,9 @@ class Follower:
         self._source_fault = ""
         self._blocker = ""
         self._has_changed = False
+        # While the last run's plan is held: what was decided on the stack last before that run.
+        self._is_held = False
+        self._decision: Decision | None = None
         self._outputs: Mapping[str, Value] = {}
         self._threads = [
             threading.Thread(target=self._forever, args=(step,), name=f"{stack.name}/{name}", daemon=True)
@@ -192,8 +198,11 @@ class Follower:
         with self._changed:
             if self._now() < self._schedule.next_poll:
                 return self._schedule.next_poll
+        is_decided = self._has_new_decision()
         commit = self._ask_source()
         with self._changed:
+            if is_decided:
+                self._schedule.woke(self._now())
             if not commit:
                 self._schedule.missed_source(self._now())
             elif self._schedule.saw_commit(self._now(), commit):
@@ -203,6 +212,21 @@ class Follower:
             # Even without an answer there may be a run to start: the first one.
             self._changed.notify_all()
             return self._schedule.next_poll
+
+    def _has_new_decision(self) -> bool:
+        """Whether somebody decided on the stack since its held plan was made; one small question."""
+        if not self._is_held:
+            return False
+        try:
+            decision = self._engine.store.latest_decision(self._stack_name)
+        except Exception:  # noqa: BLE001 - the thread must go on; the next run asks again
+            self._log.warning("could not look for an approval", exc_info=True)
+            return False
+        if decision is None or decision == self._decision:
+            return False
+        self._decision = decision
+        self._log.info("decided", verdict=decision.verdict.value, who=decision.who, digest=decision.digest)
+        return True
 
     def _ask_source(self) -> str:
         """The newest commit, empty where the source does not answer."""
@@ -278,6 +302,8 @@ class Follower:
             self._read_settings(commit)
             if self._has_to_wait():
                 return WAITING
+            self._is_held = False
+            decision = self._engine.store.latest_decision(self._stack_name)
             report = self._engine.reconcile(
                 self._source, trigger=trigger, listener=Narrator(bound, self._note_progress), stop=stop
             )
@@ -303,12 +329,19 @@ class Follower:
             seconds=round(report.seconds, 3),
         )
         if report.status is RunStatus.HELD:
-            for hold in report.plan.holds:
-                bound.warning("run held", guard=hold.guard, why=hold.message, digest=report.plan.digest)
+            self._decision, self._is_held = decision, True
+            self._tell_holds(bound, report.plan)
         for problem in report.problems:
             bound.error("output failed", **_describe(problem))
         bound.info("run ended", **counts, left=len(report.left))
         return report.status
+
+    def _tell_holds(self, bound: structlog.typing.FilteringBoundLogger, plan: Plan) -> None:
+        for hold in plan.holds:
+            bound.warning("run held", guard=hold.guard, why=hold.message, digest=plan.digest)
+        if plan.stale_approval is not None:
+            stale = plan.stale_approval
+            bound.warning("approval is stale", who=stale.who, approved=stale.digest, digest=plan.digest)
 
     def _read_settings(self, commit: str) -> None:
         """Takes the interval from the stack's own file, once for each commit that the source told."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import cached_property
 
 from trueup.model.address import Address
@@ -15,17 +16,40 @@ from trueup.model.values import Sensitive, keyed_digest_of, to_record
 
 @dataclass(frozen=True)
 class Hold:
-    """One reason why a plan must not be carried out by itself. `guard` is the guard's name."""
+    """One reason why a plan must not be carried out by itself. `guard` is the guard's name.
+
+    `is_final`: no approval lifts it.
+    """
 
     guard: str
     message: str
+    is_final: bool = False
+
+
+class Verdict(StrEnum):
+    """What a person says to a plan that is held."""
+
+    APPROVED = "approved"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The verdict on the plan with a digest: who gave it, when, and their note."""
+
+    digest: str
+    verdict: Verdict
+    who: str
+    note: str
+    at: float
 
 
 @dataclass(frozen=True)
 class Plan:
     """Pure data; equal inputs give an equal plan and digest.
 
-    `places` are the fingerprints of the targets on which something changes.
+    `places` are the fingerprints of the targets on which something changes. `decision` is what a person said
+    to this very plan, `stale_approval` what somebody approved last where that is another plan by now.
     """
 
     stack: str
@@ -35,6 +59,13 @@ class Plan:
     dependencies: Mapping[Address, tuple[Address, ...]] = field(default_factory=dict)
     is_destroy: bool = False
     places: Mapping[str, str] = field(default_factory=dict)
+    decision: Decision | None = None
+    stale_approval: Decision | None = None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether no approval lets the plan pass."""
+        return any(hold.is_final for hold in self.holds)
 
     @property
     def summary(self) -> Mapping[Action, int]:

@@ -24,6 +24,7 @@ from trueup.model.observation import Failed
 from trueup.model.outcome import Outcome, RunStatus
 from trueup.model.plan import Plan
 from trueup.model.resource import Facts, Revision, Stack
+from trueup.reconcile.approve import may_pass, name_approver, spend_approval, weigh_decisions
 from trueup.reconcile.call import Workshop
 from trueup.reconcile.finish import finish_replacements
 from trueup.reconcile.move import find_formers, find_heirs
@@ -79,7 +80,7 @@ def run_cycle(request: Request, store: Store, catalog: Catalog, parallelism: int
         try:
             with paused_collector():
                 knowledge = observe_stack(situation, connections, pool)
-                plan = make_plan(situation, knowledge)
+                plan = weigh_decisions(make_plan(situation, knowledge), store)
             request.listener.planned(plan)
             if request.expected and plan.digest != request.expected:
                 raise StalePlan(
@@ -88,7 +89,7 @@ def run_cycle(request: Request, store: Store, catalog: Catalog, parallelism: int
                 )
             if _is_held(plan, request):
                 return RunReport(plan, RunStatus.HELD, seconds=time.monotonic() - started)
-            approver = request.approved_by if plan.holds else ""
+            approver = name_approver(plan, request.approved_by)
             recorder = Recorder(store, lease, situation, plan, trigger=request.trigger, approved_by=approver)
             recorder.settle_intents(lambda intent: _is_settled(intent, situation, knowledge))
             recorder.keep_lifecycles()
@@ -101,6 +102,7 @@ def run_cycle(request: Request, store: Store, catalog: Catalog, parallelism: int
             outcomes, left = walk.run()
             done = finish_replacements(shop, outcomes, pool, request.listener, request.stop)
             outcomes, left = done.outcomes, (*left, *done.left)
+            spend_approval(plan, outcomes, lease, store)
             status = RunStatus.INTERRUPTED if left or walk.is_cut_short else _sum_up(outcomes)
             undone = {*left, *(outcome.address for outcome in outcomes if outcome.result in UNDONE)}
             given = recorder.keep_outputs(knowledge, undone)
@@ -127,7 +129,8 @@ def plan_cycle(
                 knowledge = observe_stack(situation, connections, pool)
         finally:
             connections.close()
-        return make_plan(situation, knowledge), situation, knowledge
+        plan = weigh_decisions(make_plan(situation, knowledge), store)
+        return plan, situation, knowledge
 
 
 def describe(request: Request, store: Store, catalog: Catalog) -> Situation:
@@ -194,7 +197,7 @@ def hold_lease(store: Store, stack: str, stop: threading.Event) -> Iterator[Leas
 
 
 def _is_held(plan: Plan, request: Request) -> bool:
-    if plan.holds and request.approved != plan.digest:
+    if not may_pass(plan, request.approved):
         return True
     return plan.has_changes and not request.confirm(plan)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from trueup.model.change import MISSING, Action, Change, FieldChange
-from trueup.model.plan import Plan
+from trueup.model.plan import Decision, Plan
 from trueup.model.values import UNKNOWN, Sensitive, Value, has_sensitive, has_unknown, map_leaves
 
 FORMAT_VERSION = "1.0"
@@ -36,7 +36,25 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "digest": plan.digest,
         "summary": {action.value: number for action, number in plan.summary.items()},
         "changes": [change_document(change) for change in plan.changes if is_shown(change)],
-        "holds": [{"guard": hold.guard, "message": hold.message} for hold in plan.holds],
+        "holds": [
+            {"guard": hold.guard, "message": hold.message, "final": hold.is_final} for hold in plan.holds
+        ],
+        **{
+            key: decision_document(said)
+            for key, said in (("decision", plan.decision), ("staleApproval", plan.stale_approval))
+            if said is not None
+        },
+    }
+
+
+def decision_document(decision: Decision) -> dict[str, Any]:
+    """What somebody said to a plan; the time is in seconds since the epoch."""
+    return {
+        "digest": decision.digest,
+        "verdict": decision.verdict.value,
+        "who": decision.who,
+        "note": decision.note,
+        "at": decision.at,
     }
 
 

@@ -1,6 +1,6 @@
 """What people decide: verdicts on held plans, and stacks that do not follow their source. Part of sql.
 
-Nothing here needs a lease: a person decides while a daemon holds it.
+What a person does needs no lease: a daemon may hold it meanwhile.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, select
 from trueup.state import rows
 from trueup.state.access import Access
 from trueup.state.schema import approvals, pins
-from trueup.state.store import Decision, Pin, PinKind, Verdict
+from trueup.state.store import Decision, Lease, Pin, PinKind, Verdict
 
 
 class Decisions(Access):
@@ -38,6 +38,28 @@ class Decisions(Access):
             return None if row is None else rows.read_decision(row)
 
         return self._read("the approvals", read)
+
+    def latest_decision(self, stack: str) -> Decision | None:
+        query = (
+            select(approvals)
+            .where(approvals.c.stack == stack)
+            .order_by(approvals.c.at.desc(), approvals.c.digest)
+            .limit(1)
+        )
+
+        def read(connection: Connection) -> Decision | None:
+            row = connection.execute(query).first()
+            return None if row is None else rows.read_decision(row)
+
+        return self._read("the approvals", read)
+
+    def spend_decision(self, lease: Lease, digest: str) -> None:
+        def write(connection: Connection) -> None:
+            self._leases.check(connection, lease)
+            of_plan = (approvals.c.stack == lease.stack, approvals.c.digest == digest)
+            connection.execute(approvals.delete().where(*of_plan))
+
+        self._write(write)
 
     def pin(self, stack: str, kind: PinKind, who: str, *, commit: str = "", reason: str = "") -> Pin:
         def write(connection: Connection) -> Pin:

@@ -13,6 +13,8 @@ from typing import Protocol
 
 from trueup.model.address import Address
 from trueup.model.outcome import Result, RunStatus
+from trueup.model.plan import Decision as Decision
+from trueup.model.plan import Verdict as Verdict
 from trueup.model.values import Document, Value
 
 # How much history a stack has, unless the settings say otherwise.
@@ -114,24 +116,6 @@ class PastStep:
     step: Step
 
 
-class Verdict(StrEnum):
-    """What a person says to a plan that is held."""
-
-    APPROVED = "approved"
-    REJECTED = "rejected"
-
-
-@dataclass(frozen=True)
-class Decision:
-    """The verdict on the plan with a digest: who gave it, when, and their note."""
-
-    digest: str
-    verdict: Verdict
-    who: str
-    note: str
-    at: float
-
-
 class PinKind(StrEnum):
     """How a stack does not follow its source: no run at all, or runs of one commit."""
 
@@ -204,6 +188,9 @@ class Store(Protocol):
 
     def inventory(self, stack: str) -> Mapping[Address, Record]:
         """All that the stack manages."""
+
+    def addresses(self, stack: str) -> Sequence[Address]:
+        """The addresses of the inventory alone, which costs much less."""
 
     def stacks(self) -> Sequence[str]:
         """The names of all stacks that have records or runs."""
@@ -301,6 +288,12 @@ class Store(Protocol):
 
     def decision(self, stack: str, digest: str) -> Decision | None:
         """The verdict on the plan with this digest, if somebody gave one."""
+
+    def latest_decision(self, stack: str) -> Decision | None:
+        """The verdict that was given last on any plan of the stack."""
+
+    def spend_decision(self, lease: Lease, digest: str) -> None:
+        """Drops the verdict on a plan that was carried out: the same plan once more is another matter."""
 
     def pin(self, stack: str, kind: PinKind, who: str, *, commit: str = "", reason: str = "") -> Pin:
         """Stops a stack from following its source, in place of an earlier pin. Needs no lease."""

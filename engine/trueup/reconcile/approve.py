@@ -1,0 +1,68 @@
+"""What people said to a plan that is held: whether it may pass, and who let it. Called by cycle."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from trueup.model.outcome import Outcome, Result
+from trueup.model.plan import Decision, Hold, Plan, Verdict
+from trueup.state.store import Lease, Store
+
+# A run with none of these has left the world as it was, so an approval of its plan still says what it said.
+_ACTED = frozenset(
+    {Result.CREATED, Result.UPDATED, Result.REPLACED, Result.DELETED, Result.ADOPTED, Result.FORGOTTEN}
+)
+
+
+def weigh_decisions(plan: Plan, store: Store) -> Plan:
+    """The plan with what somebody said to it. A rejection holds it as well, whatever the guards say.
+
+    A destroy is asked for by name: nobody has to approve it.
+    """
+    if plan.is_destroy or not (plan.has_changes or plan.holds):
+        return plan
+    decision = store.decision(plan.stack, plan.digest)
+    if decision is None:
+        return replace(plan, stale_approval=_find_stale(plan, store)) if plan.holds else plan
+    holds = plan.holds
+    if decision.verdict is Verdict.REJECTED:
+        note = f": {decision.note}" if decision.note else ""
+        holds = (Hold("rejected", f"{decision.who} rejected this very plan{note}"), *holds)
+    return replace(plan, holds=holds, decision=decision)
+
+
+def may_pass(plan: Plan, approved: str) -> bool:
+    """Whether the guards let the plan pass. `approved` is a digest that the caller of this very run approves.
+
+    That does not overrule a rejection, which somebody has written down.
+    """
+    if not plan.holds:
+        return True
+    if plan.is_final:
+        return False
+    if plan.decision is not None:
+        return plan.decision.verdict is Verdict.APPROVED
+    return approved == plan.digest
+
+
+def name_approver(plan: Plan, caller: str) -> str:
+    """Who let a plan pass although something held it; empty where nothing did."""
+    if not plan.holds:
+        return ""
+    return plan.decision.who if plan.decision is not None else caller
+
+
+def spend_approval(plan: Plan, outcomes: Sequence[Outcome], lease: Lease, store: Store) -> None:
+    """Uses up the approval of a plan that was carried out, so that it counts once."""
+    if plan.decision is not None and any(outcome.result in _ACTED for outcome in outcomes):
+        store.spend_decision(lease, plan.digest)
+
+
+def _find_stale(plan: Plan, store: Store) -> Decision | None:
+    """What was approved last, if no run has begun since then: it was meant for a plan like this one."""
+    latest = store.latest_decision(plan.stack)
+    if latest is None or latest.verdict is not Verdict.APPROVED:
+        return None
+    last_run = next(iter(store.runs(plan.stack, 1)), None)
+    return latest if last_run is None or last_run.started_at < latest.at else None
