@@ -9,8 +9,10 @@ from trueup.errors import Place, Problem
 from trueup.manifests.document import Path, SourceDocument, SourceText
 from trueup.manifests.given_values import is_unicode
 from trueup.manifests.interpolation import has_expression
+from trueup.manifests.program import ExpressionError, compile_expression
 from trueup.manifests.suggestions import suggest
 from trueup.manifests.templates import Filled, Scope, Template
+from trueup.manifests.text_places import TextPlace
 from trueup.model.values import UNKNOWN, Value
 
 FILE = "expression"
@@ -54,7 +56,14 @@ def read_question(
     if not is_unicode(question.text):
         problems.append(Problem("the expression is not UTF-8", Place(FILE), 'write "\\u00e9", for one'))
         return Filled(UNKNOWN)
-    text = question.text if has_expression(question.text) else f"${{{{ {question.text} }}}}"
+    text = question.text
+    if not has_expression(text):
+        try:
+            compile_expression(text)  # for an error that knows of no braces
+        except ExpressionError as error:
+            problems.append(TextPlace(text, Place(FILE, 1, 1)).problem(error))
+            return Filled(UNKNOWN)
+        text = f"${{{{ {text}\n}}}}"  # its last line may be a comment
     document = SourceDocument({}, _Asked(FILE, question.text), _Start())
     scope = Scope(data, lambda name: read_text(name, document))
     if question.target:

@@ -27,6 +27,7 @@ def evaluate(capsys: pytest.CaptureFixture[str], source: Path, *arguments: str) 
     ("expression", "shown"),
     [
         ("vars.n * 2", "6\n"),
+        ("vars.n // three", "3\n"),
         ("a ${{ vars.n }} b", '"a 3 b"\n'),
         ('{"a": [1, vars.n]}', '{\n  "a": [\n    1,\n    3\n  ]\n}\n'),
         ('ref("Directory/www").spec.path.endsWith("/live/www")', "true\n"),
@@ -66,6 +67,8 @@ def test_target_and_values_come_from_options(source: Path, capsys: pytest.Captur
         (["vars.m"], 'expression:1:1: there is no variable "m"'),
         (["1 + target.name"], "expression:1:5: target is not known here"),
         (["1 +"], "expression:1:4: the expression is not valid CEL"),
+        (['vars.n + "a'], "expression:1:10: the expression is not valid CEL"),
+        (["{'a': 1"], "expression:1:8: the expression is not valid CEL"),
         (["vars.n", "--target", "her"], 'there is no target "her"'),
         (["vars.n + '\udcff'"], "expression: the expression is not UTF-8"),
         (["vars.n", "--set", "n=\udcff"], "--set n=\\udcff: this is not UTF-8"),
