@@ -10,6 +10,7 @@ from trueup.errors import UsageError
 FULL = """\
 store = "state/trueup.db"
 parallelism = 32
+history = {keep_runs = 50}
 
 [daemon]
 listen = "[::1]:9191"
@@ -47,6 +48,7 @@ def test_everything_that_can_be_said(tmp_path: Path) -> None:
     assert load(tmp_path, FULL) == Config(
         store=str(tmp_path / "state/trueup.db"),
         parallelism=32,
+        keep_runs=50,
         daemon=DaemonConfig("::1", 9191, 90.0, True),
         stacks=(
             StackConfig("shop", "git@git.example.com:team/estate.git", "main", "prod/shop", 10.0, 86400.0),
@@ -125,6 +127,13 @@ def test_a_stack_is_called_by_the_end_of_its_location(
         (
             "parallelism = 0",
             ["trueup.toml:1:15: parallelism cannot be 0\n  a number from 1 to 1000"],
+        ),
+        (
+            "[history]\nkeep_runs = 0\nkeep_days = 7",
+            [
+                "trueup.toml:2:13: history.keep_runs cannot be 0\n  a number from 1 to 1000000",
+                'trueup.toml:3:1: unknown field "keep_days" of history\n  did you mean "keep_runs"?',
+            ],
         ),
         (
             'parallelism = "many"',

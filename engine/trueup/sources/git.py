@@ -217,14 +217,14 @@ class BlobReader:
     def read_author(self, commit: str) -> str:
         """Who wrote a commit, as `Name <mail>`; empty where the commit does not say so legibly."""
         try:
-            _hash, kind, _size, stream = self._git.stream_object_data(commit)
+            _hash, _kind, _size, stream = self._git.stream_object_data(commit)
             # The rest, a message of any length, is read and dropped in pieces.
             head = stream.read(_MAX_HEADER)
             while stream.read(_MAX_HEADER):
                 pass
         except (OSError, ValueError) as error:
             raise self._mirror.damaged(f"object {commit} is missing") from error
-        lines = bytes(head).partition(b"\n\n")[0].split(b"\n") if kind == "commit" else []
+        lines = bytes(head).partition(b"\n\n")[0].split(b"\n")
         author = next((line for line in lines if line.startswith(b"author ")), b"")
         # The time stands behind the mail address.
         name, bracket, _time = author.removeprefix(b"author ").decode("utf-8", "replace").rpartition(">")

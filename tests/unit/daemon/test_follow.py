@@ -7,7 +7,7 @@ import structlog
 
 from trueup.daemon.follow import SILENT_RUN, Follower
 from trueup.daemon.order import Order
-from trueup.errors import ManifestError, Place, Problem
+from trueup.errors import ManifestError, Place, Problem, StoreError
 from trueup.model.outcome import RunStatus
 from trueup.model.plan import Hold, Plan
 from trueup.model.resource import Revision
@@ -338,3 +338,35 @@ def test_what_was_put_out_while_a_run_was_under_way_is_read_by_another_one(engin
     before = len(engine.runs_of("shop"))
     may_end.set()
     daemon.wait_until(lambda: len(engine.runs_of("shop")) > before)
+
+
+def test_a_run_that_failed_leaves_word_of_the_next_try(follow, wait_for_runs, engine, clock, daemon):
+    engine.behave = lambda location, commit, stop: RunStatus.FAILED
+    follower = follow("a")
+    daemon.wait_until(lambda: engine.events)
+    clock.advance(60.0)
+    follower.look()
+    wait_for_runs("a", "a")
+    daemon.wait_until(lambda: len(engine.events) == 2)
+    assert engine.triggers == ["commit", "retry"]
+    assert [(stack, event.kind) for stack, event in engine.events] == [("shop", "retry")] * 2
+    messages = [event.message for _stack, event in engine.events]
+    assert all(message.startswith("the daemon tries again at 20") for message in messages)
+    assert [message.partition(", ")[2] for message in messages] == [
+        "after 1 without success",
+        "after 2 without success",
+    ]
+
+
+def test_a_store_that_refuses_an_event_ends_nothing(follow, wait_for_runs, engine, clock, daemon):
+    def refuse(stack, events):
+        engine.events.append(None)
+        raise StoreError("the disk is full")
+
+    engine.behave = lambda location, commit, stop: RunStatus.FAILED
+    engine.add_events = refuse
+    follower = follow("a")
+    daemon.wait_until(lambda: engine.events)
+    clock.advance(60.0)
+    follower.look()
+    wait_for_runs("a", "a")

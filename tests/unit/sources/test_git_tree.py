@@ -271,3 +271,29 @@ def test_what_is_read_outside_counts_for_the_limits(read_commit, monkeypatch: py
     monkeypatch.setattr(limits, "MAX_SOURCE_FILES", 3)
     with pytest.raises(SourceError, match="more than 3 files"):
         tree.source_paths()
+
+
+def test_the_author_of_the_commit_is_told(git_server: GitServer, tmp_path: Path):
+    repository = git_server.create()
+    tree_of = "\n".join(["tree {tree}", "author {author} 1700000000 +0100", "committer C <c@x> 1 +0000", ""])
+    repository.commit({"a.yaml": "1"})
+    plain = open_tree(repository.url("file"), "main", cache_dir=tmp_path / "cache")
+    assert plain.revision.author == "Ada <ada@example.com>"
+    plain.close()
+    tree = repository.git("rev-parse", "main^{tree}")
+    authors = {"Bö > O'Neil <b@x>": "Bö > O'Neil <b@x>", f"{'N' * 400} <n@x>": "N" * 300, "": ""}
+    for given, said in authors.items():
+        # A message of any length comes behind it.
+        raw = tree_of.format(tree=tree, author=given) + "\nmessage\n" + "m" * 200_000
+        options = ("-w", "-t", "commit", "--literally", "--stdin")
+        commit = repository.git("hash-object", *options, stdin=raw.encode())
+        repository.git("update-ref", "refs/heads/odd", commit)
+        found = open_tree(repository.url("file"), "odd", cache_dir=tmp_path / "cache")
+        assert found.revision.author == said
+        assert found.read("a.yaml") == b"1"
+        found.close()
+
+
+def test_a_directory_has_no_author(tmp_path: Path):
+    (tmp_path / "a.yaml").write_text("1")
+    assert open_tree(str(tmp_path)).revision.author == ""
