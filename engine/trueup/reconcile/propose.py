@@ -86,6 +86,7 @@ class Proposer:
         self._recorded = recorded
         self._installation = installation
         self._taken = {*graph.nodes, *recorded}
+        self._known = {address.text for address in self._taken}
         self._identities = _identities(graph, catalog)
 
     def propose(self, found: Iterable[Found], ids: Sequence[str]) -> Proposals:
@@ -121,7 +122,9 @@ class Proposer:
         if owner is None:
             return
         if owner.key == f"{self._installation}/{self._stack.name}":
-            raise _Refused(f"it is managed already, as {owner.address}", is_ours=True)
+            if owner.address in self._known:
+                raise _Refused(f"it is managed already, as {owner.address}", is_ours=True)
+            return  # our own marker, of a resource that was forgotten
         raise _Refused(
             f"it belongs to {owner.address} of {owner.key}",
             "remove it there first, or declare it here with lifecycle.adopt: true to take it over",

@@ -174,6 +174,14 @@ def test_what_belongs_to_another_stack_is_left_alone(loop: Loop) -> None:
     assert loop.world.peek("Thing/a") == before
 
 
+@pytest.mark.parametrize("address", ["shop/Thing/a@here", "shop/Thing/old-name@here"])
+def test_what_was_forgotten_can_be_imported_again(loop: Loop, address: str) -> None:
+    put(loop, "Thing/a", owner=[loop.app.store.installation, "shop", address])
+    assert fates(run(loop)) == {"Thing/a": "imported"}
+    assert not loop.plan().has_changes
+    assert fates(run(loop)) == {"Thing/a": "managed"}
+
+
 def test_what_is_declared_already_is_not_declared_twice(loop: Loop) -> None:
     put(loop, "Thing/a")
     loop.declare("a", {"size": 1})
