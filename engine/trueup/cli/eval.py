@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from trueup.cli import problems
+from trueup.cli.exit_codes import ERROR, OK
 from trueup.cli.options import Call, takes_question
 from trueup.cli.output import print_json
 from trueup.cli.run_json import shown_outputs
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 @click.argument("expression", required=False, default="")
 @click.option("--target", default="", metavar="NAME", help="The target that `target` means.")
 @takes_question
-def eval(call: Call, expression: str, target: str) -> None:
+@click.pass_context
+def eval(ctx: click.Context, call: Call, expression: str, target: str) -> None:
     """Evaluates an EXPRESSION in the stack of --source, or reads one after the other from standard input.
 
     The names are those of a resource of the stack: vars, git, file(), ref(), stack(), secret(), and target
@@ -39,11 +41,12 @@ def eval(call: Call, expression: str, target: str) -> None:
         if expression:
             _show(app, call, expression, target)
         else:
-            _converse(app, call, target)
+            _converse(ctx, app, call, target)
 
 
-def _converse(app: App, call: Call, target: str) -> None:
-    """A line, its value, and so on; what is wrong with one line ends nothing."""
+def _converse(ctx: click.Context, app: App, call: Call, target: str) -> None:
+    """A line, its value, and so on; what is wrong with one line ends nothing, and a script is told last."""
+    code = OK
     is_person = sys.stdin.isatty()
     if is_person:
         import readline  # noqa: F401 - gives input() its history and its keys
@@ -51,13 +54,14 @@ def _converse(app: App, call: Call, target: str) -> None:
         try:
             line = input("> " if is_person else "").strip()
         except EOFError:
-            return
+            ctx.exit(code)
         if not line:
             continue
         try:
             _show(app, call, line, target)
         except TrueupError as error:
             problems.show(error, "text")
+            code = OK if is_person else ERROR
 
 
 def _show(app: App, call: Call, expression: str, target: str) -> None:

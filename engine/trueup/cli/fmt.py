@@ -84,7 +84,9 @@ def _walk(directory: Path, suffixes: Sequence[str]) -> Iterator[Path]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             path = Path(folder) / name
-            if not name.startswith(".") and path.suffix in suffixes and not path.is_symlink():
+            if name.startswith(".") or path.suffix not in suffixes or path.is_symlink():
+                continue
+            if path.is_file():  # and no pipe, which would be waited for
                 yield path
 
 

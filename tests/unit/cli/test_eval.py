@@ -87,7 +87,9 @@ def test_lines_of_standard_input_are_answered_one_by_one(
     source: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("vars.n\n\nvars.m\n1 + 1\n"))
-    assert run(["eval", "--source", str(source)]) == 0
+    assert run(["eval", "--source", str(source)]) == 1
     output = capsys.readouterr()
     assert output.out == "3\n2\n"
     assert "there is no variable" in output.err
+    monkeypatch.setattr("sys.stdin", io.StringIO("vars.n\n"))
+    assert run(["eval", "--source", str(source)]) == 0

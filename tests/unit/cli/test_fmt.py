@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -78,3 +79,9 @@ def test_a_directory_that_cannot_be_read_is_an_error_and_not_passed_over(
     monkeypatch.setattr("os.scandir", refuse)
     assert run(["fmt", "--check", str(folder)]) == 1
     assert "Permission denied" in capsys.readouterr().err
+
+
+def test_a_pipe_among_the_files_is_not_waited_for(folder: Path) -> None:
+    os.mkfifo(folder / "0.yaml")
+    assert run(["fmt"]) == 0
+    assert (folder / "a.yaml").read_text() == NEAT
