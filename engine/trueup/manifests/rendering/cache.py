@@ -10,6 +10,7 @@ import hashlib
 import logging
 import os
 import secrets
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -38,7 +39,13 @@ def read_entry(key: str) -> bytes | None:
     """What was written under the key; None where there is nothing, or it is damaged."""
     file = cache_directory() / key
     try:
-        stored = file.read_bytes()
+        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb") as stream:  # noqa: PTH123 - a descriptor has no path
+            status = os.fstat(descriptor)
+            # Who can write where the cache is could give us resources of their own.
+            if status.st_uid != os.geteuid() or not stat.S_ISREG(status.st_mode):
+                return None
+            stored = stream.read()
         os.utime(file)  # what is used stays
     except OSError:
         return None

@@ -69,3 +69,17 @@ def test_a_relative_cache_home_is_not_used(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", "here")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert cache_directory() == tmp_path / ".cache" / "trueup" / "render"
+
+
+def test_what_another_user_put_there_is_not_read(monkeypatch):
+    write_entry(make_key("a"), b"text")
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    assert read_entry(make_key("a")) is None
+
+
+def test_a_link_in_the_cache_is_not_followed(tmp_path):
+    write_entry(make_key("a"), b"text")
+    entry = cache_directory() / make_key("a")
+    entry.rename(tmp_path / "elsewhere")
+    entry.symlink_to(tmp_path / "elsewhere")
+    assert read_entry(make_key("a")) is None
