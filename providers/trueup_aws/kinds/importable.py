@@ -1,4 +1,4 @@
-"""What import needs of each kind: what lives without a manifest, and what a person would write for it."""
+"""What is found without a manifest: by its marker or for import, and then what a person would write for it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from trueup.sdk import (
     Document,
     Invalid,
     Missing,
+    Owned,
     ProviderError,
     Session,
     Value,
@@ -17,6 +18,7 @@ from trueup.sdk import (
     has_pattern,
     is_equal,
 )
+from trueup_aws.errors import NotFound
 from trueup_aws.kinds.live import Reading, version_of
 from trueup_aws.kinds.tagged import TaggedKind
 from trueup_aws.markers import owner_of
@@ -29,7 +31,7 @@ LONGEST_NAME = 240
 
 
 class ImportableKind(TaggedKind):
-    """A kind whose objects can be imported."""
+    """A kind whose objects can be found without a manifest: by their markers, and for import."""
 
     # -- what a kind may say
 
@@ -72,6 +74,22 @@ class ImportableKind(TaggedKind):
                 )
             elif name in names:
                 yield Missing(name, Invalid(f"there is no {self.noun} {name!r}"))
+
+    def find_owned(self, session: Session, owner_key: str) -> Iterable[Owned]:
+        # Asked of each object itself: the tagging API lags, and what it has not seen yet would be lost.
+        connection = cast("Connection", session)
+
+        def look(item: tuple[str, str]) -> Owned | None:
+            try:
+                owner = owner_of(self.read_tags(connection, *item))
+                if owner is None or owner.key != owner_key:
+                    return None
+                live = self.read(connection, *item)
+            except NotFound:
+                return None
+            return Owned(owner, live.external_id, self._body(live, owner.address))
+
+        yield from filter(None, connection.run_all(look, self.list_names(connection).items()))
 
     def export(self, body: Document) -> Document:
         live = self.written_spec(body["spec"])

@@ -26,7 +26,6 @@ from trueup.sdk import (
     Node,
     Observation,
     Observed,
-    Owned,
     Pending,
     Problem,
     ProviderError,
@@ -179,22 +178,6 @@ class TaggedKind(Kind):
         readings = self.read_many(connection, names, recorded)
         for node in nodes:
             yield self._observation(node, [readings[name] for name in candidates[node.address]])
-
-    def find_owned(self, session: Session, owner_key: str) -> Iterable[Owned]:
-        # Asked of each object itself: the tagging API lags, and what it has not seen yet would be lost.
-        connection = cast("Connection", session)
-
-        def look(item: tuple[str, str]) -> Owned | None:
-            try:
-                owner = owner_of(self.read_tags(connection, *item))
-                if owner is None or owner.key != owner_key:
-                    return None
-                live = self.read(connection, *item)
-            except NotFound:
-                return None
-            return Owned(owner, live.external_id, self._body(live, owner.address))
-
-        yield from filter(None, connection.run_all(look, self.list_names(connection).items()))
 
     def create(self, session: Session, node: Node, intent: Intent) -> Done | Pending:
         connection = cast("Connection", session)
