@@ -1,4 +1,4 @@
-"""What is found without a manifest: by its marker or for import, and then what a person would write for it."""
+"""What is found without a manifest: by its marker, or for import, and what a person would write for it."""
 
 from __future__ import annotations
 
