@@ -118,6 +118,8 @@ class NodeIndex:
             return None
         wanted = _parse(text)
         name = wanted.splits[0][1]
+        if self._is_resource(wanted):
+            return None
         if wanted.target:
             raise Unresolved(f"{text} names a target, and a module has none", f"write {MODULE}/{name}")
         if name not in self._modules:
@@ -131,7 +133,7 @@ class NodeIndex:
         """
         wanted = _parse(text)
         key = (wanted.kind, wanted.splits[0][1])
-        if wanted.kind == MODULE:
+        if wanted.kind == MODULE and not self._is_resource(wanted):
             return self._members(text, wanted, key, source)
         found = self._matches(wanted)
         if not found and key in self._generated:
@@ -161,6 +163,10 @@ class NodeIndex:
         if source in members:
             raise Unresolved(f"{text} depends on itself", "remove it")
         return tuple(members)
+
+    def _is_resource(self, wanted: _Wanted) -> bool:
+        """Whether `Module/name` is a resource: a cluster can have a kind of that name."""
+        return wanted.splits[0][1] not in self._modules and bool(self._matches(wanted))
 
     def _matches(self, wanted: _Wanted) -> list[Address]:
         return [
@@ -227,7 +233,7 @@ def _parse(text: str) -> _Wanted:
     if not kind or not parts or not all(parts) or (at and not target) or "@" in target:
         raise Unresolved(f'"{text}" is not a reference', _FORM)
     splits = [("", "/".join(parts))]
-    if len(parts) > 1 and kind != MODULE:
+    if len(parts) > 1:
         splits.append((parts[0], "/".join(parts[1:])))
     return _Wanted(kind, tuple(splits), target)
 

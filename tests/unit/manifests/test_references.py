@@ -109,3 +109,22 @@ def test_what_is_broken_is_not_reported_as_missing(index):
     with pytest.raises(Unresolved) as error:
         index.all("File/anything", address("A/a@prod"))
     assert error.value.is_consequence
+
+
+def test_a_kind_of_a_cluster_may_be_called_module(index):
+    for text in ("Module/driver@prod", "Module/kmm/net@prod", "Module/both@prod"):
+        index.add(address(text))
+    member = address("File/both/conf@web-1")
+    index.add_module("both", [member], lambda _target: {"outputs": {"a": 1}})
+    source = address("A/a@prod")
+    for text, found in (
+        ("Module/driver", "Module/driver@prod"),
+        ("Module/kmm/net@prod", "Module/kmm/net@prod"),
+    ):
+        assert index.module(text, source) is None
+        assert index.one(text, source) == address(found)
+        assert index.all(text, source) == (address(found),)
+    assert index.module("Module/both", source) == {"outputs": {"a": 1}}
+    assert index.all("Module/both", source) == (member,)
+    with pytest.raises(Unresolved, match="there is no Module/none"):
+        index.module("Module/none", source)
