@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trueup.errors import Place, Problem, SourceError
-from trueup.manifests.document import Path, SourceDocument, SourceText
+from trueup.manifests.document import MAX_DEPTH, Path, SourceDocument, SourceText
 from trueup.manifests.parse import SUFFIXES, parse_data
 from trueup.manifests.parse_yaml import parse_flow_value
 from trueup.manifests.suggestions import did_you_mean
@@ -133,6 +133,11 @@ def read_sets(
         if not equals or not all(keys) or name_problem(keys[0]) is not None:
             hint = f"{_SET_HINT}; a list is given as a whole: sites=[a, b]" if "[" in name else _SET_HINT
             problems.append(SetValue(text).problem("this is not name=value", hint=hint))
+            continue
+        if len(keys) > MAX_DEPTH:
+            problems.append(
+                SetValue(text).problem(f"nested deeper than {MAX_DEPTH} levels", hint="flatten it")
+            )
             continue
         if not is_unicode(text):
             problems.append(SetValue(text).problem("this is not UTF-8", hint=_UTF8_HINT))

@@ -71,6 +71,7 @@ def test_target_and_values_come_from_options(source: Path, capsys: pytest.Captur
         (["{'a': 1"], "expression:1:8: the expression is not valid CEL"),
         (["vars.n", "--target", "her"], 'there is no target "her"'),
         (["vars.n + '\udcff'"], "expression: the expression is not UTF-8"),
+        (["vars.n", "--set", f"n{'.a' * 3000}=1"], "nested deeper than 100 levels"),
         (["vars.n", "--set", "n=\udcff"], "--set n=\\udcff: this is not UTF-8"),
         (['ref("File/nothing")'], "there is no File/nothing"),
         (['file("../../../etc/passwd")'], "leads out of the"),
