@@ -10,7 +10,6 @@ import os
 import re
 import resource
 import selectors
-import shutil
 import signal
 import subprocess
 import time
@@ -212,12 +211,12 @@ def _environment(home: Path, network: bool) -> Mapping[str, str]:
 @lru_cache(maxsize=1)
 def _without_network() -> tuple[str, ...]:
     """The words that run a command in an empty network namespace; none where the system does not let us."""
-    unshare, true = shutil.which("unshare"), shutil.which("true")
+    unshare, true = _on_path("unshare"), _on_path("true")
     if unshare is None or true is None:
         return ()
-    words = (unshare, "--map-root-user", "--net", "--")
+    words = (str(unshare), "--map-root-user", "--net", "--")
     try:
-        done = subprocess.run([*words, true], capture_output=True, timeout=10, check=False)
+        done = subprocess.run([*words, str(true)], capture_output=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ()
     return words if done.returncode == 0 else ()

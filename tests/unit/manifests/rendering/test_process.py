@@ -135,6 +135,19 @@ except OSError as error:
         assert run(code, network=True) == b"reached\n"
 
 
+def test_no_program_of_the_working_directory_shuts_the_network(path, tmp_path, monkeypatch):
+    path("true")
+    (tmp_path / "unshare").write_text("#!/bin/sh\nexit 0\n")
+    (tmp_path / "unshare").chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", f".:{tmp_path / 'bin'}")
+    process._without_network.cache_clear()
+    try:
+        assert process._without_network() == ()
+    finally:
+        process._without_network.cache_clear()
+
+
 def test_proxies_lead_nowhere_where_namespaces_are_not_to_be_had(run, monkeypatch):
     monkeypatch.setattr(process, "_without_network", lambda: ())
     text = run("import os; print(os.environ['HTTPS_PROXY'], os.environ['https_proxy'], os.environ['PATH'])")
