@@ -188,14 +188,16 @@ class Recorder:
                 self._store.close_intent(self._lease, intent.token)
 
     def keep_outputs(self, knowledge: Knowledge, undone: Collection[Address] = ()) -> Outputs:
-        """What other stacks may read of this one from now on; nothing once it is destroyed.
+        """What other stacks may read of this one from now on; nothing once all of it is destroyed.
 
         `undone` are the nodes whose changes were not carried out.
         """
-        before = self._store.outputs(self._situation.stack.name)
-        found = Outputs({})
+        stack = self._situation.stack.name
+        before = self._store.outputs(stack)
         if not self._situation.is_destroy:
             found = find_outputs(self._situation, knowledge, before or {}, undone)
+        else:
+            found = Outputs(before or {} if self._store.inventory(stack) else {})
         if to_record(found.values) != (before or {}) or (before is None and found.values):
             self._store.write_outputs(self._lease, found.values, self._situation.revision.commit)
         return found

@@ -93,3 +93,17 @@ def test_a_question_that_needs_what_cannot_be_looked_at_is_an_error_and_not_unkn
     with pytest.raises(ManifestError, match="shop/Thing/a@here could not be looked at: "):
         ask(loop, 'ref("Thing/a").status.id')
     assert ask(loop, 'ref("Thing/a").spec.size') == 1
+
+
+def test_outputs_are_gone_with_the_last_object_and_not_before(loop: Loop) -> None:
+    loop.write_stack(outputs={"size": SIZE, "fixed": 1})
+    loop.declare("a", {"size": 1})
+    loop.declare("b")
+    loop.run()
+    assert results(loop.destroy(Selection(only=("Thing/b",)))) == {"b": "deleted"}
+    assert outputs(loop) == {"size": 1, "fixed": 1}
+    loop.world.inject(Fault("delete", "Invalid"))
+    assert results(loop.destroy()) == {"a": "failed"}
+    assert outputs(loop) == {"size": 1, "fixed": 1}
+    assert results(loop.destroy()) == {"a": "deleted"}
+    assert outputs(loop) == {}
