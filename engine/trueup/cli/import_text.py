@@ -57,8 +57,8 @@ def _sum_up(report: ImportReport) -> Iterator[Text]:
     if report.is_declined:
         yield plain(("Nothing was done.", "bold"))
     elif report.is_done:
-        files = count(len(report.files), "file")
-        yield plain((f"Imported {found} into {files}", "bold green"), (rest, ""))
+        files = f" into {count(len(report.files), 'file')}" if report.files else ""
+        yield plain((f"Imported {found}{files}", "bold green"), (rest, ""))
         yield plain(
             (
                 "Commit them. Until a run reads them, the objects are protected from being pruned.",

@@ -54,8 +54,7 @@ class Adoption:
         connections: Connections,
         pool: Executor,
     ) -> None:
-        nodes = [replace(node, lifecycle=IMPORTING) for node in nodes]
-        graph = build_graph(nodes, catalog)
+        graph = build_graph([_alone(node) for node in nodes], catalog)
         records = store.inventory(stack.name)
         self._situation = Situation(stack, revision, graph, {}, records, store.installation, catalog)
         self._store = store
@@ -93,6 +92,12 @@ class Adoption:
         status = RunStatus.FAILED if any(each.result in UNDONE for each in outcomes) else RunStatus.CONVERGED
         self._recorder.finish(RunStatus.INTERRUPTED if left or walk.is_cut_short else status, outcomes)
         return Adopted({outcome.address: outcome for outcome in outcomes}, left, self._recorder.run)
+
+
+def _alone(node: Node) -> Node:
+    """The node without its ties to resources that this is not about."""
+    lifecycle = replace(IMPORTING, ignore=node.lifecycle.ignore)
+    return replace(node, lifecycle=lifecycle, depends_on=(), rollout=None)
 
 
 def _is_pure(change: Change) -> bool:

@@ -86,7 +86,7 @@ def import_objects(
         ):
             bench = Bench(request, place, loaded, tree, store, catalog, connections, pool)
             bench.survey()
-            is_over = request.is_dry_run or not bench.pages
+            is_over = request.is_dry_run or not (bench.pages or bench.declared)
             if not is_over and not request.confirm(bench.report()):
                 return replace(bench.report(), is_declined=True)
             if not is_over:
@@ -108,6 +108,7 @@ class Bench:
     connections: Connections
     pool: Executor
     pages: Sequence[Page] = ()
+    declared: Sequence[Proposal] = ()
     outcomes: list[ImportOutcome] = field(default_factory=list)
     left_out: int = 0
     adopted: Adopted | None = None
@@ -123,11 +124,13 @@ class Bench:
         proposals = proposer.propose(found.found, wanted.ids)
         self.outcomes += proposals.refused
         self.left_out = proposals.left_out
-        self._lay_out(proposals.chosen)
+        self.declared = [each for each in proposals.chosen if each.is_declared]
+        self._lay_out([each for each in proposals.chosen if not each.is_declared])
 
     def adopt(self, lease: Lease, parallelism: int) -> None:
         """Writes the files and takes the objects over. Until the first call all of it can be undone."""
-        by_address = {each.node.address: each for page in self.pages for each in page.proposals}
+        new = [proposal for page in self.pages for proposal in page.proposals]
+        by_address = {each.node.address: each for each in (*self.declared, *new)}
         stack = self.loaded.stack
         nodes = [proposal.node for proposal in by_address.values()]
         adoption = Adoption(
@@ -136,8 +139,9 @@ class Bench:
         refused = adoption.refused
         if refused:
             self.outcomes += [_refusal(by_address[address], change) for address, change in refused.items()]
-            self._lay_out([each for address, each in by_address.items() if address not in refused])
-        if not self.pages or self.request.stop.is_set():
+            self.declared = [each for each in self.declared if each.node.address not in refused]
+            self._lay_out([each for each in new if each.node.address not in refused])
+        if not (self.pages or self.declared) or self.request.stop.is_set():
             return
         try:
             self.place.files.write({page.path: page.text for page in self.pages})
@@ -156,6 +160,12 @@ class Bench:
             _outcome(proposal, page.path, done.outcomes.get(proposal.node.address) if done else None)
             for page in self.pages
             for proposal in page.proposals
+        ]
+        left = set(done.left) if done else set()
+        imported += [
+            _outcome(each, each.node.place.file, done.outcomes.get(each.node.address) if done else None)
+            for each in self.declared
+            if each.node.address not in left
         ]
         return ImportReport(
             self.loaded.stack.name,
@@ -199,6 +209,10 @@ class Bench:
         with closing(self.place.open_tree()) as tree:
             self.loaded = self.place.load(tree)
         _check_declared(self.pages, self.loaded.graph)
+        for proposal in self.declared:
+            node = self.loaded.graph.nodes.get(proposal.node.address)
+            if node is None or node.body != proposal.node.body:
+                raise SourceError(f"{proposal.node.address} changed in the stack meanwhile", hint="run again")
         return self.loaded.revision
 
     def _take_out(self, left: Set[Address]) -> None:

@@ -7,7 +7,7 @@ marker onto it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trueup.errors import ProviderError
 from trueup.graph.build import Graph
@@ -32,11 +32,15 @@ _BY_HAND = (
 
 @dataclass(frozen=True)
 class Proposal:
-    """A resource for an object that lives: its document as it will be written, and the node that it gives."""
+    """A resource for an object that lives: its document as it will be written, and the node that it gives.
+
+    `is_declared`: the stack has the resource already, and the object only has to be taken over.
+    """
 
     found: Found
     document: Document
     node: Node
+    is_declared: bool = False
 
     def outcome(self, fate: Fate, why: str = "", hint: str = "", file: str = "") -> ImportOutcome:
         """What became of the object."""
@@ -83,10 +87,10 @@ class Proposer:
     ) -> None:
         self._stack = stack
         self._graph = graph
-        self._recorded = recorded
         self._installation = installation
         self._taken = {*graph.nodes, *recorded}
-        self._known = {address.text for address in self._taken}
+        self._declared = {address.text for address in graph.nodes}
+        self._recorded = {address.text for address in recorded}
         self._identities = _identities(graph, catalog)
 
     def propose(self, found: Iterable[Found], ids: Sequence[str]) -> Proposals:
@@ -112,6 +116,9 @@ class Proposer:
     def _propose(self, found: Found) -> Proposal:
         self._refuse_owned(found)
         document = self._export(found)
+        declared = self._find_declared(found, document)
+        if declared is not None:
+            return self._take_declared(found, declared)
         node = self._name(found, document)
         self._refuse_difference(found, node)
         self._taken.add(node.address)
@@ -122,9 +129,14 @@ class Proposer:
         if owner is None:
             return
         if owner.key == f"{self._installation}/{self._stack.name}":
-            if owner.address in self._known:
+            if owner.address in self._declared and owner.address in self._recorded:
                 raise _Refused(f"it is managed already, as {owner.address}", is_ours=True)
-            return  # our own marker, of a resource that was forgotten
+            if owner.address in self._recorded:
+                raise _Refused(
+                    f"the inventory has it as {owner.address}, and no resource declares it any more",
+                    f"`trueup forget` with `--only {owner.address}`, and import it again",
+                )
+            return  # our own marker, of a resource that was forgotten, or whose adoption was interrupted
         raise _Refused(
             f"it belongs to {owner.address} of {owner.key}",
             "remove it there first, or declare it here with lifecycle.adopt: true to take it over",
@@ -146,25 +158,36 @@ class Proposer:
             raise _Refused(f"it holds a secret, in {shown}", _BY_HAND)
         return document
 
+    def _find_declared(self, found: Found, document: Document) -> Address | None:
+        """The resource of the stack that is this very object."""
+        identity = found.kind.identity(self._named(found, document))
+        return self._identities.get((found.target.name, identity))
+
+    def _take_declared(self, found: Found, address: Address) -> Proposal:
+        """Takes over the object of a resource that is declared, as an interrupted import left it."""
+        node = self._graph.nodes[address]
+        node = replace(node, lifecycle=replace(IMPORTING, ignore=node.lifecycle.ignore))
+        try:
+            self._refuse_difference(found, node)
+        except _Refused as refusal:
+            refusal.why = f"it is declared already, as {address.reference}, and that would change it"
+            refusal.hint = "set lifecycle.adopt: true there to take it over, and reconcile"
+            refusal.is_failure, refusal.address = False, address
+            raise
+        return Proposal(found, node.body, node, is_declared=True)
+
     def _name(self, found: Found, document: Document) -> Node:
-        """The node of the document, under a name that is free; refuses what is declared already."""
+        """The node of the document, under a name that is free."""
         kind, target = found.kind, found.target
         plain: Mapping[str, Value] = document["metadata"]
-        name, namespace = str(plain["name"]), str(plain.get("namespace") or "")
-        node = self._node(found, document, name, namespace)
+        name = str(plain["name"])
+        node = self._named(found, document)
         identity = kind.identity(node)
-        declared = self._identities.get((target.name, identity))
-        if declared is not None:
-            raise _Refused(
-                f"it is declared already, as {declared.reference}",
-                "set lifecycle.adopt: true there to take it over, and reconcile",
-                address=declared,
-            )
         number = 1
         while node.address in self._taken:
             number += 1
             metadata = {**plain, "name": f"{name}-{number}"}
-            renamed = self._node(found, {**document, "metadata": metadata}, f"{name}-{number}", namespace)
+            renamed = self._named(found, {**document, "metadata": metadata})
             if kind.identity(renamed) != identity:
                 raise _Refused(
                     f"another resource has its address already: {node.address}",
@@ -175,7 +198,10 @@ class Proposer:
             self._identities[(target.name, identity)] = node.address
         return node
 
-    def _node(self, found: Found, document: Document, name: str, namespace: str) -> Node:
+    def _named(self, found: Found, document: Document) -> Node:
+        """The node under the name that the document has."""
+        metadata: Mapping[str, Value] = document["metadata"]
+        name, namespace = str(metadata["name"]), str(metadata.get("namespace") or "")
         address = Address(self._stack.name, found.kind.name, name, found.target.name, namespace)
         return Node(address, found.kind.api_version, found.target, document, IMPORTING)
 

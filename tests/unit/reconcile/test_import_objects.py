@@ -182,12 +182,54 @@ def test_what_was_forgotten_can_be_imported_again(loop: Loop, address: str) -> N
     assert fates(run(loop)) == {"Thing/a": "managed"}
 
 
-def test_what_is_declared_already_is_not_declared_twice(loop: Loop) -> None:
-    put(loop, "Thing/a")
-    loop.declare("a", {"size": 1})
+def test_what_is_declared_already_is_taken_over_and_not_declared_twice(loop: Loop) -> None:
+    put(loop, "Thing/a", size=1, value="more")
+    put(loop, "Thing/b", size=1)
+    loop.declare("c", {"size": 1})
+    loop.run()
+    loop.declare("a", {"size": 1}, dependsOn=["Thing/c"], lifecycle={"ignore": ["/spec/value"]})
+    before = files(loop)
+    report = run(loop, Wanted(("here",), "Thing", ("a", "b")))
+    assert fates(report) == {"Thing/a": "imported", "Thing/b": "imported"}
+    assert {outcome.id: outcome.file for outcome in report.outcomes} == {
+        "a": "Thing-a.yaml",
+        "b": "thing.yaml",
+    }
+    assert files(loop) == {**before, "thing.yaml": files(loop)["thing.yaml"]}
+    assert not loop.plan().has_changes
+    assert loop.run().status is RunStatus.CONVERGED
+
+
+def test_what_is_declared_otherwise_is_left_alone(loop: Loop) -> None:
+    put(loop, "Thing/a", size=1)
+    loop.declare("a", {"size": 2})
     report = run(loop)
     assert fates(report) == {"Thing/a": "skipped"}
-    assert why(report) == "it is declared already, as Thing/a"
+    assert why(report) == "it is declared already, as Thing/a, and that would change it"
+    assert loop.spec("Thing/a") == {"size": 1} and loop.records() == {}
+
+
+def test_an_import_that_was_killed_is_finished_by_the_next_one(loop: Loop) -> None:
+    for name in ("a", "b", "c"):
+        put(loop, f"Thing/{name}")
+    text = run(loop, is_dry_run=True).files["thing.yaml"]
+    (loop.folder / "stack" / "thing.yaml").write_text(text)
+    # The marker of one was written, and nothing recorded.
+    put(loop, "Thing/b", owner=[loop.app.store.installation, "shop", "shop/Thing/b@here"])
+    before = files(loop)
+    assert set(fates(run(loop)).values()) == {"imported"}
+    assert files(loop) == before
+    assert not loop.plan().has_changes
+    assert set(loop.records()) == {"a", "b", "c"}
+
+
+def test_what_is_recorded_and_no_longer_declared_is_not_imported_again(loop: Loop) -> None:
+    put(loop, "Thing/a")
+    run(loop)
+    (loop.folder / "stack" / "thing.yaml").unlink()
+    report = run(loop)
+    assert fates(report) == {"Thing/a": "skipped"}
+    assert why(report) == "the inventory has it as shop/Thing/a@here, and no resource declares it any more"
 
 
 def test_an_id_that_names_nothing_fails_and_the_others_are_imported(loop: Loop) -> None:
