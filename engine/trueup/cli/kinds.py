@@ -59,7 +59,9 @@ def find_kind(catalog: Catalog, name: str) -> FoundKind:
     from trueup.manifests.suggestions import suggest
 
     hint = suggest(wanted, [each.kind.name for each in everything], "kinds")
-    raise UsageError(f"there is no kind {name}", hint=hint or "kinds of a cluster: write apiVersion/Kind")
+    if not hint.startswith("did you mean"):
+        hint += "; for what else a cluster has, write apiVersion/Kind"
+    raise UsageError(f'there is no kind "{name}"', hint=hint)
 
 
 def _kinds(catalog: Catalog) -> Iterator[FoundKind]:

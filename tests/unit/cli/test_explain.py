@@ -47,6 +47,8 @@ def test_a_kind_of_a_cluster_says_that_the_cluster_knows_more(capsys: pytest.Cap
     ("name", "hint"),
     [
         ("Fiel", 'did you mean "File"?'),
+        ("Zyx", "for what else a cluster has, write apiVersion/Kind"),
+        ("", 'there is no kind ""'),
         ("File.spec.contnt", 'did you mean "content"?'),
         ("File.nothing.at.all", "fields there: "),
     ],
