@@ -173,10 +173,27 @@ def _keep(document: SourceDocument, is_crd_file: bool) -> None:
     annotations = _annotations(document)
     policy = annotations.get(_POLICY)
     is_kept = isinstance(policy, str) and policy.strip().lower() == "keep"
-    if (is_kept or is_crd_file) and _LIFECYCLE not in annotations and "lifecycle" not in document.value:
-        metadata = document.value.get("metadata")
-        if isinstance(metadata, dict) and isinstance(metadata.get("annotations") or {}, dict):
-            metadata["annotations"] = {**annotations, _LIFECYCLE: _ORPHAN}
+    own = document.value.get("lifecycle")
+    if not (is_kept or is_crd_file) or (own is not None and not isinstance(own, dict)):
+        return
+    if isinstance(own, dict):
+        own.setdefault("onDelete", "orphan")
+        return
+    metadata = document.value.get("metadata")
+    if isinstance(metadata, dict) and isinstance(metadata.get("annotations") or {}, dict):
+        given = annotations.get(_LIFECYCLE, "")
+        if isinstance(given, str):
+            metadata["annotations"] = {**annotations, _LIFECYCLE: _with_orphan(given)}
+
+
+def _with_orphan(text: str) -> str:
+    """A lifecycle block as an annotation holds it, with `onDelete: orphan` where it does not say what."""
+    bare = text.strip()
+    if "onDelete" in bare:
+        return text
+    if bare.startswith("{"):
+        return f"{{onDelete: orphan, {bare[1:]}"
+    return f"{bare}\nonDelete: orphan" if bare else _ORPHAN
 
 
 def _group_of(document: SourceDocument) -> str:

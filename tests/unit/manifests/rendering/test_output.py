@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+import yaml
 
 from trueup.manifests.rendering import output
 from trueup.manifests.rendering.settings import HelmJob
@@ -56,6 +59,30 @@ def test_what_helm_keeps_is_kept_in_any_spelling_that_helm_takes(word):
     (kept,), problems = read(document("one", f", annotations: {{helm.sh/resource-policy: '{word}'}}"))
     assert not problems
     assert lifecycle(kept) == "{onDelete: orphan}"
+
+
+@pytest.mark.parametrize(
+    ("given", "result"),
+    [
+        ("{timeout: 5m}", {"timeout": "5m", "onDelete": "orphan"}),
+        ("timeout: 5m", {"timeout": "5m", "onDelete": "orphan"}),
+        ("{}", {"onDelete": "orphan"}),
+        ("{onDelete: delete}", {"onDelete": "delete"}),
+    ],
+)
+def test_a_lifecycle_that_says_nothing_of_deletion_leaves_what_is_kept_kept(given, result):
+    text = document(
+        "one", f", annotations: {{helm.sh/resource-policy: keep, trueup.dev/lifecycle: '{given}'}}"
+    )
+    (kept,), problems = read(text)
+    assert not problems
+    assert yaml.safe_load(lifecycle(kept)) == result
+    (kept,), problems = read(
+        document("one", ", annotations: {helm.sh/resource-policy: keep}")
+        + f"lifecycle: {json.dumps(yaml.safe_load(given))}\n"
+    )
+    assert not problems
+    assert kept.value["lifecycle"] == result
 
 
 def test_a_chart_cannot_call_a_module():
