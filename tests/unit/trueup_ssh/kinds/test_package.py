@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trueup.sdk import Absent, Address, Node, Observed, Target, Value
+from trueup.sdk import Absent, Address, Invalid, Node, Observed, Target, Value
 from trueup_ssh.kinds.package import Package, package_name
 from trueup_ssh.script import Answer
 
@@ -38,3 +38,11 @@ def test_the_installed_architecture_of_a_package_counts() -> None:
     assert libc.body["spec"] == {"name": "libc6", "version": "2.36", "state": "present"}
     assert isinstance(vim, Absent)
     assert isinstance(emacs, Absent)
+
+
+def test_a_package_is_exported_without_its_version_and_only_whole() -> None:
+    live = {"name": "nginx", "version": "1.22", "state": "present"}
+    document = KIND.export({"spec": live, "status": {}})
+    assert document["metadata"] == {"name": "nginx"} and document["spec"] == {}
+    with pytest.raises(Invalid, match="half-configured"):
+        KIND.export({"spec": {**live, "state": "half-configured"}, "status": {}})
