@@ -42,6 +42,8 @@ class Order:
         """What a follower's stack calls itself, and the names of the stacks that it needs."""
         with self._lock:
             standing = self._standings[follower]
+            if standing.stack != stack:
+                standing.has_converged = False  # under this name nothing was seen of it yet
             standing.stack, standing.needs = stack, frozenset(needs)
 
     def begin(self, follower: str) -> str:

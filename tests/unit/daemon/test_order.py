@@ -97,3 +97,14 @@ def test_two_stacks_of_one_name_are_both_refused_until_one_of_them_is_renamed(fl
         floor.end(follower, has_converged=False)
     floor.order.declare("app-dev", "shop-dev", [])
     assert floor.order.begin("app") == floor.order.begin("app-dev") == ""
+
+
+def test_a_stack_that_was_renamed_has_to_converge_under_its_new_name(floor: Floor) -> None:
+    floor.order.begin("network")
+    floor.end("network")
+    floor.order.declare("network", "net2", [])
+    floor.order.declare("app", "app", ["net2"])
+    assert floor.order.begin("app") == "stack net2 has not converged yet"
+    floor.order.begin("network")
+    floor.end("network")
+    assert floor.order.begin("app") == ""
