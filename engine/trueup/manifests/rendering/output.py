@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from trueup.errors import Place, Problem
-from trueup.manifests.document import SourceDocument, SourceText
+from trueup.manifests.document import Path, SourceDocument, SourceText
 from trueup.manifests.encrypted import drop_encrypted
 from trueup.manifests.parse import unpack_lists
 from trueup.manifests.parse_yaml import parse_yaml
@@ -57,14 +57,46 @@ _CLUSTER_SCOPED = {
 }
 
 
-def read_kustomize(file: str, text: str, problems: list[Problem]) -> list[SourceDocument]:
-    """The documents that kustomize printed; `file` is the kustomization. Their expressions are evaluated."""
+def read_kustomize(
+    file: str, text: str, problems: list[Problem], *, is_foreign: bool = False
+) -> list[SourceDocument]:
+    """The documents that kustomize printed; `file` is the kustomization. Their expressions are evaluated.
+
+    `is_foreign`: some of it may come from the network. Then they are refused: nobody knows whose they are.
+    """
     found: list[SourceDocument] = []
     if _is_too_much(text, file, "kustomize", MAX_ALL_SEPARATORS, problems):
         return found
     for chunk in _split(text):
-        found += _parse(file, "kustomize", chunk, problems, is_literal=False)
+        documents = _parse(file, "kustomize", chunk, problems, is_literal=is_foreign)
+        if is_foreign:
+            _refuse_expressions(documents, problems)
+        found += documents
     return found
+
+
+def _refuse_expressions(documents: Sequence[SourceDocument], problems: list[Problem]) -> None:
+    for document in documents:
+        if _is_call(document):
+            hint = "call the module in a file of the stack: its expressions would be evaluated"
+            message = "the call of a module in what may come from the network"
+            problems.append(document.problem(message, ("kind",), hint))
+        for path in _expressions(document.value, ()):
+            message = "an expression in what may come from the network"
+            hint = "make two renderings, of which only the one without expressions has network: true"
+            problems.append(document.problem(message, path, hint))
+
+
+def _expressions(value: object, path: Path) -> Iterator[Path]:
+    if isinstance(value, str) and "${{" in value:
+        yield path
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _expressions(key, (*path, key))
+            yield from _expressions(item, (*path, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _expressions(item, (*path, index))
 
 
 def read_helm(
@@ -127,12 +159,15 @@ def _is_too_much(text: str, file: str, tool: str, limit: int, problems: list[Pro
 
 def _is_module(document: SourceDocument, problems: list[Problem]) -> bool:
     """Whether a chart calls a module, which is refused: the module's expressions would be evaluated."""
-    value = document.value
-    if (value.get("apiVersion"), value.get("kind")) != (API_VERSION, MODULE):
+    if not _is_call(document):
         return False
     hint = "call the module in a file of the stack: expressions do not count in what a chart gives"
     problems.append(document.problem("a chart cannot call a module", ("kind",), hint))
     return True
+
+
+def _is_call(document: SourceDocument) -> bool:
+    return (document.value.get("apiVersion"), document.value.get("kind")) == (API_VERSION, MODULE)
 
 
 def _metadata(document: SourceDocument) -> dict[str, Any]:

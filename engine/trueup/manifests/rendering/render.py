@@ -175,7 +175,7 @@ class _Rendering:
             found.file,
             place_of_fault=lambda _message: Place(found.file),
             hint_for=lambda _message: "",
-            read=lambda text: output.read_kustomize(found.file, text, self._problems),
+            read=lambda text: output.read_kustomize(found.file, text, self._problems, is_foreign=job.network),
             network=job.network,
             # What it fetches may be named anywhere, in a generator that another one makes.
             is_cached=not job.network,

@@ -41,6 +41,24 @@ def test_a_remote_base_is_fetched_each_time_where_the_stack_allows_it(remote, na
     assert names(files, "path: over, network: true") == ["prod-two"]
 
 
+@pytest.mark.parametrize("text", ["${{ secret('env:HOME') }}", "\\x24{{ vars.replicas }}", "$${{ x }}"])
+def test_nothing_of_a_remote_base_is_evaluated(remote, names, text):
+    repository, url = remote
+    repository.commit({"deploy/a.yaml": CONFIG.replace("NAME", "one") + f'data: {{a: "{text}"}}\n'})
+    files = {"over/kustomization.yaml": f"resources: ['{url}']\n"}
+    with pytest.raises(ManifestError, match=r"^over/kustomization.yaml .*: an expression in what may come"):
+        names(files, "path: over, network: true")
+
+
+def test_a_remote_base_calls_no_module(remote, names):
+    repository, url = remote
+    call = "apiVersion: trueup.dev/v1\nkind: Module\nmetadata: {name: m}\nspec: {source: ../m}\n"
+    repository.commit({"deploy/a.yaml": call})
+    files = {"over/kustomization.yaml": f"resources: ['{url}']\n"}
+    with pytest.raises(ManifestError, match="the call of a module in what may come from the network"):
+        names(files, "path: over, network: true")
+
+
 def test_a_remote_base_cannot_reach_files_of_this_machine(remote, names):
     repository, url = remote
     files = {"over/kustomization.yaml": f"resources: ['{url}']\n"}
