@@ -77,14 +77,20 @@ def read_kustomize(
 
 def _refuse_expressions(documents: Sequence[SourceDocument], problems: list[Problem]) -> None:
     for document in documents:
-        if _is_call(document):
-            hint = "call the module in a file of the stack: its expressions would be evaluated"
-            message = "the call of a module in what may come from the network"
-            problems.append(document.problem(message, ("kind",), hint))
+        _refuse_own(document, problems)
         for path in _expressions(document.value, ()):
             message = "an expression in what may come from the network"
             hint = "make two renderings, of which only the one without expressions has network: true"
             problems.append(document.problem(message, path, hint))
+
+
+def _refuse_own(document: SourceDocument, problems: list[Problem]) -> None:
+    """What is fetched may fill a cluster. It reaches no host and no account, and calls no module."""
+    group = _group_of(document)
+    if f".{group}".endswith(".trueup.dev"):
+        message = f"a resource of {group} in what may come from the network"
+        hint = "objects of Kubernetes alone may: write this one into a file of the stack"
+        problems.append(document.problem(message, ("apiVersion",), hint))
 
 
 def _expressions(value: object, path: Path) -> Iterator[Path]:
@@ -115,6 +121,8 @@ def read_helm(
         for document in _parse(path_of(name) if name else file, "helm", chunk, problems, is_literal=True):
             if _is_module(document, problems):
                 continue
+            if job.network:
+                _refuse_own(document, problems)
             if _is_wanted(job, document, problems):
                 _keep(document, is_crd_file)
                 found.append(document)

@@ -50,12 +50,13 @@ def test_nothing_of_a_remote_base_is_evaluated(remote, names, text):
         names(files, "path: over, network: true")
 
 
-def test_a_remote_base_calls_no_module(remote, names):
+@pytest.mark.parametrize("group", ["trueup.dev", "ssh.trueup.dev"])
+def test_a_remote_base_calls_no_module_and_reaches_no_host(remote, names, group):
     repository, url = remote
-    call = "apiVersion: trueup.dev/v1\nkind: Module\nmetadata: {name: m}\nspec: {source: ../m}\n"
+    call = f"apiVersion: {group}/v1\nkind: Module\nmetadata: {{name: m}}\nspec: {{source: ../m}}\n"
     repository.commit({"deploy/a.yaml": call})
     files = {"over/kustomization.yaml": f"resources: ['{url}']\n"}
-    with pytest.raises(ManifestError, match="the call of a module in what may come from the network"):
+    with pytest.raises(ManifestError, match=f"a resource of {group} in what may come from the network"):
         names(files, "path: over, network: true")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -93,6 +94,17 @@ def test_a_chart_cannot_call_a_module():
         "web/templates/a.yaml (helm: Module m):3:7: a chart cannot call a module\n"
         "  call the module in a file of the stack: expressions do not count in what a chart gives"
     ]
+
+
+def test_a_chart_of_the_network_reaches_no_host():
+    file = "apiVersion: ssh.trueup.dev/v1\nkind: File\nmetadata: {name: m}\nspec: {path: /etc/cron.d/x}\n"
+    problems: list = []
+    output.read_helm(replace(JOB, network=True), "web", file, lambda name: name, problems)
+    assert str(problems[0]) == (
+        "web (helm: File m):1:13: a resource of ssh.trueup.dev in what may come from the network\n"
+        "  objects of Kubernetes alone may: write this one into a file of the stack"
+    )
+    assert read(file)[1] == []
 
 
 def test_an_encrypted_resource_is_not_applied_as_it_stands():
