@@ -183,6 +183,14 @@ def takes_store(function: Function) -> Function:
     return _STORE(takes_source(function))
 
 
+def takes_past(function: Function) -> Function:
+    """Adds the store and the settings that name it: for what is about the history and not about one stack."""
+    run = _with_call(function)
+    for decorate in reversed((_STORE, *_SOURCE[5:])):
+        run = decorate(run)
+    return run
+
+
 def takes_directory(function: Function) -> Function:
     """Adds --into for a stack's directory that new files are written to, and what is needed to reach it."""
     run = _with_call(function)
@@ -293,7 +301,7 @@ _SHARED = (
 
 def _pack(ctx: click.Context, options: dict[str, Any]) -> Call:
     """Takes the shared options out of `options`."""
-    source = options.pop("source")
+    source = options.pop("source", "")
     shared = {name: options.pop(name) for name in _SHARED if name in options}
     typed = {name for name in shared if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE}
     return Call(ctx.obj, source, **shared, typed=frozenset(typed))

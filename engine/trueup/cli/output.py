@@ -145,6 +145,13 @@ def ago(moment: float, now: float | None = None) -> str:
     return "just now" if past < 5 else f"{count(int(past), 'second')} ago"
 
 
+def moment(seconds_since_epoch: float) -> str:
+    """A point in time in UTC, `2026-11-25 17:04:05Z`; a dash for none."""
+    if not seconds_since_epoch:
+        return "-"
+    return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(seconds_since_epoch))
+
+
 def short_commit(commit: str) -> str:
     """A commit as people write it: 12 digits, with the mark of a plain directory's hash left out."""
     return commit.removeprefix("sha256:")[:12]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from rich.text import Text
@@ -19,7 +19,7 @@ from trueup.cli.output import (
     plain,
     short_commit,
 )
-from trueup.model.change import Action, Change
+from trueup.model.change import Action, Change, FieldChange
 from trueup.model.plan import Decision, Plan, Verdict
 from trueup.model.resource import Revision
 from trueup.reconcile.plan_document import is_shown
@@ -73,9 +73,14 @@ def render_change(change: Change) -> Iterator[Text]:
             yield plain((f"      {line}", "red"))
         for line in escape_lines(change.hint) if change.hint else ():
             yield plain((f"      {line}", "cyan"))
-    fields = [describe_field(field) for field in change.fields]
-    width = min(_MAX_PATH_COLUMN, max((len(field.path) for field in fields), default=0))
-    for field in fields:
+    yield from render_fields(change.fields)
+
+
+def render_fields(fields: Iterable[FieldChange]) -> Iterator[Text]:
+    """Fields that change, their values below each other."""
+    texts = [describe_field(field) for field in fields]
+    width = min(_MAX_PATH_COLUMN, max((len(field.path) for field in texts), default=0))
+    for field in texts:
         yield from _render_field(field, width)
 
 

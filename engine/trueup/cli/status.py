@@ -24,7 +24,7 @@ from trueup.cli.output import (
     short_commit,
 )
 from trueup.cli.plan_text import describe_revision
-from trueup.model.change import Action
+from trueup.model.change import Action, Change
 from trueup.model.observation import Readiness
 from trueup.reconcile.plan_document import FORMAT_VERSION
 
@@ -102,9 +102,14 @@ def render_status(found: StackStatus, now: float) -> Iterator[Text]:
 
 def describe_state(node: NodeStatus) -> str:
     """The node against Git, in a word or two."""
-    if node.change.is_drift or (node.change.action is Action.NONE and node.change.fields):
-        return "gone" if node.change.action is Action.CREATE else "drifted"
-    return _STATES[node.change.action]
+    return describe_change(node.change)
+
+
+def describe_change(change: Change) -> str:
+    """What a change says of the node as it is now."""
+    if change.is_drift or (change.action is Action.NONE and change.fields):
+        return "gone" if change.action is Action.CREATE else "drifted"
+    return _STATES[change.action]
 
 
 def _row(node: NodeStatus, now: float) -> tuple[str, str, str, str]:

@@ -1,0 +1,117 @@
+"""`trueup blame`: who set a resource, or one of its fields, last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+from rich.text import Text
+
+from trueup.cli.options import Call, takes_output, takes_question
+from trueup.cli.output import RESULT_STYLES, escape, make_console, moment, plain, print_json, print_lines
+from trueup.cli.past import find_stack, run_document
+from trueup.cli.plan_text import render_fields
+from trueup.model.address import Address
+from trueup.model.change import Change
+from trueup.reconcile.blame import Blame, find_blames
+from trueup.reconcile.plan_document import FORMAT_VERSION, field_document
+from trueup.reconcile.report import Selection
+
+if TYPE_CHECKING:
+    from trueup.app import App
+
+
+@click.command()
+@click.argument("address")
+@click.option(
+    "--offline", is_flag=True, help="Ask the store alone: nothing is said of what others changed since then."
+)
+@takes_question
+@takes_output("text", "json")
+def blame(call: Call, address: str, offline: bool, output: str) -> None:
+    """Tells who set ADDRESS last, or the field behind it: the run, its commit and author, file and line.
+
+    Where the live system has drifted since then, that is told as well. ADDRESS is File/site, File/site@web-1,
+    shop/File/site@web-1 or Module/blog; a field stands behind it, with dots: File/site.spec.mode.
+
+    \b
+    Example:
+      trueup blame Deployment/web.spec.replicas --source ./shop
+    """
+    with call.open_app() as app:
+        if offline:
+            found = find_blames(app.store, find_stack(app, call), address, ())
+        else:
+            loaded = app.load(call.source)
+            plan = partial(_plan, app, call)
+            found = find_blames(app.store, loaded.stack.name, address, loaded.graph.nodes, plan)
+    if output == "json":
+        print_json(blame_document(found))
+    else:
+        print_lines(make_console(), render_blames(found))
+
+
+def _plan(app: App, call: Call, addresses: Sequence[Address]) -> Mapping[Address, Change]:
+    """What a plan says of some nodes; only these and what they depend on are looked at."""
+    selection = Selection(only=tuple(address.text for address in addresses))
+    return {change.address: change for change in app.plan(call.source, selection).changes}
+
+
+def render_blames(found: Sequence[Blame]) -> Iterator[Text]:
+    """Each node with all that is known of who set it."""
+    for number, each in enumerate(found):
+        if number:
+            yield plain(("", ""))
+        yield from _render_blame(each)
+
+
+def _render_blame(found: Blame) -> Iterator[Text]:
+    field = f".{found.field}" if found.field else ""
+    yield plain((escape(f"{found.address.text}{field}"), "bold"))
+    for name, text in _describe(found).items():
+        style = RESULT_STYLES[found.result] if name == "result" and found.result is not None else ""
+        yield plain((f"  {name + ':':<10}", "dim"), (escape(text), style))
+    yield from render_fields(found.fields)
+    if found.drifted:
+        yield plain(("  changed since then outside of Git:", "yellow"))
+        yield from render_fields(found.drifted)
+
+
+def _describe(found: Blame) -> dict[str, str]:
+    """What is known, by name, in the order in which it is shown."""
+    if not found.commit:
+        return {"run": "none that the history keeps has set it"} | (
+            {"declared": found.place} if found.place else {}
+        )
+    run = found.run
+    lines = {
+        "result": found.result.value if found.result else "",
+        "run": f"{found.run_id}, {moment(found.at)}" if found.run_id else moment(found.at),
+        "commit": found.commit,
+        "author": run.author if run else "",
+        "approved": f"by {run.approved_by}" if run and run.approved_by else "",
+        "declared": found.place,
+    }
+    return {name: text for name, text in lines.items() if text}
+
+
+def blame_document(found: Sequence[Blame]) -> dict[str, Any]:
+    """The same as JSON: docs/schemas/blame-v1.json."""
+    return {"formatVersion": FORMAT_VERSION, "nodes": [_node_document(each) for each in found]}
+
+
+def _node_document(found: Blame) -> dict[str, Any]:
+    return {
+        "address": found.address.text,
+        "field": found.field or None,
+        "result": found.result.value if found.result else None,
+        "runId": found.run_id or None,
+        "commit": found.commit or None,
+        "at": found.at or None,
+        "place": found.place or None,
+        "run": run_document(found.run) if found.run else None,
+        "fields": [field_document(field) for field in found.fields],
+        "drifted": [field_document(field) for field in found.drifted],
+    }

@@ -1,0 +1,109 @@
+"""`trueup diff`: what two runs of a stack did differently."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import rich_click as click
+from rich.text import Text
+
+from trueup.cli.fields import describe_field
+from trueup.cli.options import Call, takes_output, takes_past
+from trueup.cli.output import (
+    RESULT_STYLES,
+    escape,
+    make_console,
+    plain,
+    print_json,
+    print_lines,
+    short_commit,
+)
+from trueup.cli.past import describe_run, describe_status, run_document
+from trueup.model.change import FieldChange
+from trueup.model.outcome import Result
+from trueup.reconcile.history import NodeDifference, RunDifference, compare_runs
+from trueup.reconcile.plan_document import FORMAT_VERSION, field_document
+
+
+@click.command()
+@click.argument("run1", type=click.IntRange(min=1))
+@click.argument("run2", type=click.IntRange(min=1))
+@takes_past
+@takes_output("text", "json")
+def diff(call: Call, run1: int, run2: int, output: str) -> None:
+    """Shows what differs between RUN1 and RUN2 of a stack: commits, results of resources, fields.
+
+    \b
+    Example:
+      trueup diff 41 42
+    """
+    with call.open_app() as app:
+        found = compare_runs(app.store, run1, run2)
+    if output == "json":
+        print_json(diff_document(found))
+    else:
+        print_lines(make_console(), render_difference(found))
+
+
+def render_difference(found: RunDifference) -> Iterator[Text]:
+    """Both runs, then each node that they treated differently."""
+    for run in (found.first, found.second):
+        yield plain((describe_run(run), "bold"), (f": {describe_status(run)}", ""))
+    if found.first.url != found.second.url:
+        yield plain(("Source: ", "bold"), (f"{escape(found.first.url)} -> {escape(found.second.url)}", ""))
+    if found.first.commit != found.second.commit:
+        commits = " -> ".join(escape(short_commit(run.commit)) for run in (found.first, found.second))
+        yield plain(("Commit: ", "bold"), (commits, ""))
+    yield plain(("", ""))
+    if not found.nodes:
+        yield plain(("Both did the same to every resource.", ""))
+    for node in found.nodes:
+        yield from _render_node(node, found.first.id, found.second.id)
+
+
+def _render_node(node: NodeDifference, first: int, second: int) -> Iterator[Text]:
+    yield plain(
+        (escape(node.address.text), "bold"),
+        ("  ", ""),
+        _result(node.first),
+        (" -> ", ""),
+        _result(node.second),
+    )
+    for path, sides in node.fields.items():
+        yield plain((f"    {escape(path) or '/'}", ""))
+        for run, field in zip((first, second), sides, strict=True):
+            yield from _render_side(run, field)
+
+
+def _result(result: Result | None) -> tuple[str, str]:
+    return ("nothing", "dim") if result is None else (result.value, RESULT_STYLES[result])
+
+
+def _render_side(run: int, field: FieldChange | None) -> Iterator[Text]:
+    if field is None:
+        yield plain((f"      run {run}: ", "dim"), ("not changed", "dim"))
+        return
+    text = describe_field(field)
+    yield plain((f"      run {run}: ", "dim"), (text.text, ""))
+    yield from (plain((f"        {line}", "")) for line in text.lines)
+
+
+def diff_document(found: RunDifference) -> dict[str, Any]:
+    """The same as JSON: docs/schemas/diff-v1.json."""
+    return {
+        "formatVersion": FORMAT_VERSION,
+        "runs": [run_document(found.first), run_document(found.second)],
+        "nodes": [_node_document(node) for node in found.nodes],
+    }
+
+
+def _node_document(node: NodeDifference) -> dict[str, Any]:
+    return {
+        "address": node.address.text,
+        "results": [result.value if result else None for result in (node.first, node.second)],
+        "fields": [
+            {"path": path, "changes": [field_document(side) if side else None for side in sides]}
+            for path, sides in node.fields.items()
+        ],
+    }

@@ -1,0 +1,120 @@
+"""Runs and steps of the history as text and JSON: what the commands about the past share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from trueup.cli.output import RESULT_STYLES, escape, escape_lines, moment, plain, seconds, short_commit
+from trueup.cli.plan_text import render_fields
+from trueup.model.outcome import Result, RunStatus
+from trueup.reconcile.history import read_fields
+from trueup.reconcile.plan_document import field_document
+from trueup.state.store import RunRecord, Step
+
+if TYPE_CHECKING:
+    from trueup.app import App
+    from trueup.cli.options import Call
+
+STATUS_STYLES = {
+    RunStatus.CONVERGED: "green",
+    RunStatus.FAILED: "bold red",
+    RunStatus.HELD: "yellow",
+    RunStatus.INTERRUPTED: "yellow",
+    None: "cyan",
+}
+
+
+def find_stack(app: App, call: Call) -> str:
+    """The name of the stack that SOURCE is, or is called in the store.
+
+    By its name, a stack is found although its source is gone, broken or not reachable.
+    """
+    name = call.source_text
+    if not Path(name).exists() and name in app.store.stacks():
+        return name
+    # Which commit the name is read from does not matter.
+    return app.load(replace(call.source, is_offline_allowed=True)).stack.name
+
+
+def describe_status(run: RunRecord) -> str:
+    """`converged`, or `under way` as long as it has not ended."""
+    return run.status.value if run.status else "under way"
+
+
+def describe_counts(run: RunRecord) -> str:
+    """`1 created, 3 unchanged`, in the order in which results are always shown."""
+    return ", ".join(f"{run.counts[each]} {each.value}" for each in Result if run.counts.get(each))
+
+
+def describe_run(run: RunRecord) -> str:
+    """`run 5 at 3f2a1bc09d1e by Ada <ada@example.com>, 2026-11-25 17:04:05Z`."""
+    author = f" by {run.author}" if run.author else ""
+    return escape(f"run {run.id} at {short_commit(run.commit)}{author}, {moment(run.started_at)}")
+
+
+def render_step(step: Step, *, with_fields: bool = True) -> Iterator[Text]:
+    """What became of one node: its result, the reason, its fields."""
+    yield plain(
+        (f"{step.result.value} ", RESULT_STYLES[step.result]),
+        (escape(step.address.text), "bold"),
+        (f" ({seconds(step.seconds)})" if step.seconds else "", "dim"),
+    )
+    for line in escape_lines(step.message) if step.message else ():
+        yield plain((f"  {line}", ""))
+    if with_fields:
+        yield from render_fields(read_fields(step))
+
+
+def render_run(run: RunRecord) -> Iterator[Text]:
+    """All that is known of a run as a whole."""
+    took = f" in {seconds(run.finished_at - run.started_at)}" if run.finished_at else ""
+    yield plain(
+        (f"Run {run.id} of {escape(run.stack)}: ", "bold"),
+        (describe_status(run), STATUS_STYLES[run.status]),
+        (took, ""),
+    )
+    lines = {
+        "started": moment(run.started_at),
+        "commit": f"{run.commit} of {run.url}",
+        "author": run.author,
+        "trigger": run.trigger,
+        "approved by": run.approved_by,
+        "digest": run.digest,
+        "steps": describe_counts(run),
+    }
+    for name, text in lines.items():
+        if text:
+            yield plain((f"  {name + ':':<13}", "dim"), (escape(text), ""))
+
+
+def run_document(run: RunRecord) -> dict[str, Any]:
+    """A run as JSON; times are in seconds since the epoch."""
+    return {
+        "run": run.id,
+        "stack": run.stack,
+        "source": run.url,
+        "commit": run.commit,
+        "author": run.author or None,
+        "trigger": run.trigger or None,
+        "status": run.status.value if run.status else None,
+        "approvedBy": run.approved_by or None,
+        "digest": run.digest,
+        "startedAt": run.started_at,
+        "finishedAt": run.finished_at or None,
+        "counts": dict(run.counts),
+    }
+
+
+def step_document(step: Step) -> dict[str, Any]:
+    return {
+        "address": step.address.text,
+        "result": step.result.value,
+        "message": step.message,
+        "seconds": round(step.seconds, 3),
+        "fields": [field_document(field) for field in read_fields(step)],
+    }

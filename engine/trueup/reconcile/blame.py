@@ -1,0 +1,164 @@
+"""Finds who set a resource, or one field of it, last: the run, its commit, the author.
+
+Called by `trueup blame`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from trueup.errors import UsageError
+from trueup.model.address import Address
+from trueup.model.change import MISSING, Change, FieldChange
+from trueup.model.outcome import Result
+from trueup.model.values import Value, split_pointer
+from trueup.reconcile.history import NothingNamed, find_addresses, read_fields
+from trueup.reconcile.situation import exact_address
+from trueup.state.store import PastStep, Record, RunRecord, Store
+
+_GONE = frozenset({Result.DELETED, Result.FORGOTTEN})
+_WHOLE = frozenset({Result.CREATED, Result.REPLACED, *_GONE})
+_SETTING = frozenset({Result.UPDATED, Result.ADOPTED, *_WHOLE})
+_INDEX = re.compile(r"\[(\d+)\]")
+# More than a history keeps by default.
+_DEPTH = 2000
+
+
+# Gives the changes of a plan for some nodes.
+Planner = Callable[[Sequence[Address]], Mapping[Address, Change]]
+
+
+def nothing_planned(_addresses: Sequence[Address]) -> Mapping[Address, Change]:
+    """The plan of a question that is not to look at any live system."""
+    return {}
+
+
+@dataclass(frozen=True)
+class Blame:
+    """Who set one node, or a field of it, last.
+
+    `run` is None where its run is no longer in the history; commit and time are then those of the inventory's
+    row, or empty. `fields` are the field as that run changed it, empty where the node as a whole is asked
+    for. `result` is None where no kept run has set it. `place` is where the manifests declare the node.
+    `drifted` are the fields that somebody else has changed since then.
+    """
+
+    address: Address
+    field: str
+    run: RunRecord | None
+    run_id: int
+    commit: str
+    at: float
+    place: str
+    result: Result | None
+    fields: Sequence[FieldChange] = ()
+    drifted: Sequence[FieldChange] = ()
+
+
+def find_blames(
+    store: Store, stack: str, text: str, declared: Iterable[Address], plan: Planner = nothing_planned
+) -> Sequence[Blame]:
+    """One for each node that `ADDRESS[.field]` names, declared ones, recorded ones and past ones.
+
+    `plan` gives what a plan says of nodes now, for what is said of drift. Raises UsageError.
+    """
+    records = {exact_address(record): record for record in store.inventory(stack).values()}
+    changes: Mapping[Address, Change] = {}
+    try:
+        addresses, field = find_addresses(text, [*dict.fromkeys((*declared, *records))])
+        changes = plan(addresses)
+    except NothingNamed:
+        addresses, field = [_find_past(store, stack, text)], ""
+    return [
+        _blame(store, address, normalize_field(field), records.get(address), changes.get(address))
+        for address in addresses
+    ]
+
+
+def normalize_field(text: str) -> str:
+    """`spec.ports[0].name` as `spec.ports.0.name`."""
+    return _INDEX.sub(r".\1", text).strip(".")
+
+
+def _find_past(store: Store, stack: str, text: str) -> Address:
+    """The address of a node that is gone, which has to be written in full."""
+    try:
+        address = Address.parse(text if text.startswith(f"{stack}/") else f"{stack}/{text}")
+    except ValueError:
+        address = None
+    if address is None or not store.past_steps(address, _SETTING, 1):
+        raise UsageError(
+            f"nothing in the stack {stack} is or was called {text}",
+            hint="`trueup status` shows the addresses; what is gone is named in full: File/site@web-1",
+        )
+    return address
+
+
+def _blame(store: Store, address: Address, field: str, record: Record | None, change: Change | None) -> Blame:
+    past, fields = _find_setter(store, address, field)
+    drifted = _find_drifted(change, field)
+    place = record.place if record is not None else ""
+    if past is not None:
+        run, step = past.run, past.step
+        return Blame(
+            address, field, run, run.id, run.commit, run.started_at, place, step.result, fields, drifted
+        )
+    if record is None or field:
+        return Blame(address, field, None, 0, "", 0.0, place, None, (), drifted)
+    run_of_row = store.run(record.run) if record.run else None
+    return Blame(
+        address, "", run_of_row, record.run, record.commit, record.applied_at, place, None, (), drifted
+    )
+
+
+def _find_setter(store: Store, address: Address, field: str) -> tuple[PastStep | None, Sequence[FieldChange]]:
+    """The latest step that set the node or the field, with what it did to the field."""
+    for past in store.past_steps(address, _SETTING, _DEPTH):
+        changed = read_fields(past.step)
+        touched = [each for each in changed if touches(each, field)] if field else []
+        if touched:
+            return past, touched
+        if past.step.result in _WHOLE:
+            # Whatever was set before belonged to another object.
+            is_answer = not field or past.step.result in _GONE
+            return (past, ()) if is_answer else (None, ())
+        if not field and (changed or past.step.result is not Result.UPDATED):
+            return past, ()
+    return None, ()
+
+
+def _find_drifted(change: Change | None, field: str) -> Sequence[FieldChange]:
+    if change is None or not change.is_drift:
+        return ()
+    return [each for each in change.fields if not field or touches(each, field)]
+
+
+def touches(change: FieldChange, field: str) -> bool:
+    """Whether the change sets the field, something inside of it, or a value around it that differs in it."""
+    path = ".".join(split_pointer(change.path))
+    if path == field or path.startswith(f"{field}."):
+        return True
+    if path and not field.startswith(f"{path}."):
+        return False
+    rest = field.removeprefix(path).strip(".")
+    return bool(_dig(change.before, rest) != _dig(change.after, rest))
+
+
+def _dig(value: Value, path: str) -> Value:
+    """What is inside of a value at a path with dots; keys may hold dots themselves."""
+    if not path:
+        return value
+    for key, rest in _splits(path):
+        if isinstance(value, Mapping) and key in value:
+            return _dig(value[key], rest)
+        if isinstance(value, list) and key.isdecimal() and int(key) < len(value):
+            return _dig(value[int(key)], rest)
+    return MISSING
+
+
+def _splits(path: str) -> Iterator[tuple[str, str]]:
+    parts = path.split(".")
+    for end in range(1, len(parts) + 1):
+        yield ".".join(parts[:end]), ".".join(parts[end:])
