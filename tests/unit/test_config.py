@@ -206,3 +206,58 @@ def test_a_file_that_is_not_text_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "trueup.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(UsageError, match="not UTF-8"):
         load_config(tmp_path / "trueup.toml")
+
+
+SECRETS = """\
+[secrets]
+allow = ["env:SHOP_*", "sops:*"]
+env = ["SHOP_*"]
+files = ["/etc/trueup/secrets"]
+
+[secrets.acme]
+url = "https://acme.example.com"
+
+[[stacks]]
+location = "./edge"
+secrets = ["sops:*"]
+
+[[stacks]]
+location = "./shop"
+"""
+
+
+def test_what_stacks_may_read_of_secrets(tmp_path: Path) -> None:
+    config = load(tmp_path, SECRETS)
+    assert config.secrets == {
+        "allow": ("env:SHOP_*", "sops:*"),
+        "env": ("SHOP_*",),
+        "files": ("/etc/trueup/secrets",),
+        "acme": {"url": "https://acme.example.com"},
+    }
+    assert [stack.secrets for stack in config.stacks] == [("sops:*",), None]
+    assert load(tmp_path, "").secrets == {}
+    assert load(tmp_path, "[secrets]\nallow = []\n").secrets == {"allow": ()}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "secrets = 1\n",
+            ["trueup.toml:1:11: secrets must be a map, not an integer\n  write `key: value` lines"],
+        ),
+        (
+            '[secrets]\nallowed = ["*"]\n',
+            ['trueup.toml:2:1: unknown field "allowed" of secrets\n  did you mean "allow"?'],
+        ),
+        (
+            '[secrets]\nenv = "A"\n',
+            [
+                'trueup.toml:2:7: secrets.env must be a list of strings, not a string\n  list patterns of names: ["DB_*"]'
+            ],
+        ),
+        ('[secrets]\nfiles = ["etc"]\n', ['trueup.toml:2:10: secrets.files: "etc" is no absolute path']),
+    ],
+)
+def test_a_mistake_about_secrets_grants_nothing(tmp_path: Path, text: str, expected: list[str]) -> None:
+    assert problems(tmp_path, text) == expected

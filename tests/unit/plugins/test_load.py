@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from trueup.errors import PluginError
-from trueup.plugins.load import InstalledProviders, missing_library
+from trueup.plugins.load import InstalledProviders, InstalledSecretSources, missing_library
 
 
-def make_plugin(folder: Path, name: str, module: str, code: str) -> None:
-    """An installed distribution with one provider plugin."""
+def make_plugin(folder: Path, name: str, module: str, code: str, group: str = "trueup.providers") -> None:
+    """An installed distribution with one plugin, of a provider unless said otherwise."""
     info = folder / f"{module}-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[trueup.providers]\n{name} = {module}\n")
+    (info / "entry_points.txt").write_text(f"[{group}]\n{name} = {module}\n")
     (folder / f"{module}.py").write_text(code)
 
 
@@ -101,6 +101,58 @@ def test_loading_a_provider_imports_no_sdk_of_its_system() -> None:
         "from trueup.plugins.load import InstalledProviders\n"
         "for name in ('aws', 'kubernetes', 'ssh'): InstalledProviders().provider(name).kinds()\n"
         "print([m for m in ('boto3', 'botocore', 'kubernetes', 'paramiko') if m in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+SOURCE = (
+    "from trueup.sdk import SecretSource, Sensitive, hookimpl\n"
+    "class Acme(SecretSource):\n"
+    "    name = 'acme'\n"
+    "    def read(self, keys, context):\n"
+    "        return dict.fromkeys(keys, Sensitive('x'))\n"
+    "@hookimpl\ndef trueup_secret_source():\n    return Acme()\n"
+)
+
+
+def test_a_third_party_secret_source_is_loaded_by_its_hook(site: Path) -> None:
+    make_plugin(site, "acme", "acme_secrets", SOURCE, "trueup.secrets")
+    sources = InstalledSecretSources()
+    assert {"acme", "env", "file", "sops", "vault", "kubernetes"} <= set(sources.names())
+    assert sources.source("acme").name == "acme"
+    assert sources.source("acme") is sources.source("acme")
+
+
+def test_each_installed_secret_source_calls_itself_by_its_name() -> None:
+    sources = InstalledSecretSources()
+    assert {name: sources.source(name).name for name in sources.names()} == {
+        name: name for name in sources.names()
+    }
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("import no_such_library", "secret source 'acme' needs the library 'no_such_library'"),
+        ("", "does not give a secret source"),
+        (SOURCE.replace("'acme'", "'other'"), "calls itself 'other'"),
+    ],
+)
+def test_a_secret_source_that_cannot_be_loaded_says_why(site: Path, code: str, message: str) -> None:
+    make_plugin(site, "acme", f"acme_{abs(hash(code))}", code, "trueup.secrets")
+    with pytest.raises(PluginError, match=message):
+        InstalledSecretSources().source("acme")
+
+
+def test_loading_a_secret_source_imports_no_sdk_of_its_system() -> None:
+    code = (
+        "import sys\n"
+        "from trueup.plugins.load import InstalledSecretSources\n"
+        "for name in ('aws-ssm', 'aws-secretsmanager', 'kubernetes', 'vault', 'sops'):\n"
+        "    InstalledSecretSources().source(name)\n"
+        "heavy = ('boto3', 'botocore', 'kubernetes', 'hvac', 'requests', 'pyrage', 'cryptography')\n"
+        "print([m for m in heavy if m in sys.modules])\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
