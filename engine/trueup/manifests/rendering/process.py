@@ -23,6 +23,8 @@ TIMEOUT = 120.0
 MAX_OUTPUT = 32 * 1024 * 1024
 _MAX_ERRORS = 64 * 1024
 _MAX_MEMORY = 4 * 1024**3
+# Of all threads together. It ends what goes on when this process is killed and cannot keep the deadline.
+_MAX_CPU_SECONDS = 10 * int(TIMEOUT)
 _CREDENTIALS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^/@\s]+@")
 # Where kustomize quotes what it was given to work with, which may hold secrets.
 _QUOTED = re.compile(r"(?<=with config: )`.*?(?:`(?=:|\s*\Z)|\Z)|(?<=patch from )\[.*", re.DOTALL)
@@ -130,7 +132,7 @@ def run_tool(tool: Tool, arguments: Sequence[str], *, work: Path, home: Path, ne
     except OSError as error:
         raise ToolError(f"{tool.program} cannot be run: {error.strerror}") from error
     try:
-        _bound_memory(process.pid)
+        _bound(process.pid)
         output, errors = _collect(tool, process)
     finally:
         # Whatever it started goes with it; the group of a process that ended may be gone.
@@ -174,11 +176,12 @@ def _collect(tool: Tool, process: subprocess.Popen[bytes]) -> tuple[bytes, bytes
     return bytes(output), bytes(errors)
 
 
-def _bound_memory(pid: int) -> None:
+def _bound(pid: int) -> None:
     # A template can ask for any amount; the process that renders goes then, and not the one that applies.
     if hasattr(resource, "prlimit"):
         with suppress(ProcessLookupError, PermissionError):
             resource.prlimit(pid, resource.RLIMIT_AS, (_MAX_MEMORY, _MAX_MEMORY))
+            resource.prlimit(pid, resource.RLIMIT_CPU, (_MAX_CPU_SECONDS, _MAX_CPU_SECONDS))
 
 
 def _environment(home: Path, network: bool) -> Mapping[str, str]:

@@ -194,6 +194,16 @@ def test_a_program_that_asks_for_too_much_memory_fails_alone(run):
         run("bytearray(8 * 1024**3)")
 
 
+def test_a_program_that_outlives_us_ends_some_time(run):
+    code = """
+import resource, time
+while resource.getrlimit(resource.RLIMIT_CPU)[0] < 0:
+    time.sleep(0.01)
+print(resource.getrlimit(resource.RLIMIT_CPU)[1])
+"""
+    assert run(code) == b"1200\n"
+
+
 def test_what_a_program_complains_about_is_told_without_credentials_and_control_characters(run):
     with pytest.raises(ToolError) as error:
         run("import sys; sys.exit('\\x1b[31mno https://me:canary@host/x \\n\\n  second\\tline')")
