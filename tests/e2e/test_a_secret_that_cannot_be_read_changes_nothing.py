@@ -136,9 +136,8 @@ def test_a_file_of_sops_lies_beside_the_resources_and_is_none(site: Site, sops_b
     command = [sops_binary, "--encrypt", "--age", str(identity.to_public()), plain]
     encrypted = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     (site.stack / "secrets.yaml").write_text(encrypted)
-    site.file(
-        "a", '${{ secret("sops:secrets.yaml#/db/password") }}:${{ secret("sops:secrets.yaml#/db/port") }}'
-    )
+    db = 'secret("sops:secrets.yaml#/db")'
+    site.file("a", f'${{{{ {db}.password }}}}:${{{{ secret("sops:secrets.yaml#/db/port") }}}}')
     site.run("validate")
     assert "secrets.yaml" in site.run("plan", expect=1)  # without a key
     site.environment["SOPS_AGE_KEY"] = str(identity)

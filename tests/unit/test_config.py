@@ -253,7 +253,8 @@ def test_what_stacks_may_read_of_secrets(tmp_path: Path) -> None:
         (
             '[secrets]\nenv = "A"\n',
             [
-                'trueup.toml:2:7: secrets.env must be a list of strings, not a string\n  list patterns of names: ["DB_*"]'
+                "trueup.toml:2:7: secrets.env must be a list of strings, not a string\n"
+                '  list patterns of names: ["DB_*"]'
             ],
         ),
         ('[secrets]\nfiles = ["etc"]\n', ['trueup.toml:2:10: secrets.files: "etc" is no absolute path']),
