@@ -201,15 +201,21 @@ class Bench:
             if not wrong:
                 raise
             return wrong
-        _check_declared(pages, loaded.graph)
-        return {}
+        _check_read(pages, loaded.graph)
+        return {
+            proposal.node.address: proposal.outcome(Fate.FAILED, "its resource would be read as another one")
+            for page in pages
+            for proposal in page.proposals
+            if loaded.graph.nodes[proposal.node.address].body != proposal.node.body
+        }
 
     def _reload(self) -> Revision:
         """The stack as it is read with the new files: somebody may have changed others meanwhile."""
         with closing(self.place.open_tree()) as tree:
             self.loaded = self.place.load(tree)
-        _check_declared(self.pages, self.loaded.graph)
-        for proposal in self.declared:
+        _check_read(self.pages, self.loaded.graph)
+        new = [proposal for page in self.pages for proposal in page.proposals]
+        for proposal in (*self.declared, *new):
             node = self.loaded.graph.nodes.get(proposal.node.address)
             if node is None or node.body != proposal.node.body:
                 raise SourceError(f"{proposal.node.address} changed in the stack meanwhile", hint="run again")
@@ -251,12 +257,11 @@ def _blame(pages: Sequence[Page], error: ManifestError) -> Mapping[Address, Impo
     return wrong
 
 
-def _check_declared(pages: Sequence[Page], graph: Graph) -> None:
-    """Raises SourceError unless the stack reads every new resource as it was written."""
+def _check_read(pages: Sequence[Page], graph: Graph) -> None:
+    """Raises SourceError unless the stack reads every new resource."""
     for page in pages:
         for proposal in page.proposals:
-            node = graph.nodes.get(proposal.node.address)
-            if node is None or node.body != proposal.node.body:
+            if proposal.node.address not in graph.nodes:
                 raise SourceError(
                     f"the stack does not read {proposal.node.address} from {page.path}",
                     hint="look at spec.exclude and spec.render of the stack, or name a file with --file",

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from trueup.errors import ProviderError
 from trueup.graph.build import Graph
+from trueup.manifests.print_yaml import print_documents
 from trueup.model.address import Address, Owner
 from trueup.model.change import Action, FieldChange
 from trueup.model.observation import Observed
@@ -156,6 +157,10 @@ class Proposer:
         if secrets:
             shown = ", ".join(secrets[:3]) + (" and more" if len(secrets) > 3 else "")
             raise _Refused(f"it holds a secret, in {shown}", _BY_HAND)
+        try:
+            print_documents([document])
+        except (TypeError, ValueError) as error:
+            raise _Refused(f"it holds what no resource file can hold: {error}", is_failure=True) from error
         return document
 
     def _find_declared(self, found: Found, document: Document) -> Address | None:

@@ -351,6 +351,21 @@ def test_a_resource_that_would_not_be_valid_is_left_out(loop: Loop) -> None:
     assert why(report, Fate.FAILED).startswith("its resource would not be valid: ")
 
 
+def test_values_that_no_file_can_hold_concern_their_own_object(loop: Loop) -> None:
+    put(loop, "Thing/a", value=float("inf"))
+    put(loop, "Thing/b", value={"${{ vars.x }}": 1})
+    put(loop, "Thing/c", value=2**70)
+    put(loop, "Thing/d", value="${{ vars.x }}")
+    report = run(loop)
+    assert fates(report) == {
+        "Thing/a": "failed",
+        "Thing/b": "failed",
+        "Thing/c": "failed",
+        "Thing/d": "imported",
+    }
+    assert not loop.plan().has_changes
+
+
 def test_a_stack_that_is_not_valid_is_an_error_before_anything_is_asked(loop: Loop) -> None:
     (loop.folder / "stack" / "broken.yaml").write_text("kind: [\n")
     with pytest.raises(ManifestError):
