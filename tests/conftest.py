@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from trueup import redaction
+from trueup.model import values
 
 pytest_plugins = [
     "tests.hosts.fixtures",
@@ -32,3 +33,9 @@ def _nothing_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     """What one test read as a secret is an ordinary word in the next."""
     monkeypatch.setattr(redaction, "_hidden", {})
     monkeypatch.setattr(redaction, "_pattern", None)
+
+
+@pytest.fixture(autouse=True)
+def _no_digest_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that one test opened does not change the digests of the next."""
+    monkeypatch.setattr(values, "_digest_key", b"")

@@ -417,6 +417,22 @@ class StoreContract:
         assert store.decision("shop", "sha256:e") is None
         assert store.decision("blog", "sha256:d") is None
 
+    def test_the_latest_verdict_is_known_and_a_spent_one_is_gone(self, store: Store, lease: Lease):
+        assert store.latest_decision("shop") is None
+        store.decide("shop", "sha256:d", Verdict.APPROVED, "bo@host")
+        later = store.decide("shop", "sha256:a", Verdict.REJECTED, "bo@host")
+        store.decide("blog", "sha256:b", Verdict.APPROVED, "bo@host")
+        assert store.latest_decision("shop") == later
+        store.spend_decision(lease, "sha256:a")
+        store.spend_decision(lease, "sha256:never")
+        assert store.decision("shop", "sha256:a") is None
+        assert store.latest_decision("shop") == store.decision("shop", "sha256:d")
+        store.release_lease(lease)
+        assert store.acquire_lease("shop", "another", 60) is not None
+        with pytest.raises(LeaseLost):
+            store.spend_decision(lease, "sha256:d")
+        assert store.decision("shop", "sha256:d") is not None
+
     def test_a_decision_and_a_pin_need_no_lease(self, store: Store, lease: Lease):
         store.decide("shop", "sha256:d", Verdict.APPROVED, "bo@host")
         store.pin("shop", PinKind.SUSPENDED, "bo@host")

@@ -19,9 +19,10 @@ from trueup.model.address import Address
 from trueup.model.change import MISSING, Action, Batch, Change, FieldChange
 from trueup.model.observation import Observed
 from trueup.model.outcome import Outcome, Result, RunStatus
-from trueup.model.plan import Hold, Plan
+from trueup.model.plan import Decision, Hold, Plan, Verdict
 from trueup.model.resource import Revision
 from trueup.model.values import UNKNOWN, Sensitive
+from trueup.reconcile.approve import may_pass
 from trueup.reconcile.report import EVERYTHING, Listener, RunReport, Selection, Silent
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
@@ -205,6 +206,10 @@ def plan_of(*changes: Change, holds: Sequence[Hold] = ()) -> Plan:
     return Plan("shop", REVISION, changes, tuple(holds))
 
 
+def decision(verdict: Verdict, note: str = "", digest: str = f"sha256:{'0' * 64}") -> Decision:
+    return Decision(digest, verdict, "bo@web", note, 1_700_000_000.0)
+
+
 def full_plan() -> Plan:
     """One change of each sort, two unchanged nodes, and two holds."""
     return plan_of(
@@ -293,6 +298,7 @@ class PlayedEngine:
         *,
         confirm: Callable[[Plan], bool] = say_yes,
         approved: str = "",
+        approved_by: str = "",
         listener: Listener | None = None,
         stop: threading.Event | None = None,
     ) -> RunReport:
@@ -313,7 +319,7 @@ class PlayedEngine:
     ) -> RunReport:
         plan = self.plan_made
         listener.planned(plan)
-        if plan.holds and approved != plan.digest:
+        if not may_pass(plan, approved):
             return RunReport(plan, RunStatus.HELD)
         if plan.has_changes and not confirm(plan):
             return RunReport(plan, RunStatus.HELD)

@@ -37,13 +37,17 @@ def test_the_options_reach_the_engine() -> None:
     assert engine.opened == [("s.db", 3)]
 
 
-def test_a_held_plan_shows_the_very_command_that_lets_it_pass(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_held_plan_shows_the_very_commands_that_answer_it(capsys: pytest.CaptureFixture[str]) -> None:
     engine = PlayedEngine(samples.full_plan())
     run(["plan", "my shop", "--target", "web-1", "--store", "s.db"], engine=engine)
-    command = capsys.readouterr().out.splitlines()[-1]
-    assert shlex.split(command) == [
-        *("trueup", "reconcile", "my shop", "--target", "web-1", "--store", "s.db"),
-        *("--approve", engine.plan_made.digest),
+    shown = capsys.readouterr().out.splitlines()
+    digest = engine.plan_made.digest
+    # A verdict is about the whole plan, whatever part of the stack it is for.
+    whole = ("my shop", "--store", "s.db", digest)
+    assert [shlex.split(line) for line in shown if line.startswith("  trueup")] == [
+        ["trueup", "approve", *whole],
+        ["trueup", "reconcile", "my shop", "--target", "web-1", "--store", "s.db", "--approve", digest],
+        ["trueup", "reject", *whole],
     ]
 
 

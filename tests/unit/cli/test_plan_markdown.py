@@ -5,24 +5,27 @@ import re
 from tests.unit.cli import samples
 
 from trueup.cli.plan_markdown import MAX_LENGTH, code, fence, render_markdown
+from trueup.cli.plan_text import WaysOut
 from trueup.model.change import MISSING, Action, Change, FieldChange
 
-COMMAND = "trueup reconcile shop --approve sha256:0"
+WAYS = WaysOut(
+    "trueup approve shop sha256:0", "trueup reject shop sha256:0", "trueup reconcile shop --approve sha256:0"
+)
 
 
 def test_a_plan_with_one_of_everything_reads_like_this() -> None:
-    samples.check_snapshot("plan.md", render_markdown(samples.full_plan(), COMMAND))
+    samples.check_snapshot("plan.md", render_markdown(samples.full_plan(), WAYS))
 
 
 def test_a_plan_without_changes_says_so() -> None:
-    text = render_markdown(samples.converged_plan(), COMMAND)
+    text = render_markdown(samples.converged_plan(), WAYS)
     assert text.endswith("Converged: 3 resources, nothing to do.\n")
 
 
 def test_a_value_cannot_end_its_block() -> None:
     hostile = "```\n</details>\n````\n<img src=x>\n@everyone\n"
     change = Change(samples.address("a"), Action.CREATE, (FieldChange("/spec/content", MISSING, hostile),))
-    text = render_markdown(samples.plan_of(change), COMMAND)
+    text = render_markdown(samples.plan_of(change), WAYS)
     block = re.search(r"^(`{3,})diff\n(.*?)\n\1$", text, re.DOTALL | re.MULTILINE)
     assert block is not None
     assert block[1] == "`````"
@@ -46,7 +49,7 @@ def test_a_plan_too_long_for_a_comment_says_how_much_is_missing() -> None:
         Change(samples.address(f"f{n}"), Action.CREATE, (FieldChange("/spec/content", MISSING, "x" * 2000),))
         for n in range(100)
     ]
-    text = render_markdown(samples.plan_of(*changes), COMMAND)
+    text = render_markdown(samples.plan_of(*changes), WAYS)
     assert MAX_LENGTH * 0.9 < len(text) < MAX_LENGTH + 500
     shown = text.count("<details>")
     assert f"{100 - shown} more changes do not fit into a comment" in text

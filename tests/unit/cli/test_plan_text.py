@@ -2,20 +2,22 @@ from __future__ import annotations
 
 from tests.unit.cli import samples
 
-from trueup.cli.plan_text import render_change, render_holds, render_plan, summary_line
+from trueup.cli.plan_text import WaysOut, render_change, render_holds, render_plan, summary_line
 
-COMMAND = "trueup reconcile shop --approve sha256:0"
+WAYS = WaysOut(
+    "trueup approve shop sha256:0", "trueup reject shop sha256:0", "trueup reconcile shop --approve sha256:0"
+)
 
 
 def test_a_plan_with_one_of_everything_reads_like_this() -> None:
     plan = samples.full_plan()
-    text = samples.render((*render_plan(plan), *render_holds(plan, COMMAND)))
+    text = samples.render((*render_plan(plan), *render_holds(plan, WAYS)))
     samples.check_snapshot("plan.txt", text)
 
 
 def test_on_a_terminal_each_action_has_its_colour() -> None:
     plan = samples.full_plan()
-    text = samples.render((*render_plan(plan), *render_holds(plan, COMMAND)), is_terminal=True)
+    text = samples.render((*render_plan(plan), *render_holds(plan, WAYS)), is_terminal=True)
     samples.check_snapshot("plan-terminal.txt", text)
 
 
@@ -42,7 +44,7 @@ def test_an_address_longer_than_the_terminal_is_neither_cut_nor_wrapped() -> Non
 
 
 def test_a_plan_that_nothing_holds_says_nothing_of_approval() -> None:
-    assert list(render_holds(samples.converged_plan(), COMMAND)) == []
+    assert list(render_holds(samples.converged_plan(), WAYS)) == []
 
 
 def test_no_sequence_of_a_live_system_reaches_the_terminal() -> None:

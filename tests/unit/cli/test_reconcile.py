@@ -100,8 +100,14 @@ def test_a_held_plan_has_exit_code_3_and_says_how_to_let_it_pass(capsys) -> None
     assert run(["reconcile", "shop", "--yes", "--only", "AWS::S3::Bucket/old"], engine=engine) == 3
     shown = capsys.readouterr().out
     assert "stateful: delete of old loses its data" in shown
-    command = f"trueup reconcile shop --only AWS::S3::Bucket/old --approve {HELD.digest} --yes"
-    assert shown.endswith(f"  {command}\n")
+    assert shown.endswith(
+        "To let it pass, if that is what you want:\n"
+        f"  trueup approve shop {HELD.digest}\n"
+        "or to carry it out at once:\n"
+        f"  trueup reconcile shop --only AWS::S3::Bucket/old --approve {HELD.digest} --yes\n"
+        "To refuse it:\n"
+        f"  trueup reject shop {HELD.digest}\n"
+    )
 
 
 def test_the_approval_of_that_very_plan_is_a_yes_too(capsys) -> None:

@@ -41,6 +41,7 @@ class FakeEngine:
         self.runs = []
         self.triggers = []
         self.events = []
+        self.decision = None
         self.store = self
         self.behave = lambda location, commit, stop: RunStatus.CONVERGED
 
@@ -55,6 +56,9 @@ class FakeEngine:
     def load(self, source):
         stack = Stack(name=source.location, interval=self.intervals.get(source.location, 300.0))
         return SimpleNamespace(stack=stack, needs=self.needs.get(source.location, ()))
+
+    def latest_decision(self, stack):
+        return self.decision
 
     def add_events(self, stack, events):
         self.events += [(stack, event) for event in events]

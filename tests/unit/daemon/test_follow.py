@@ -9,7 +9,7 @@ from trueup.daemon.follow import SILENT_RUN, Follower
 from trueup.daemon.order import Order
 from trueup.errors import ManifestError, Place, Problem, StoreError
 from trueup.model.outcome import RunStatus
-from trueup.model.plan import Hold, Plan
+from trueup.model.plan import Decision, Hold, Plan, Verdict
 from trueup.model.resource import Revision
 from trueup.reconcile.report import RunReport
 
@@ -370,3 +370,56 @@ def test_a_store_that_refuses_an_event_ends_nothing(follow, wait_for_runs, engin
     clock.advance(60.0)
     follower.look()
     wait_for_runs("a", "a")
+
+
+def _held_report():
+    plan = Plan("shop", Revision("shop", "", "a"), changes=(), holds=(Hold("whole-stack", "all of it"),))
+    return RunReport(plan, RunStatus.HELD)
+
+
+def test_a_verdict_on_a_held_plan_is_acted_on_with_the_next_look(
+    follow, wait_for_runs, engine, sample, daemon
+):
+    engine.behave = lambda *_: _held_report() if engine.decision is None else RunStatus.CONVERGED
+    follower = follow("a")
+    daemon.wait_until(follower.is_tried)
+    follower.look()
+    daemon.wait_until(lambda: follower.source_age() == 0.0)
+    wait_for_runs("a")
+    engine.decision = Decision("sha256:1", Verdict.APPROVED, "bo@web", "", 1.0)
+    with structlog.testing.capture_logs() as logs:
+        follower.look()
+        wait_for_runs("a", "a")
+    assert {"who": "bo@web", "verdict": "approved", "digest": "sha256:1"}.items() <= logs[0].items()
+    daemon.wait_until(lambda: sample("trueup_held", stack="shop") == 0)
+
+
+def test_a_verdict_that_was_there_before_the_run_makes_no_further_one(
+    follow, wait_for_runs, engine, clock, daemon
+):
+    engine.decision = Decision("sha256:1", Verdict.REJECTED, "bo@web", "", 1.0)
+    engine.behave = lambda *_: _held_report()
+    follower = follow("a")
+    daemon.wait_until(follower.is_tried)
+    clock.advance(1.0)
+    follower.look()
+    daemon.wait_until(lambda: follower.source_age() == 0.0)
+    wait_for_runs("a")
+
+
+def test_a_store_that_cannot_be_asked_for_a_verdict_stops_no_look(
+    follow, wait_for_runs, engine, daemon, monkeypatch
+):
+    engine.behave = lambda *_: _held_report()
+    follower = follow("a")
+    daemon.wait_until(follower.is_tried)
+    ask = engine.latest_decision
+
+    def fail(_stack):
+        monkeypatch.setattr(engine, "latest_decision", ask)
+        raise OSError("disk")
+
+    monkeypatch.setattr(engine, "latest_decision", fail)
+    engine.commits["shop"] = "b"
+    follower.look()
+    wait_for_runs("a", "b")

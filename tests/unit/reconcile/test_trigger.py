@@ -10,7 +10,7 @@ import jsonschema_rs
 import pytest
 
 from trueup.cli.plan_markdown import render_markdown
-from trueup.cli.plan_text import render_plan
+from trueup.cli.plan_text import WaysOut, render_plan
 from trueup.model.change import Action
 from trueup.model.outcome import RunStatus
 from trueup.reconcile.plan_document import plan_document
@@ -341,7 +341,7 @@ def test_the_refresh_counts_in_every_form_of_the_plan(site: Loop) -> None:
     jsonschema_rs.validate(json.loads((SCHEMAS / "plan-v1.json").read_text()), plan_document(plan))
     text = "\n".join(line.plain for line in render_plan(plan))
     assert "shop/Runner/web@here  update: Thing/site changes" in text
-    assert "Thing/site changes" in render_markdown(plan, "trueup")
+    assert "Thing/site changes" in render_markdown(plan, WaysOut("", "", ""))
     site.run(Selection(only=("Thing/site",)))
     assert site.plan().digest != quiet
 
