@@ -88,7 +88,8 @@ def _describe(found: Blame) -> dict[str, str]:
     run = found.run
     lines = {
         "result": found.result.value if found.result else "",
-        "run": f"{found.run_id}, {moment(found.at)}" if found.run_id else moment(found.at),
+        "run": f"{found.run_id}, {moment(found.at)}" if found.run_id else "",
+        "applied": moment(found.at) if not found.run_id else "",
         "commit": found.commit,
         "author": run.author if run else "",
         "approved": f"by {run.approved_by}" if run and run.approved_by else "",

@@ -20,6 +20,7 @@ from trueup.cli.output import (
     short_commit,
 )
 from trueup.cli.past import describe_run, describe_status, run_document
+from trueup.cli.plan_text import render_fields
 from trueup.model.change import FieldChange
 from trueup.model.outcome import Result
 from trueup.reconcile.history import NodeDifference, RunDifference, compare_runs
@@ -70,6 +71,10 @@ def _render_node(node: NodeDifference, first: int, second: int) -> Iterator[Text
         (" -> ", ""),
         _result(node.second),
     )
+    if node.first is None or node.second is None:
+        # One of the runs did nothing here: what the other one did is the whole difference.
+        yield from render_fields(side for sides in node.fields.values() for side in sides if side is not None)
+        return
     for path, sides in node.fields.items():
         yield plain((f"    {escape(path) or '/'}", ""))
         for run, field in zip((first, second), sides, strict=True):
@@ -85,7 +90,7 @@ def _render_side(run: int, field: FieldChange | None) -> Iterator[Text]:
         yield plain((f"      run {run}: ", "dim"), ("not changed", "dim"))
         return
     text = describe_field(field)
-    yield plain((f"      run {run}: ", "dim"), (text.text, ""))
+    yield plain((f"      run {run}:", "dim"), (f" {text.text}" if text.text else "", ""))
     yield from (plain((f"        {line}", "")) for line in text.lines)
 
 

@@ -54,7 +54,7 @@ def render_past_run(found: PastRun) -> Iterator[Text]:
         yield plain(("", ""))
         yield plain(("Planned and not done:", "bold"))
         yield from (plain((f"  {escape(action)} {escape(address)}", "")) for address, action in left)
-    if not shown and not left:
+    if not shown and not left and found.run.status is not None:
         unchanged = found.run.counts.get(Result.UNCHANGED, 0)
         yield plain((f"Nothing was done: {count(unchanged, 'resource')} as they should be.", ""))
 

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.unit.cli import samples
+from tests.unit.cli.past_samples import make_past
+from tests.unit.cli.test_plan_json import check
+
+from trueup.cli import run
+from trueup.cli.history import render_history
+
+
+def test_the_runs_of_a_stack_read_like_this(tmp_path: Path) -> None:
+    store = make_past(tmp_path)
+    samples.check_snapshot("history.txt", samples.render(render_history("shop", store.runs("shop"))))
+    assert samples.render(render_history("blog", [])) == "blog has no runs yet\n"
+
+
+def test_a_stack_that_the_store_knows_needs_no_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_past(tmp_path).close()
+    monkeypatch.chdir(tmp_path)
+    store = str(tmp_path / "past.db")
+    assert run(["history", "shop", "--store", store, "--output", "json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    check(document, "history-v1")
+    assert [each["run"] for each in document["runs"]] == [4, 3, 2, 1]
+    assert (document["runs"][0]["status"], document["runs"][0]["finishedAt"]) == (None, None)
+    assert document["runs"][2]["approvedBy"] == "eve@desk"
+    assert run(["history", "shop", "--store", store, "--limit", "1"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert run(["history", "blog", "--store", store]) == 1
+    assert "blog" in capsys.readouterr().err
+
+
+def test_the_stack_of_a_directory_is_found_by_its_name_inside(
+    stack: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = str(stack.parent / "s.db")
+    assert run(["history", "stack", "--store", store]) == 0
+    assert capsys.readouterr().out == "shop has no runs yet\n"
+    assert run(["reconcile", "stack", "--store", store, "--yes"]) == 0
+    capsys.readouterr()
+    assert run(["history", "stack", "--store", store, "--output", "json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["runs"]
+    assert (found["status"], found["trigger"], found["author"]) == ("converged", "once", None)
+    assert found["counts"] == {"created": 2}

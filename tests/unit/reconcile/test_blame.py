@@ -1,0 +1,136 @@
+"""Who set a node or a field of it last."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pytest
+from tests.unit.reconcile.conftest import Loop
+
+from trueup.errors import UsageError
+from trueup.model.address import Address
+from trueup.model.change import MISSING, Change, FieldChange
+from trueup.model.outcome import Result
+from trueup.reconcile.blame import Blame, find_blames, normalize_field, touches
+from trueup.sdk.testing.memory_world import Fault
+
+
+def blame(loop: Loop, text: str) -> Blame:
+    """The one answer, by the inventory and a plan."""
+
+    def plan(_addresses: Sequence[Address]) -> Mapping[Address, Change]:
+        return {change.address: change for change in loop.plan().changes}
+
+    (found,) = find_blames(loop.app.store, "shop", text, (), plan)
+    return found
+
+
+def test_the_run_that_changed_a_field_last_has_set_it(loop: Loop):
+    loop.declare("a", {"size": 1, "text": "x"})
+    first = loop.run().run
+    loop.declare("a", {"size": 2, "text": "x"})
+    second = loop.run()
+    loop.run()
+    size, text, whole = (blame(loop, f"Thing/a{field}") for field in (".spec.size", ".spec.text", ""))
+    assert (size.run_id, size.result, size.commit) == (
+        second.run,
+        Result.UPDATED,
+        second.plan.revision.commit,
+    )
+    assert [(field.before, field.after) for field in size.fields] == [(1, 2)]
+    assert (text.run_id, text.result) == (first, Result.CREATED)
+    assert (whole.run_id, whole.result, whole.fields) == (second.run, Result.UPDATED, ())
+    assert whole.place == "Thing-a.yaml:1:1"
+    assert {each.drifted for each in (size, text, whole)} == {()}
+
+
+def test_a_field_that_nobody_ever_set_has_nobody_to_blame(loop: Loop):
+    loop.declare("a", {"size": 1})
+    loop.run()
+    found = blame(loop, "Thing/a.spec.text")
+    assert (found.run, found.run_id, found.commit, found.result) == (None, 0, "", None)
+
+
+def test_what_was_set_before_an_object_was_replaced_counts_no_more(loop: Loop):
+    loop.declare("a", {"size": 1, "text": "x"})
+    loop.run()
+    loop.world.put("Thing/a", None)
+    again = loop.run().run
+    assert blame(loop, "Thing/a.spec.text").run_id == again
+
+
+def test_a_foreign_change_is_told_beside_the_run(loop: Loop):
+    loop.declare("a", {"size": 1, "text": "x"})
+    run = loop.run().run
+    loop.edit("Thing/a", size=9)
+    size, text = blame(loop, "Thing/a.spec.size"), blame(loop, "Thing/a.spec.text")
+    assert size.run_id == text.run_id == run
+    assert [(field.before, field.after) for field in size.drifted] == [(9, 1)]
+    assert list(text.drifted) == []
+
+
+def test_a_change_of_the_manifest_is_no_foreign_one(loop: Loop):
+    loop.declare("a", {"size": 1})
+    loop.run()
+    loop.declare("a", {"size": 2})
+    assert list(blame(loop, "Thing/a.spec.size").drifted) == []
+
+
+def test_a_failed_run_has_set_nothing(loop: Loop):
+    loop.declare("a", {"size": 1})
+    run = loop.run().run
+    loop.declare("a", {"size": 2})
+    store = loop.app.store
+    loop.world.inject(Fault("update", key="Thing/a", error="Denied"))
+    assert loop.run().status == "failed"
+    (found,) = find_blames(store, "shop", "Thing/a.spec.size", ())
+    assert found.run_id == run
+
+
+def test_who_deleted_a_resource_is_found_by_its_full_address(loop: Loop):
+    loop.declare("a", {"size": 1})
+    loop.declare("b")
+    loop.run()
+    loop.undeclare("a")
+    run = loop.run().run
+    for text in ("shop/Thing/a@here", "Thing/a@here"):
+        found = blame(loop, text)
+        assert (found.run_id, found.result, found.place) == (run, Result.DELETED, "")
+    for text in ("Thing/a", "Thing/never@here", "Thing"):
+        with pytest.raises(UsageError, match="is or was called"):
+            blame(loop, text)
+
+
+def test_without_its_run_in_the_history_the_row_still_tells(loop: Loop):
+    loop.declare("a", {"size": 1})
+    report = loop.run()
+    store = loop.app.store
+    with store._database.engine.begin() as connection:  # type: ignore[attr-defined]
+        connection.exec_driver_sql("DELETE FROM runs")
+    found = blame(loop, "Thing/a")
+    assert (found.run, found.run_id, found.commit) == (None, report.run, report.plan.revision.commit)
+    assert found.at > 0
+
+
+@pytest.mark.parametrize(
+    ("field", "before", "after", "asked", "expected"),
+    [
+        ("/spec/size", 1, 2, "spec.size", True),
+        ("/spec/size", 1, 2, "spec", True),
+        ("/spec/size", 1, 2, "spec.siz", False),
+        ("/spec/size", 1, 2, "spec.size.x", False),
+        ("/spec/labels", {"a": 1}, {"a": 1, "b": 2}, "spec.labels.b", True),
+        ("/spec/labels", {"a": 1}, {"a": 1, "b": 2}, "spec.labels.a", False),
+        ("/spec/labels", {"x.y/z": 1}, {"x.y/z": 2}, "spec.labels.x.y/z", True),
+        ("/spec/ports", [{"n": 1}], [{"n": 2}, {"n": 3}], "spec.ports.0.n", True),
+        ("/spec/ports", [{"n": 1}], [{"n": 1}, {"n": 3}], "spec.ports.0.n", False),
+        ("/metadata/annotations/a.b~1c", "x", MISSING, "metadata.annotations.a.b/c", True),
+        ("", {"spec": 1}, {"spec": 2}, "spec", True),
+    ],
+)
+def test_a_change_touches_a_field(field: str, before: object, after: object, asked: str, expected: bool):
+    assert touches(FieldChange(field, before, after), asked) is expected
+
+
+def test_elements_of_lists_may_stand_in_brackets():
+    assert normalize_field("spec.ports[0].name") == "spec.ports.0.name"
