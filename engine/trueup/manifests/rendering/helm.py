@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from trueup.errors import Place, Problem, SourceError
@@ -22,6 +22,7 @@ CHART = "Chart.yaml"
 DEFAULT_NAMESPACE = "default"
 _REQUIREMENTS = "requirements.yaml"
 _LOCKS = {CHART: "Chart.lock", _REQUIREMENTS: "requirements.lock"}
+_DEPENDENCY_KEYS = ("name", "alias", "version", "repository")
 _MAX_DEPTH = 10
 # Each use of a chart of the source is a copy, and those of its dependencies multiply.
 _MAX_COPIES = 500
@@ -162,19 +163,25 @@ class Chart:
             if not dependency.repository.startswith(_FILE):
                 remote.append(dependency)
                 continue
-            path = dependency.repository.removeprefix(_FILE)
-            found = self._workspace.resolve(directory, path)
-            is_absolute = path.startswith("/")
-            if is_absolute or _join(found, CHART) not in self._workspace.list_files(found):
-                fault = self._workspace.fault_of(found)
-                message = fault.message if fault else f'there is no chart in "{found}"'
-                if is_absolute:
-                    message = f'"{dependency.repository}" leads out of the source'
-                hint = "file:// names a directory of the source, relative to this chart"
-                self._problems.append(dependency.document.problem(message, dependency.at, hint))
-                continue
-            local.append((dependency, found))
+            found = self._find_local(directory, dependency)
+            if found is not None:
+                local.append((dependency, found))
         return remote, local
+
+    def _find_local(self, directory: str, dependency: _Dependency) -> str | None:
+        """The directory of the source that a `file://` repository names; None with a problem."""
+        path = dependency.repository.removeprefix(_FILE)
+        found = self._workspace.resolve(directory, path)
+        is_absolute = path.startswith("/")
+        if not is_absolute and _join(found, CHART) in self._workspace.list_files(found):
+            return found
+        fault = self._workspace.fault_of(found)
+        message = fault.message if fault else f'there is no chart in "{found}"'
+        if is_absolute:
+            message = f'"{dependency.repository}" leads out of the source'
+        hint = "file:// names a directory of the source, relative to this chart"
+        self._problems.append(dependency.document.problem(message, dependency.at, hint))
+        return None
 
     def _read_dependencies(self, directory: str, files: Sequence[str]) -> list[_Dependency]:
         found = []
@@ -183,6 +190,7 @@ class Chart:
             if file not in files:
                 continue
             for document in parse_file(file, self._workspace.read(file), self._problems)[:1]:
+                self._check_spelling(document)
                 fields = Fields(
                     document, document.value, (), self._problems, known=list(document.value), where=name
                 )
@@ -205,6 +213,21 @@ class Chart:
                     found.append(_Dependency(item["name"], other, text, document, at))
         return found
 
+    def _check_spelling(self, document: SourceDocument) -> None:
+        """helm takes keys in other letters as well, which would pass unseen here."""
+        found: list[tuple[Path, str]] = [((key,), "dependencies") for key in document.value]
+        items = document.value.get("dependencies")
+        for index, item in enumerate(items if isinstance(items, list) else ()):
+            for key in item if isinstance(item, dict) else ():
+                found += [(("dependencies", index, key), known) for known in _DEPENDENCY_KEYS]
+        for path, known in found:
+            key = str(path[-1])
+            if key.lower() == known != key:
+                message = f'there is no field "{key}" of a chart'
+                self._problems.append(
+                    document.problem(message, path, f'did you mean "{known}"?', at_key=True)
+                )
+
     def _check_remote(self, directory: str, dependencies: Sequence[_Dependency]) -> None:
         before = len(self._problems)
         for dependency in dependencies:
@@ -221,12 +244,49 @@ class Chart:
                 self._problems.append(document.problem(message, (*at, "repository"), "write its URL out"))
         if len(self._problems) > before:
             return
-        lock = _LOCKS[dependencies[0].document.source.file.rpartition("/")[2]]
-        if _join(directory, lock) not in self._workspace.list_files(directory):
-            message = f"there is no {lock}, which says the exact versions of the dependencies"
+        lock = _join(directory, _LOCKS[dependencies[0].document.source.file.rpartition("/")[2]])
+        files = self._workspace.list_files(directory)
+        if lock not in files:
+            message = (
+                f"there is no {lock.rpartition('/')[2]}, which says the exact versions of the dependencies"
+            )
             hint = "run `helm dependency update` and commit it"
             self._problems.append(Problem(message, Place(_join(directory, CHART)), hint))
+        self._check_fetched(directory, files)
         self._fetched += [dependency.repository for dependency in dependencies]
+
+    def _check_fetched(self, directory: str, files: Sequence[str]) -> None:
+        """helm fetches what the lock file names, and those that are in `charts/` with the others."""
+        allowed = {("", "")}
+        for dependency in self._read_dependencies(directory, files):
+            allowed.add((dependency.name, dependency.repository))
+            if not _is_vendored(directory, dependency.name, files) or not dependency.repository:
+                continue
+            if dependency.repository.startswith(_FILE):
+                found = self._find_local(directory, dependency)
+                if found is not None:
+                    self._workspace.take(found)
+                    self.directories.append(found)
+            elif fault := _repository_fault(dependency.repository):
+                message = f'the repository of the dependency "{dependency.name}" {fault}'
+                at = (*dependency.at, "repository")
+                self._problems.append(dependency.document.problem(message, at, "write its URL out"))
+        # Which of the two counts, the version of the chart says to helm.
+        for lock in (_join(directory, name) for name in _LOCKS.values()):
+            if lock in files:
+                self._check_lock(lock, allowed)
+
+    def _check_lock(self, lock: str, allowed: Collection[tuple[str, str]]) -> None:
+        for document in parse_file(lock, self._workspace.read(lock), self._problems)[:1]:
+            self._check_spelling(document)
+            locked = document.value.get("dependencies")
+            for index, item in enumerate(locked if isinstance(locked, list) else ()):
+                if not isinstance(item, dict):
+                    continue
+                if (str(item.get("name", "")), str(item.get("repository", ""))) not in allowed:
+                    message = "this names a dependency, or a repository of it, that the chart does not name"
+                    hint = "run `helm dependency update` and commit it"
+                    self._problems.append(document.problem(message, ("dependencies", index), hint))
 
     def _place(self, into: str, item: tuple[_Dependency, str], depth: int) -> None:
         """Puts a chart of the source where helm looks for it, and what that one depends on into it."""

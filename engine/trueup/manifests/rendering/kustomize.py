@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from trueup.errors import Problem
 from trueup.manifests.document import Path, SourceDocument
 from trueup.manifests.parse import parse_file
-from trueup.manifests.rendering.settings import KustomizeJob, url_fault
+from trueup.manifests.rendering.settings import KustomizeJob, show_url, url_fault
 from trueup.manifests.rendering.workspace import Workspace
 
 FILES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
@@ -136,7 +136,7 @@ class Kustomization:
             self._read_file(self._workspace.resolve(directory, text), reference)
             return
         if _FILE_URL.match(text):
-            message = f'"{text}" leads out of the source'
+            message = f'"{show_url(text)}" leads out of the source'
             self._problems.append(document.problem(message, reference.at, "name it relative to this file"))
             return
         if _REMOTE.match(text):
@@ -144,7 +144,7 @@ class Kustomization:
             return
         if not text or text.startswith(("/", "-")) or "\\" in text or not text.isprintable():
             hint = "name it relative to this file"
-            self._problems.append(document.problem(f'"{text}" is not a path', reference.at, hint))
+            self._problems.append(document.problem(f'"{show_url(text)}" is not a path', reference.at, hint))
             return
         path = self._workspace.resolve(directory, text)
         if self._workspace.list_files(path):
@@ -173,7 +173,7 @@ class Kustomization:
     def _check_remote(self, document: SourceDocument, reference: _Reference) -> None:
         text = reference.text
         if not self._job.network:
-            message = f'"{_shown(text)}" comes from the network, which the stack does not allow'
+            message = f'"{show_url(text)}" comes from the network, which the stack does not allow'
             self._problems.append(document.problem(message, reference.at, _NETWORK_HINT))
             return
         url = re.sub(r"^git::", "", text, flags=re.IGNORECASE)
@@ -182,7 +182,7 @@ class Kustomization:
         if not url.lower().startswith(("http://", "https://")):
             fault = "needs a key of SSH, and no rendering gets one"
         if fault:
-            message = f'the URL "{_shown(text)}" {fault}'
+            message = f'the URL "{show_url(text)}" {fault}'
             self._problems.append(document.problem(message, reference.at, "such as https://host/repo?ref=v1"))
 
     def _read_file(self, path: str, reference: _Reference) -> None:
@@ -215,10 +215,6 @@ def _misspelt(value: dict[str, object]) -> Iterator[tuple[Path, str]]:
         for key in item:
             if key.lower() in _INNER_KEYS and key not in _INNER_KEYS:
                 yield (*at, key), key.lower()
-
-
-def _shown(text: str) -> str:
-    return re.sub(r"//[^/@\s]+@", "//***@", text)[:200]
 
 
 def _references(value: dict[str, object]) -> Iterator[_Reference]:

@@ -206,7 +206,8 @@ def _local_path(fields: Fields, key: str, path: str, *keys: int) -> str:
     if path.startswith("-"):
         fields.note(f'{where}: "{path}" begins with "-"', key, *keys, hint=f"write ./{path}")
     elif path.startswith("/") or "://" in path or "\\" in path or not path.isprintable():
-        fields.note(f'{where}: "{path}" is not a path in the source', key, *keys, hint=_PATH_HINT)
+        message = f'{where}: "{show_url(path)}" is not a path in the source'
+        fields.note(message, key, *keys, hint=_PATH_HINT)
     return normalise(path)
 
 
@@ -253,7 +254,7 @@ def _check_remote(fields: Fields, chart: str, repo: str, version: str, network: 
     if repo and chart.startswith(_OCI):
         fields.note("an oci:// chart has no repo", "repo", hint="remove it")
     elif not _CHART_NAME.fullmatch(name) or ".." in name.split("/"):
-        fields.note(f'spec.render.helm.chart: "{chart}" is not the name of a chart', "chart")
+        fields.note(f'spec.render.helm.chart: "{show_url(chart)}" is not the name of a chart', "chart")
     if repo and (fault := url_fault(repo)):
         fields.note(f"spec.render.helm.repo {fault}", "repo", hint="such as https://charts.example.com")
     if not network:
@@ -263,6 +264,11 @@ def _check_remote(fields: Fields, chart: str, repo: str, version: str, network: 
         where = "version" if version else "chart"
         hint = "version: 1.2.3, so that the same commit always gives the same resources"
         fields.note("a chart of a repository needs its exact version", where, hint=hint)
+
+
+def show_url(url: str) -> str:
+    """The URL for a message: shortened, and without a user or a password."""
+    return re.sub(r"//[^/@\s]+@", "//***@", url)[:200]
 
 
 def url_fault(url: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.server
+import json
 import os
 import subprocess
 import threading
@@ -139,6 +141,52 @@ def test_dependencies_are_fetched_as_the_lock_file_says(repository, names, helm_
     packed = {"web/charts/lib-1.2.0.tgz": (chart / "charts/lib-1.2.0.tgz").read_bytes()}
     assert names({**files, **packed}, "  render: {helm: {chart: web}}\n") == ["shop-lib"]
     assert asked == []
+
+
+def lock_of(declared, locked):
+    """A lock file that helm takes for the one of these dependencies, although it names others."""
+    text = json.dumps([declared, locked], separators=(",", ":"))
+    lock = {"dependencies": locked, "digest": f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"}
+    return json.dumps({**lock, "generated": "2020-01-01T00:00:00Z"})
+
+
+@pytest.mark.parametrize("is_vendored", [False, True])
+def test_a_lock_file_leads_nowhere_that_the_chart_does_not_name(repository, names, tmp_path, is_vendored):
+    url, asked = repository
+    for name, text in LIBRARY.items():
+        file = tmp_path / "private" / name.replace("lib/", "")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text.replace("-lib", "-canary"))
+    elsewhere = f"file://{tmp_path}/private"
+    lib = {"name": "lib", "version": "1.2.0", "repository": url}
+    other = {"name": "other", "version": "1.2.0", "repository": elsewhere}
+    # One that is in charts/ is fetched again with those that are not.
+    declared = [lib, other] if is_vendored else [lib]
+    locked = declared if is_vendored else [{**lib, "repository": elsewhere}]
+    chart = {"apiVersion": "v2", "name": "web", "version": "1.0.0", "dependencies": declared}
+    files = {
+        "web/Chart.yaml": json.dumps(chart),
+        "web/Chart.lock": lock_of(declared, locked),
+        "web/charts/other/Chart.yaml": "apiVersion: v2\nname: other\nversion: 1.2.0\n",
+    }
+    with pytest.raises(ManifestError, match=r"web/Chart\.(lock|yaml):1:\d+: .*(lead|name)") as error:
+        names(files, "  render: {helm: {chart: web, network: true}}\n")
+    assert "helm: " not in str(error.value)
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("dependencies", "field"),
+    [
+        ("Dependencies: [{name: lib, version: 1.0.0, repository: 'file:///srv'}]", "Dependencies"),
+        ("dependencies: [{name: lib, version: 1.0.0, Repository: 'file:///srv'}]", "Repository"),
+    ],
+)
+def test_a_key_in_other_letters_is_an_error_as_helm_would_take_it(tools, names, dependencies, field):
+    chart = f"apiVersion: v2\nname: web\nversion: 1.0.0\n{dependencies}\n"
+    files = {"web/Chart.yaml": chart, "web/charts/lib/Chart.yaml": LIBRARY["lib/Chart.yaml"]}
+    with pytest.raises(ManifestError, match=f'web/Chart.yaml:4:.*there is no field "{field}" of a chart'):
+        names(files, "  render: {helm: {chart: web, network: true}}\n")
 
 
 def test_the_name_of_a_dependency_is_no_path(tools, names):

@@ -221,6 +221,21 @@ def test_files_that_cannot_be_written_for_a_tool_are_a_problem_of_the_stack(
         load_stack(memory_tree(files), catalog)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        "helm: {chart: 'oci://u:canary@e.com/x', version: 1.0.0, network: true}",
+        "helm: {chart: 'https://u:canary@e.com/x'}",
+        "helm: {chart: web, values: ['https://u:canary@e.com/x']}",
+        "kustomize: {path: 'https://u:canary@e.com/x'}",
+    ],
+)
+def test_a_password_in_an_url_is_not_repeated(load_here, settings):
+    with pytest.raises(ManifestError, match=r"//\*\*\*@e.com/x") as error:
+        load_here(CHART, f"  render: {{{settings}}}\n")
+    assert "canary" not in str(error.value)
+
+
 @pytest.mark.usefixtures("tools")
 def test_a_file_too_deep_for_a_tool_is_refused(catalog, memory_tree, head):
     files = {name.removeprefix("shop/"): text for name, text in CHART.items()}
