@@ -79,10 +79,10 @@ def import_(
     interruption = Interruption()
 
     def confirm(report: ImportReport) -> bool:
-        if output == "text" and not yes:
+        if not yes:
             print_lines(console, render_import(report))
-        if not yes and not ask(_QUESTION, _ANSWERS):
-            return False
+            if not ask(_QUESTION, _ANSWERS):
+                return False
         interruption.begin()
         return True
 
@@ -91,7 +91,8 @@ def import_(
     with interruption, progress, call.open_app() as app:
         request = ImportRequest(wanted, confirm, progress, interruption.stop, file, is_dry_run)
         report = app.import_objects(call.source, request)
-    _show(report, console, output, is_dry_run=is_dry_run)
+    is_told = (report.is_done or report.is_declined) and not yes
+    _show(report, console, output, is_dry_run=is_dry_run, is_told=is_told)
     ctx.exit(_code_of(report))
 
 
@@ -124,7 +125,8 @@ def _check_conversation(output: str) -> None:
         raise UsageError("standard input is no terminal, so nobody can be asked", hint=hint)
 
 
-def _show(report: ImportReport, console: Console, output: str, *, is_dry_run: bool) -> None:
+def _show(report: ImportReport, console: Console, output: str, *, is_dry_run: bool, is_told: bool) -> None:
+    """Prints the end. `is_told`: all but what went wrong since then stands above the question."""
     if output == "json":
         print_json(import_document(report))
     elif is_dry_run:
@@ -132,6 +134,8 @@ def _show(report: ImportReport, console: Console, output: str, *, is_dry_run: bo
             sys.stdout.write(("---\n" if index else "") + f"# {path}\n{text}")
         sys.stdout.flush()
         print_lines(console, render_refusals(report))
+    elif is_told:
+        print_lines(console, render_refusals(report, only_failures=True))
     else:
         print_lines(console, render_import(report))
 

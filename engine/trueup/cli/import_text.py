@@ -28,11 +28,12 @@ def render_import(report: ImportReport) -> Iterator[Text]:
     yield from render_refusals(report)
 
 
-def render_refusals(report: ImportReport) -> Iterator[Text]:
+def render_refusals(report: ImportReport, *, only_failures: bool = False) -> Iterator[Text]:
     """What is not imported and why, and the sum."""
-    for fate, sign, style in ((Fate.SKIPPED, "skipped", "yellow"), (Fate.FAILED, "failed", "bold red")):
+    styles = {Fate.SKIPPED: "yellow", Fate.FAILED: "bold red"}
+    for fate in [Fate.FAILED] if only_failures else styles:
         for outcome in _of(report, fate):
-            yield plain((f"{sign} ", style), (escape(_name(outcome)), ""))
+            yield plain((f"{fate.value} ", styles[fate]), (escape(_name(outcome)), ""))
             yield from (plain((f"  {line}", "")) for line in escape_lines(outcome.why))
             shown = outcome.fields[:_SHOWN_FIELDS]
             more = len(outcome.fields) - len(shown)

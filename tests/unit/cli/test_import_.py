@@ -90,6 +90,8 @@ def test_it_asks_before_it_writes(
     monkeypatch.setattr(sys, "stdin", Keyboard("y\n"))
     assert run(["import", "here", "Thing"], engine=engine) == 0
     assert files() == ["stack.yaml", "thing.yaml"]
+    shown = capsys.readouterr()
+    assert shown.out.count("Thing/a@here") == 1 and "Imported 1 object into 1 file" in shown.out
 
 
 @pytest.mark.parametrize("options", [[], ["--output", "json"]])
