@@ -23,7 +23,7 @@ from trueup.reconcile.observe import Connections, observe_batch
 from trueup.reconcile.record import Recorder
 from trueup.reconcile.resolve import name_unknown
 from trueup.reconcile.situation import Knowledge, Situation
-from trueup.reconcile.trigger import CAUSES, find_due
+from trueup.reconcile.trigger import find_due, is_cause
 from trueup.reconcile.verify import Verdict, Verification
 from trueup.sdk.contracts import Intent, Kind, Session
 
@@ -145,7 +145,7 @@ class Caller:
             why = name_unknown(declared, self._shop.situation.facts)
             raise Undone(why or "it depends on a value that is not known yet", "run again")
         if not self._token:
-            if self.change.action in CAUSES and not self._is_finishing:
+            if is_cause(self.change) and not self._is_finishing:
                 self._shop.recorder.owe_reactions(self.change.address)
             self._token = self._shop.recorder.write_intent(
                 self._node, self.change.action, session.fingerprint

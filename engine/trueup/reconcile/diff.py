@@ -188,6 +188,12 @@ def _refuse_replacement(node: Node, change: Change, standing: Standing, fixed: s
     if node.lifecycle.protect or node.lifecycle.replace is Replace.DENY:
         return refuse(node, f"{needed}, which lifecycle.{describe_barrier(node)} forbids")
     observed = change.observed
+    if observed is not None and not _is_marked(observed, standing):
+        return refuse(
+            node,
+            f"{needed}, and the object does not carry our marker, without which none is deleted",
+            f"give {fixed} the value that the object has, to take it over as it is; or delete it by hand",
+        )
     if node.lifecycle.replace is not Replace.CREATE_FIRST or observed is None:
         return None
     if is_renamed(node, observed, standing.kind, standing.seen) or has_unknown(node.body):
@@ -198,6 +204,20 @@ def _refuse_replacement(node: Node, change: Change, standing: Standing, fixed: s
         " which has the same name",
         "give it another name as well, or set lifecycle.replace: allow to have the old one deleted first",
     )
+
+
+def _is_marked(observed: Observed, standing: Standing) -> bool:
+    """Whether the object is ours to delete: by its marker, or that of the address that it had before.
+
+    A shared one, once recorded, is ours without.
+    """
+    if observed.owner is None and standing.seen is not None and standing.kind.traits.shared:
+        return True
+    before = standing.moved_from
+    owners = [standing.owner]
+    if before is not None:
+        owners.append(Owner(standing.owner.installation, before.stack, before.text))
+    return observed.owner in owners
 
 
 def describe_barrier(node: Node) -> str:

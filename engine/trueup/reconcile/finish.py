@@ -16,7 +16,7 @@ from trueup.model.outcome import Outcome, Result
 from trueup.reconcile.act import Act
 from trueup.reconcile.call import Workshop
 from trueup.reconcile.report import Listener
-from trueup.reconcile.walk import UNDONE
+from trueup.reconcile.walk import GONE, UNDONE
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,8 @@ def _find_user(address: Address, outcomes: dict[Address, Outcome], shop: Worksho
             continue
         if user not in outcomes:
             return f"{user} uses it, and was no part of this run"
-        if outcomes[user].result in UNDONE:
+        is_kept = user in situation.undeclared and outcomes[user].result not in GONE
+        if is_kept or outcomes[user].result in UNDONE:
             return f"{user} uses it, and is {outcomes[user].result}"
     return ""
 

@@ -33,7 +33,7 @@ def add_triggers(changes: Sequence[Change], situation: Situation, knowledge: Kno
                 record = situation.record_at(change.moved_from)
             due = find_due(node, record.triggers if record else {}, knowledge, written)
             change = with_triggers(change, due, written)
-        if change.action in CAUSES:
+        if is_cause(change):
             written.add(change.address)
         planned.append(change)
     return planned
@@ -62,7 +62,7 @@ def find_due(
 
 def with_triggers(change: Change, due: tuple[Address, ...], written: Collection[Address] = ()) -> Change:
     """The change with exactly these refreshes; without any, a change that was nothing else is none."""
-    if change.triggered_by == due or change.problem or _is_made_anew(change):
+    if change.triggered_by == due or change.problem or _is_made_anew(change) or is_left_gone(change):
         return change
     if not due:
         is_all = change.action is Action.UPDATE and not change.fields
@@ -83,6 +83,16 @@ def with_triggers(change: Change, due: tuple[Address, ...], written: Collection[
             reasons=(*change.reasons, *reasons),
         )
     return replace(change, triggered_by=due, reasons=(*change.reasons, *reasons))
+
+
+def is_cause(change: Change) -> bool:
+    """Whether those that the node triggers have to act once this is done; a refresh passes it on."""
+    return change.action in CAUSES or bool(change.triggered_by)
+
+
+def is_left_gone(change: Change) -> bool:
+    """Whether the object is gone and stays so, since drift is only reported: there is nothing to refresh."""
+    return change.action is Action.NONE and change.is_drift and change.observed is None
 
 
 def baseline(node: Node, seen: Mapping[str, str], knowledge: Knowledge) -> dict[str, str]:

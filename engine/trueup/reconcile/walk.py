@@ -31,7 +31,7 @@ from trueup.reconcile.record import outcome_of
 from trueup.reconcile.report import Listener
 from trueup.reconcile.rollout import Gate, Rollouts
 from trueup.reconcile.situation import Situation
-from trueup.reconcile.trigger import baseline
+from trueup.reconcile.trigger import baseline, is_left_gone
 from trueup.state.store import Record
 
 UNDONE = frozenset({Result.FAILED, Result.BLOCKED})
@@ -246,6 +246,8 @@ class Walk:
             return outcome_of(change, Result.BLOCKED, *stopped)
         if change.problem:
             return outcome_of(change, Result.FAILED, change.problem, change.hint)
+        if is_left_gone(change):
+            return outcome_of(change, Result.SKIPPED, "; ".join(change.reasons))
         if change.action is not Action.NONE or self._is_stale(address) or self._shop.find_due(address):
             return None
         if address in self._shop.situation.undeclared or change.fields:

@@ -367,3 +367,32 @@ def test_many_old_objects_go_in_one_run(loop: Loop) -> None:
             loop.declare(f"app-{index}", spec, kind="Named", lifecycle=FIRST)
         assert loop.run().status is RunStatus.CONVERGED
     expect_rest(loop, *(f"Named/new-{index}" for index in range(12)))
+
+
+@pytest.mark.parametrize("order", ["allow", "createFirst"])
+def test_an_object_without_our_marker_is_never_replaced(loop: Loop, order: str) -> None:
+    foreign = {"id": "theirs", "version": 1, "owner": None, "spec": {"zone": "a"}}
+    loop.world.put("Vault/db", foreign)
+    loop.declare("db", {"zone": "b"}, kind="Vault", lifecycle={"adopt": True, "replace": order})
+    plan = loop.plan()
+    assert [change.action for change in plan.changes] == [Action.UNKNOWN]
+    assert "does not carry our marker" in plan.changes[0].problem
+    assert results(loop.run(approved=plan.digest)) == {"db": "failed"}
+    assert loop.world.peek("Vault/db") == foreign
+    assert not loop.records()
+    loop.declare("db", {"zone": "a"}, kind="Vault", lifecycle={"adopt": True, "replace": order})
+    assert results(loop.run()) == {"db": "adopted"}
+
+
+def test_the_old_object_stays_while_a_protected_one_that_left_git_uses_it(app: Loop) -> None:
+    value = {"value": '${{ ref("Named/app").spec.name }}'}
+    app.declare("user", value, lifecycle={"protect": True})
+    app.run()
+    app.undeclare("user")
+    declare(app, "b")
+    report = app.run()
+    assert messages(report)["app"] == "the old object is kept: shop/Thing/user@here uses it, and is skipped"
+    assert app.world.list_keys() == ["Named/a", "Named/b", "Thing/user"]
+    app.declare("user", value)
+    assert results(app.run()) == {"app": "replaced", "user": "updated"}
+    expect_rest(app, "Named/b", "Thing/user")

@@ -353,3 +353,36 @@ def test_a_kind_that_cannot_be_refreshed_has_no_triggers(loop: Loop) -> None:
     loop.declare("plain", {"size": 1}, lifecycle=TRIGGERED)
     with pytest.raises(ManifestError, match="cannot be restarted or reloaded"):
         loop.plan()
+
+
+def test_what_is_gone_and_is_only_reported_is_not_refreshed(site: Loop) -> None:
+    declare_web(site, drift="report")
+    site.run()
+    site.world.put("Runner/web", None)
+    site.declare("site", {"size": 2})
+    writes = site.world.count_writes()
+    assert results(site.run()) == {"site": "updated", "web": "skipped"}
+    assert site.world.count_writes() == writes + 1
+    assert site.world.peek("Runner/web") is None
+    expect_rest(site)
+
+
+def test_what_is_gone_and_is_only_reported_does_not_fail_with_what_it_refers_to(loop: Loop) -> None:
+    loop.declare("site", {"size": 1})
+    loop.declare("user", {"value": '${{ ref("Thing/site").spec.size }}'}, lifecycle={"drift": "report"})
+    loop.run()
+    loop.world.put("Thing/user", None)
+    loop.declare("site", {"size": 2})
+    assert results(loop.run()) == {"site": "updated", "user": "skipped"}
+
+
+def test_a_refresh_while_an_object_is_taken_over_triggers_others_as_well(site: Loop) -> None:
+    site.declare("proxy", {"size": 1}, kind="Runner", lifecycle={"triggers": ["Runner/web"]})
+    site.run()
+    entry = site.world.peek("Runner/web")
+    assert entry is not None
+    site.world.put("Runner/web", {**entry, "owner": None})
+    site.declare("site", {"size": 2})
+    assert results(site.run()) == {"site": "updated", "web": "adopted", "proxy": "updated"}
+    assert (refreshes(site), refreshes(site, "proxy")) == (1, 1)
+    expect_rest(site)
