@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property, partial
 from types import TracebackType
 
@@ -17,17 +17,16 @@ from trueup.manifests.given_values import ValuesRequest
 from trueup.manifests.load import load_stack
 from trueup.manifests.question import Question as Question
 from trueup.model.address import Address
-from trueup.model.change import Change
 from trueup.model.observation import Health, Observed
 from trueup.model.plan import Decision, Plan, Verdict
-from trueup.model.resource import Facts, Revision, Stack
+from trueup.model.resource import Facts, Stack
 from trueup.model.tree import Tree
 from trueup.model.values import Value, use_digest_key
 from trueup.plugins.load import InstalledProviders, InstalledSecretSources
 from trueup.reconcile.boundary import health_of
 from trueup.reconcile.cycle import Request, find_losses, plan_cycle, run_cycle
 from trueup.reconcile.forget import forget_records
-from trueup.reconcile.gather import check_outputs_read, find_outputs_read, find_secrets, gather_facts
+from trueup.reconcile.gather import check_outputs_read, find_secrets, gather_facts
 from trueup.reconcile.import_objects import Workplace, import_objects
 from trueup.reconcile.imports import ImportReport, ImportRequest
 from trueup.reconcile.observe import Connections
@@ -38,11 +37,14 @@ from trueup.saved_plan import SourceSpec as SourceSpec
 from trueup.saved_plan import read_saved_plan, write_saved_plan
 from trueup.sdk.contracts import Catalog, Kind
 from trueup.sdk.secrets import SecretSources
-from trueup.secrets.check import NO_SECRETS, CheckedSecrets, check_secrets
+from trueup.secrets.check import CheckedSecrets, check_secrets
 from trueup.sources.open import find_directory, is_local, latest_commit, open_pinned, open_tree
 from trueup.sources.write import NewFiles
 from trueup.state.open import open_store
-from trueup.state.store import KEPT_RUNS, Record, RunRecord, Store
+from trueup.state.store import KEPT_RUNS, Store
+from trueup.views import Loaded as Loaded
+from trueup.views import NodeStatus as NodeStatus
+from trueup.views import StackStatus as StackStatus
 
 Confirm = Callable[[Plan], bool]
 
@@ -50,46 +52,6 @@ Confirm = Callable[[Plan], bool]
 def say_yes(_plan: Plan) -> bool:
     """The confirmation of a run that nobody has to confirm."""
     return True
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A stack read from one revision and found to be valid. `secrets` are those to read, `facts` what was.
-
-    `answer` is what the question comes to, where one was asked.
-    """
-
-    stack: Stack
-    revision: Revision
-    graph: Graph
-    secrets: CheckedSecrets = NO_SECRETS
-    facts: Facts = field(default_factory=Facts)
-    answer: Value = None
-
-    @cached_property
-    def needs(self) -> tuple[str, ...]:
-        """The names of the stacks that come first: those of `dependsOn`, and those whose outputs are read."""
-        read = {reference.stack for reference in find_outputs_read(self.stack, self.graph)}
-        return tuple(sorted({*self.stack.depends_on, *read}))
-
-
-@dataclass(frozen=True)
-class NodeStatus:
-    """One node as it stands: what a plan would do to it, its health, and its inventory row if it has one."""
-
-    change: Change
-    health: Health | None
-    record: Record | None
-
-
-@dataclass(frozen=True)
-class StackStatus:
-    """A stack as it stands: the plan's changes with health, the last runs, who holds its lease."""
-
-    plan: Plan
-    nodes: tuple[NodeStatus, ...]
-    runs: Sequence[RunRecord]
-    lease_holder: str
 
 
 class App:
@@ -385,6 +347,7 @@ class App:
             listener or Silent(),
             stop or threading.Event(),
             claims=claims,
+            descends_from=tree.descends_from,
             facts=Facts() if is_offline else self._gather(loaded, is_destroy=is_destroy),
         )
 

@@ -11,7 +11,13 @@ from collections.abc import Iterable, Iterator
 
 from trueup.cli.fields import describe_field
 from trueup.cli.output import SIGNS, escape, escape_lines, one_line
-from trueup.cli.plan_text import WaysOut, describe_decision, describe_revision, describe_size
+from trueup.cli.plan_text import (
+    WaysOut,
+    describe_decision,
+    describe_revision,
+    describe_rewriting,
+    describe_size,
+)
 from trueup.model.change import Action, Change
 from trueup.model.plan import Plan, Verdict
 from trueup.reconcile.plan_document import is_shown
@@ -27,6 +33,8 @@ def render_markdown(plan: Plan, ways: WaysOut) -> str:
     """The comment: a heading, a table of counts, what holds the plan, each change folded up."""
     shown = [change for change in plan.changes if is_shown(change)]
     parts = [f"### trueup: plan for {code(plan.stack)}", f"At {code(describe_revision(plan.revision))}."]
+    if plan.rewritten_from:
+        parts.append(f"**History was rewritten**: {code(describe_rewriting(plan))}")
     if not shown:
         parts.append(f"Converged: {describe_size(plan)}, nothing to do.")
         return "\n\n".join(parts) + "\n"

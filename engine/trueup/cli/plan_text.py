@@ -46,15 +46,28 @@ def render_plan(plan: Plan) -> Iterator[Text]:
             (f"{escape(plan.stack)} is converged", "bold green"),
             (f": {describe_size(plan)}, nothing to do.", ""),
         )
+        yield from _render_rewriting(plan)
         return
     verb = ("Destroy ", "bold red") if plan.is_destroy else ("", "")
     yield plain(verb, (escape(plan.stack), "bold"), (f" at {describe_revision(plan.revision)}", ""))
+    yield from _render_rewriting(plan)
     yield plain(("", ""))
     for change in shown:
         yield from render_change(change)
     yield plain(("", ""))
     yield summary_line(plan)
     yield plain((f"Digest: {plan.digest}", "dim"))
+
+
+def _render_rewriting(plan: Plan) -> Iterator[Text]:
+    if plan.rewritten_from:
+        yield plain(("History was rewritten: ", "bold red"), (describe_rewriting(plan), ""))
+
+
+def describe_rewriting(plan: Plan) -> str:
+    """What is strange about the plan's commit, as a sentence."""
+    before = escape(short_commit(plan.rewritten_from))
+    return f"the commit of the last run, {before}, is no ancestor of this one."
 
 
 def render_change(change: Change) -> Iterator[Text]:

@@ -21,6 +21,8 @@ class Narrator:
 
     def planned(self, plan: Plan) -> None:
         self._note_progress()
+        if plan.rewritten_from:
+            self._log.warning("history rewritten", before=plan.rewritten_from)
         for change in plan.failures:
             self._log.warning(
                 "not judged", address=change.address.text, error=change.problem, hint=change.hint

@@ -50,6 +50,7 @@ class Plan:
 
     `places` are the fingerprints of the targets on which something changes. `decision` is what a person said
     to this very plan, `stale_approval` what somebody approved last where that is another plan by now.
+    `rewritten_from` is the commit of the last run where it is no ancestor of this plan's.
     """
 
     stack: str
@@ -61,6 +62,7 @@ class Plan:
     places: Mapping[str, str] = field(default_factory=dict)
     decision: Decision | None = None
     stale_approval: Decision | None = None
+    rewritten_from: str = ""
 
     @property
     def is_final(self) -> bool:

@@ -38,4 +38,11 @@ class Tree(Protocol):
     def read(self, path: str) -> bytes:
         """The content of a file. Raises SourceError for any other path or an oversized file."""
 
+    def descends_from(self, commit: str) -> bool | None:
+        """Whether a commit is this tree's own or one of its ancestors.
+
+        None where that cannot be said: of a plain directory, and where the history is not there. May be asked
+        after `close`.
+        """
+
     def close(self) -> None: ...

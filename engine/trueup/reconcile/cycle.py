@@ -32,10 +32,17 @@ from trueup.reconcile.observe import Connections, observe_stack
 from trueup.reconcile.plan import make_plan
 from trueup.reconcile.record import LEASE_TTL, LeaseKeeper, Recorder
 from trueup.reconcile.report import Listener, RunReport, Selection
-from trueup.reconcile.situation import Knowledge, Situation, exact_address, name_only, undeclared_node
+from trueup.reconcile.situation import (
+    Knowledge,
+    Situation,
+    exact_address,
+    is_of_repository,
+    name_only,
+    undeclared_node,
+)
 from trueup.reconcile.walk import UNDONE, Walk
 from trueup.sdk.contracts import Catalog
-from trueup.state.store import Lease, OpenIntent, Record, Store
+from trueup.state.store import Lease, OpenIntent, Record, RunRecord, Store
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,8 @@ class Request:
     `claims` are the addresses of the inventory, undeclared here, that another stack takes over, with the file
     that says so. `confirm` is asked with the plan once nothing holds it. `approved` is the digest that lifts
     its holds, `approved_by` who says so; with `expected`, a plan of any other digest is refused. `facts` is
-    what expressions need from outside. `trigger` is why it runs: see `RunRecord`.
+    what expressions need from outside. `trigger` is why it runs: see `RunRecord`. `descends_from` tells of a
+    commit whether it is in the history of the revision: see `Tree`.
     """
 
     stack: Stack
@@ -62,6 +70,7 @@ class Request:
     facts: Facts = field(default_factory=Facts)
     trigger: str = "once"
     approved_by: str = ""
+    descends_from: Callable[[str], bool | None] = lambda _commit: None
 
 
 def run_cycle(request: Request, store: Store, catalog: Catalog, parallelism: int) -> RunReport:
@@ -153,6 +162,7 @@ def describe(request: Request, store: Store, catalog: Catalog) -> Situation:
         going = _with_users(going, records)
     undeclared = {address: undeclared_node(records[address], request.stack) for address in going}
     _check_selection(request.selection, {*graph.nodes, *map(exact_address, records.values())})
+    last_run = next(iter(store.runs(request.stack.name, 1)), None)
     return Situation(
         request.stack,
         request.revision,
@@ -162,12 +172,25 @@ def describe(request: Request, store: Store, catalog: Catalog) -> Situation:
         store.installation,
         catalog,
         request.is_destroy,
-        last_source=next((run.url for run in store.runs(request.stack.name, 1)), ""),
+        last_source=last_run.url if last_run else "",
         facts=request.facts,
         formers={heir: found for heir, found in formers.items() if heir in chosen.nodes},
         heirs=heirs,
         claims=request.claims,
+        rewritten_from=_find_rewritten(last_run, request),
     )
+
+
+def _find_rewritten(last_run: RunRecord | None, request: Request) -> str:
+    """The commit of the last run, if the history of its repository does not lead from it to this revision.
+
+    Who names a commit, to go back for example, has chosen it.
+    """
+    revision = request.revision
+    is_chosen = bool(revision.ref) and revision.commit.startswith(revision.ref)
+    if last_run is None or is_chosen or not is_of_repository(last_run.url, revision.url):
+        return ""
+    return last_run.commit if request.descends_from(last_run.commit) is False else ""
 
 
 def find_losses(stack: Stack, graph: Graph, store: Store, *, is_destroy: bool = False) -> Sequence[Address]:

@@ -20,6 +20,7 @@ def find_holds(changes: Sequence[Change], situation: Situation) -> tuple[Hold, .
     losses = [change for change in changes if change.action in (Action.DELETE, Action.REPLACE)]
     return (
         *_other_source(losses, situation),
+        *_rewritten(losses, situation),
         *_whole_stack(losses, situation),
         *_over_budget(losses, situation),
         *_stateful(losses, situation),
@@ -47,6 +48,17 @@ def _other_source(losses: Sequence[Change], situation: Situation) -> Sequence[Ho
         f"stack {situation.stack.name!r} was read from {situation.last_source} last time, now from {here}"
     )
     return (Hold("source-changed", message),)
+
+
+def _rewritten(losses: Sequence[Change], situation: Situation) -> Sequence[Hold]:
+    """Whoever can push by force can also take out what was there, in a commit that nobody reviewed."""
+    if not losses or not situation.rewritten_from:
+        return ()
+    message = (
+        f"the commit of the last run, {situation.rewritten_from[:12]}, is no ancestor of"
+        f" {situation.revision.commit[:12]}: history was rewritten, or this is another branch"
+    )
+    return (Hold("history-rewritten", message),)
 
 
 def _whole_stack(losses: Sequence[Change], situation: Situation) -> Sequence[Hold]:

@@ -51,6 +51,7 @@ def make_plan(situation: Situation, knowledge: Knowledge) -> Plan:
         {address: situation.graph.dependencies(address) for address in situation.graph.nodes},
         situation.is_destroy,
         {target: place for target, place in knowledge.fingerprints.items() if target in _touched(changes)},
+        rewritten_from=situation.rewritten_from,
     )
 
 

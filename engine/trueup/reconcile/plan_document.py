@@ -44,6 +44,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
             for key, said in (("decision", plan.decision), ("staleApproval", plan.stale_approval))
             if said is not None
         },
+        **({"rewrittenFrom": plan.rewritten_from} if plan.rewritten_from else {}),
     }
 
 

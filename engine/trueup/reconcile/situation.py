@@ -35,7 +35,8 @@ class Situation:
     `undeclared` are the objects of the inventory that Git no longer has; their nodes are made from records.
     `formers` are those of the nodes of the graph. `heirs` are the nodes that say that they were moved from an
     address, whether or not this run is about them: one each, unless the manifests are ambiguous. `claims` are
-    undeclared addresses that another stack of the source says it takes over, with the file.
+    undeclared addresses that another stack of the source says it takes over, with the file. `rewritten_from` is
+    the commit of the last run where the history that is read now does not have it, empty otherwise.
     """
 
     stack: Stack
@@ -51,6 +52,7 @@ class Situation:
     formers: Mapping[Address, tuple[Former, ...]] = field(default_factory=dict)
     heirs: Mapping[Address, tuple[Address, ...]] = field(default_factory=dict)
     claims: Mapping[Address, str] = field(default_factory=dict)
+    rewritten_from: str = ""
 
     @property
     def source(self) -> str:
@@ -175,6 +177,11 @@ def source_of(revision: Revision) -> str:
     """
     place = f"{revision.url}//{revision.path}" if revision.path else revision.url
     return f"{place} with {revision.values}" if revision.values else place
+
+
+def is_of_repository(source: str, url: str) -> bool:
+    """Whether a source, as `source_of` wrote it, is somewhere in the repository of a URL."""
+    return source == url or source.startswith((f"{url}//", f"{url} with "))
 
 
 def undeclared_node(record: Record, stack: Stack) -> Node:

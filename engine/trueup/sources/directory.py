@@ -77,6 +77,9 @@ class DirectoryTree:
             )
         return sorted(found)
 
+    def descends_from(self, commit: str) -> bool | None:
+        return True if commit == self._revision.commit else None
+
     def source_paths(self) -> Sequence[str]:
         found = list(self._contents)
         for name in _walk_source(self._top):

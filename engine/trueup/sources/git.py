@@ -10,6 +10,7 @@ import base64
 import fcntl
 import hashlib
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 LIST_TIMEOUT = 60.0
 FETCH_TIMEOUT = 1800.0
 _STALE_LOCK_AGE = 60.0
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 # What is read of a commit to find its author, and how long a name may be.
 _MAX_HEADER = 64 * 1024
 _MAX_AUTHOR = 300
@@ -120,6 +122,23 @@ class Mirror:
         """The output of a command that reads the mirror, empty if it fails."""
         status, out, _errors = self._execute(arguments, None)
         return "" if status else out.decode("utf-8", "surrogateescape").strip()
+
+    def is_ancestor(self, commit: str, of: str) -> bool | None:
+        """Whether a commit is one of another's ancestors, or itself; None where the history does not say."""
+        if not _COMMIT.fullmatch(commit):
+            return None
+        if commit == of:
+            return True
+        status, _out, errors = self._execute(("merge-base", "--is-ancestor", commit, of), None)
+        if status == 0:
+            return True
+        if (self._directory / "shallow").exists():
+            # A remote that is a shallow clone itself: what is not here may well be an ancestor.
+            return None
+        # What was fetched has all of its history: a commit that is not in the mirror is no ancestor.
+        if status == 1 or not self.read_ref(f"{commit}^{{commit}}"):
+            return False
+        raise self.damaged(_telling_line(errors))
 
     def damaged(self, reason: str) -> SourceError:
         """The error for a mirror that git cannot read."""

@@ -101,6 +101,9 @@ class GitTree:
         limits.check_content(path, content)
         return content
 
+    def descends_from(self, commit: str) -> bool | None:
+        return self._mirror.is_ancestor(commit, self._revision.commit)
+
     def close(self) -> None:
         with self._lock:
             self._reader.close()

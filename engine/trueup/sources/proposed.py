@@ -31,5 +31,8 @@ class ProposedTree:
     def read(self, path: str) -> bytes:
         return self._files[path] if path in self._files else self._tree.read(path)
 
+    def descends_from(self, commit: str) -> bool | None:
+        return self._tree.descends_from(commit)
+
     def close(self) -> None:
         self._tree.close()
