@@ -62,7 +62,14 @@ class Repository:
         """The URL for file, git, http, ssh or scp (user@host:path, the port comes from `ssh_command`)."""
         return self._server.url(self, scheme)
 
-    def commit(self, files: Mapping[str, Content], message: str = "Change", branch: str = "main") -> str:
+    def commit(
+        self,
+        files: Mapping[str, Content],
+        message: str = "Change",
+        branch: str = "main",
+        *,
+        author: str = "Ada",
+    ) -> str:
         """Commits files on top of the branch (None deletes one); gives the hash."""
         parent = self.find(f"refs/heads/{branch}")
         index = {"GIT_INDEX_FILE": str(self.path / f"index-{threading.get_ident()}")}
@@ -70,7 +77,8 @@ class Repository:
         lines = b"".join(self._index_line(path, content) for path, content in files.items())
         self.git("update-index", "-z", "--index-info", stdin=lines, **index)
         tree = self.git("write-tree", **index)
-        commit = self.git("commit-tree", tree, "-m", message, *(["-p", parent] if parent else []))
+        who = {"GIT_AUTHOR_NAME": author, "GIT_AUTHOR_EMAIL": f"{author.lower()}@example.com"}
+        commit = self.git("commit-tree", tree, "-m", message, *(["-p", parent] if parent else []), **who)
         self.git("update-ref", f"refs/heads/{branch}", commit)
         return commit
 
