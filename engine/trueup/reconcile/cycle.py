@@ -27,7 +27,7 @@ from trueup.model.resource import Facts, Revision, Stack
 from trueup.reconcile.approve import may_pass, name_approver, spend_approval, weigh_decisions
 from trueup.reconcile.call import Workshop
 from trueup.reconcile.finish import finish_replacements
-from trueup.reconcile.move import find_formers, find_heirs
+from trueup.reconcile.move import find_formers, find_heirs, find_silent_heirs
 from trueup.reconcile.observe import Connections, observe_stack
 from trueup.reconcile.plan import make_plan
 from trueup.reconcile.record import LEASE_TTL, LeaseKeeper, Recorder
@@ -161,6 +161,14 @@ def describe(request: Request, store: Store, catalog: Catalog) -> Situation:
     if request.is_destroy:
         going = _with_users(going, records)
     undeclared = {address: undeclared_node(records[address], request.stack) for address in going}
+    if chosen is not graph:
+        outside = [
+            node
+            for address, node in graph.nodes.items()
+            if address not in chosen.nodes and not (address in records and records[address].external_id)
+        ]
+        silent = [undeclared[address] for address in going if address not in heirs]
+        heirs = {**heirs, **find_silent_heirs(silent, outside, catalog)}
     _check_selection(request.selection, {*graph.nodes, *map(exact_address, records.values())})
     last_run = next(iter(store.runs(request.stack.name, 1)), None)
     return Situation(

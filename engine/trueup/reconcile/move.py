@@ -6,16 +6,19 @@ one on the marker of the object that it names itself, if the resource of that ad
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from trueup.errors import PluginError
 from trueup.graph.build import Graph
 from trueup.model.address import Address
 from trueup.model.change import Action, Change
 from trueup.model.observation import Absent, Failed, Observation, Observed
 from trueup.model.resource import Node, Stack
 from trueup.reconcile.diff import refuse
+from trueup.reconcile.resolve import record_config
 from trueup.reconcile.situation import Former, Knowledge, Situation, undeclared_node
+from trueup.sdk.contracts import Catalog
 from trueup.state.store import Record
 
 
@@ -56,6 +59,40 @@ def find_heirs(formers: Mapping[Address, tuple[Former, ...]]) -> dict[Address, t
         for former in found:
             heirs[former.address] = (*heirs.get(former.address, ()), heir)
     return heirs
+
+
+def find_silent_heirs(
+    going: Iterable[Node], others: Iterable[Node], catalog: Catalog
+) -> dict[Address, tuple[Address, ...]]:
+    """Which of the `others`, no part of this run, name the very object of one that is going.
+
+    Renamed without `movedFrom`, they find it by its marker in a run of their own, if it still lives then.
+    """
+    named: dict[tuple[str, str, str], list[Node]] = {}
+    for node in others:
+        named.setdefault(_name_of(node, catalog), []).append(node)
+    heirs: dict[Address, tuple[Address, ...]] = {}
+    for node in going:
+        name = _name_of(node, catalog)
+        found = [other.address for other in named.get(name, ()) if name[-1] and _may_share(node, other)]
+        if found:
+            heirs[node.address] = tuple(found)
+    return heirs
+
+
+def _name_of(node: Node, catalog: Catalog) -> tuple[str, str, str]:
+    """What the system calls the object, as far as the manifest alone says it."""
+    try:
+        identity = catalog.kind_of(node).identity(node)
+    except PluginError:
+        identity = ""  # of a provider that is not installed: nothing of it is deleted either
+    return (node.target.provider, node.kind, identity)
+
+
+def _may_share(one: Node, other: Node) -> bool:
+    """Whether both are on one target, or on two that lead to the same place."""
+    configs = [record_config(node.target.config) for node in (one, other)]
+    return one.target.name == other.target.name or configs[0] == configs[1]
 
 
 def _former_node(record: Record, node: Node, stack: Stack) -> Node:

@@ -636,3 +636,38 @@ def test_a_use_of_a_module_goes_to_another_stack_although_the_old_one_runs_first
     assert [o.result.value for o in loop.app.reconcile(other).outcomes] == ["forgotten"]
     expect_no_loss(loop, since)
     expect_rest(loop)
+
+
+def test_a_run_over_the_old_name_alone_keeps_what_a_new_name_stands_for(loop: Loop) -> None:
+    since = make_old(loop)
+    declare(loop, "new")
+    report = loop.run(Selection(only=(OLD,)))
+    assert results(report) == {"old": "skipped"}
+    assert messages(report) == {
+        "old": "it is no longer in Git; it is to go on as shop/Named/new@here, which is not part of this run"
+    }
+    assert results(loop.run()) == {"new": "adopted", "old": "forgotten"}
+    expect_no_loss(loop, since)
+    expect_rest(loop)
+
+
+def test_a_run_over_the_old_name_of_a_target_alone_keeps_what_is_there(loop: Loop) -> None:
+    since = make_old(loop)
+    declare(loop, "old")
+    loop.write_stack(targets=[{"name": "there", "provider": "memory"}])
+    assert results(loop.run(Selection(targets=("here",)))) == {"old": "skipped"}
+    assert [(c.address.target, c.action.value) for c in loop.plan().changes] == [
+        ("there", "adopt"),
+        ("here", "forget"),
+    ]
+    loop.run()
+    expect_no_loss(loop, since)
+    expect_rest(loop)
+
+
+def test_a_run_over_an_old_name_alone_deletes_what_no_other_resource_stands_for(loop: Loop) -> None:
+    make_old(loop)
+    loop.write_stack(targets=[{"name": name, "provider": "memory"} for name in ("here", "there")])
+    declare(loop, "new", spec={"name": "other"}, targets={"names": ["there"]})
+    assert results(loop.run(Selection(only=(OLD,)))) == {"old": "deleted"}
+    assert loop.world.list_keys() == []
