@@ -124,7 +124,7 @@ class Mirror:
         return "" if status else out.decode("utf-8", "surrogateescape").strip()
 
     def is_ancestor(self, commit: str, of: str) -> bool | None:
-        """Whether a commit is one of another's ancestors, or itself; None where the history does not say."""
+        """Whether a commit is one of another's ancestors, or itself; None for what is no commit's hash."""
         if not _COMMIT.fullmatch(commit):
             return None
         if commit == of:
@@ -132,10 +132,7 @@ class Mirror:
         status, _out, errors = self._execute(("merge-base", "--is-ancestor", commit, of), None)
         if status == 0:
             return True
-        if (self._directory / "shallow").exists():
-            # A remote that is a shallow clone itself: what is not here may well be an ancestor.
-            return None
-        # What was fetched has all of its history: a commit that is not in the mirror is no ancestor.
+        # What is fetched has all of its history: a commit that is not in the mirror is no ancestor.
         if status == 1 or not self.read_ref(f"{commit}^{{commit}}"):
             return False
         raise self.damaged(_telling_line(errors))

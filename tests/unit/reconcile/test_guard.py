@@ -1,10 +1,22 @@
-"""What holds a plan: the deletion budget and stateful kinds."""
+"""What holds a plan: the deletion budget, and history that was rewritten."""
 
 from __future__ import annotations
 
-import pytest
+from typing import TYPE_CHECKING
 
+import pytest
+import yaml
+from tests.git.fixtures import GitServer, Repository
+
+from trueup.app import SourceSpec
+from trueup.cli.plan_text import render_plan
+from trueup.model.outcome import RunStatus
+from trueup.model.plan import Hold, Verdict
 from trueup.reconcile.guard import deletion_budget
+from trueup.reconcile.report import RunReport
+
+if TYPE_CHECKING:
+    from tests.unit.reconcile.conftest import Loop
 
 
 @pytest.mark.parametrize(
@@ -26,3 +38,80 @@ from trueup.reconcile.guard import deletion_budget
 )
 def test_the_budget_is_a_count_or_a_share_rounded_down(max_deletes: str, size: int, budget: int) -> None:
     assert deletion_budget(max_deletes, size) == budget
+
+
+class Repo:
+    """The loop's stack in a Git repository."""
+
+    def __init__(self, loop: Loop, repository: Repository) -> None:
+        self.loop = loop
+        self.repository = repository
+        self.commit(self.thing("a"), self.thing("b"), self.thing("c"))
+
+    def thing(self, name: str) -> tuple[str, str]:
+        document = {"apiVersion": "memory.trueup.dev/v1", "kind": "Thing", "metadata": {"name": name}}
+        return f"{name}.yaml", yaml.safe_dump(document)
+
+    def commit(self, *files: tuple[str, str | None], force: bool = False) -> str:
+        stack = (self.loop.folder / "stack" / "stack.yaml").read_text()
+        push = self.repository.force_push if force else self.repository.commit
+        return push({"stack.yaml": stack, **dict(files)})
+
+    def run(self, ref: str = "main") -> RunReport:
+        return self.loop.app.reconcile(SourceSpec(self.repository.url("file"), ref))
+
+
+@pytest.fixture
+def repo(loop: Loop, git_server: GitServer) -> Repo:
+    repo = Repo(loop, git_server.create())
+    assert repo.run().status is RunStatus.CONVERGED
+    return repo
+
+
+def test_a_delete_after_history_was_rewritten_is_held(repo: Repo) -> None:
+    before = repo.repository.find("main")
+    after = repo.commit(repo.thing("a"), repo.thing("b"), force=True)
+    report = repo.run()
+    assert report.status is RunStatus.HELD
+    assert report.plan.holds == (
+        Hold(
+            "history-rewritten",
+            f"the commit of the last run, {before[:12]}, is no ancestor of {after[:12]}:"
+            " history was rewritten, or this is another branch",
+        ),
+    )
+    assert repo.run().status is RunStatus.HELD
+    repo.loop.app.decide(
+        SourceSpec(repo.repository.url("file")), report.plan.digest, Verdict.APPROVED, "bo@web"
+    )
+    assert repo.run().status is RunStatus.CONVERGED
+    assert repo.loop.world.list_keys() == ["Thing/a", "Thing/b"]
+
+
+def test_rewritten_history_that_deletes_nothing_is_carried_out_and_flagged(repo: Repo) -> None:
+    before = repo.repository.find("main")
+    repo.commit(*map(repo.thing, "abcd"), force=True)
+    report = repo.run()
+    assert (report.status, report.plan.rewritten_from) == (RunStatus.CONVERGED, before)
+    assert "History was rewritten: the commit of the last run" in "\n".join(
+        line.plain for line in render_plan(report.plan)
+    )
+    assert repo.run().plan.rewritten_from == ""
+
+
+def test_a_delete_in_a_further_commit_is_not_held(repo: Repo) -> None:
+    repo.commit(("c.yaml", None))
+    assert repo.run().status is RunStatus.CONVERGED
+    assert repo.loop.world.list_keys() == ["Thing/a", "Thing/b"]
+
+
+def test_going_back_by_force_is_held_and_naming_the_commit_is_not(repo: Repo) -> None:
+    old = repo.repository.find("main")
+    new = repo.commit(repo.thing("d"))
+    assert repo.run().status is RunStatus.CONVERGED
+    repo.repository.git("update-ref", "refs/heads/main", old)
+    assert [hold.guard for hold in repo.run().plan.holds] == ["history-rewritten"]
+    repo.repository.git("update-ref", "refs/heads/main", new)
+    assert repo.run(ref=old).status is RunStatus.CONVERGED
+    # And forward again.
+    assert repo.run().plan.rewritten_from == ""

@@ -297,3 +297,33 @@ def test_the_author_of_the_commit_is_told(git_server: GitServer, tmp_path: Path)
 def test_a_directory_has_no_author(tmp_path: Path):
     (tmp_path / "a.yaml").write_text("1")
     assert open_tree(str(tmp_path)).revision.author == ""
+
+
+def test_a_tree_knows_which_commits_it_descends_from(git_server: GitServer, tmp_path: Path):
+    repository = git_server.create()
+    first = repository.commit({"a.yaml": "1"})
+    second = repository.commit({"a.yaml": "2"})
+    url, cache = repository.url("file"), tmp_path / "cache"
+    tree = open_tree(url, "main", cache_dir=cache)
+    tree.close()
+    assert tree.descends_from(first) is True
+    assert tree.descends_from(second) is True
+    assert tree.descends_from("0" * 40) is False
+    assert tree.descends_from(f"sha256:{'0' * 64}") is None
+    assert tree.descends_from("--all") is None
+
+    repository.force_push({"a.yaml": "3"})
+    rewritten = open_tree(url, "main", cache_dir=cache)
+    rewritten.close()
+    assert rewritten.descends_from(second) is False
+    # Where the old commits were never fetched, they are no ancestors either.
+    fresh = open_tree(url, "main", cache_dir=tmp_path / "fresh")
+    fresh.close()
+    assert fresh.descends_from(second) is False
+
+
+def test_a_plain_directory_knows_no_history(tmp_path: Path):
+    (tmp_path / "a.yaml").write_text("1")
+    tree = open_tree(str(tmp_path))
+    assert tree.descends_from(tree.revision.commit) is True
+    assert tree.descends_from("0" * 40) is None
