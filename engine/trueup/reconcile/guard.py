@@ -17,7 +17,7 @@ def find_holds(changes: Sequence[Change], situation: Situation) -> tuple[Hold, .
     """What holds the plan until its digest is approved. A destroy is asked for by name: nothing holds it."""
     if situation.is_destroy:
         return ()
-    losses = [change for change in changes if change.action in (Action.DELETE, Action.REPLACE)]
+    losses = [change for change in changes if _is_loss(change, situation)]
     return (
         *_other_source(losses, situation),
         *_rewritten(losses, situation),
@@ -25,6 +25,13 @@ def find_holds(changes: Sequence[Change], situation: Situation) -> tuple[Hold, .
         *_over_budget(losses, situation),
         *_stateful(losses, situation),
     )
+
+
+def _is_loss(change: Change, situation: Situation) -> bool:
+    """Whether an object goes: also one that a moved resource was about to replace."""
+    if change.action in (Action.DELETE, Action.REPLACE):
+        return True
+    return bool(change.replaced) and not situation.is_orphaned(change.address)
 
 
 def deletion_budget(max_deletes: str, size: int) -> int:

@@ -41,6 +41,15 @@ def _are_alike(one: Node, other: Node, situation: Situation) -> bool | None:
     return known[0] == known[1] if all(known) else None
 
 
+def _is_named_elsewhere(old: Node, situation: Situation) -> bool:
+    """Whether another resource names the object by now: what is wanted under any address is kept."""
+    return any(
+        node.kind == old.kind and node.target.name == old.target.name and _are_alike(old, node, situation)
+        for address, node in situation.graph.nodes.items()
+        if address != old.address
+    )
+
+
 def resume(change: Change, situation: Situation, knowledge: Knowledge) -> Change:
     """The change with what is left of the node's earlier objects, so that they go, too."""
     found = knowledge.leftovers.get(change.address, ())
@@ -56,22 +65,37 @@ def resume(change: Change, situation: Situation, knowledge: Knowledge) -> Change
         seen
         for leftover, seen in _living(found, knowledge.observations.get(change.address))
         if change.address in situation.undeclared or not _are_alike(leftover.node, wanted, situation)
+        if not _is_named_elsewhere(leftover.node, situation)
     )
     if not live:
         return change
-    what = ", ".join(seen.external_id for seen in live)
-    reasons = (*change.reasons, f"{what}, which it replaces, is still there")
     if change.address in situation.graph.nodes:
+        what = ", ".join(seen.external_id for seen in live)
+        reasons = (*change.reasons, f"{what}, which it replaces, is still there")
         if node.lifecycle.protect or node.lifecycle.replace is Replace.DENY:
             key = describe_barrier(node)
             refused = refuse(node, f"its replacement was begun, which lifecycle.{key} forbids to finish")
             return replace(refused, fields=change.fields, observed=change.observed)
         return replace(change, action=Action.REPLACE, reasons=reasons, replaced=live, is_drift=False)
+    return _resume_undeclared(change, node, live, situation)
+
+
+def _resume_undeclared(
+    change: Change, node: Node, live: tuple[Observed, ...], situation: Situation
+) -> Change:
+    """The old objects of a node that left Git go with its row, whatever becomes of the new one."""
     if change.action is Action.NONE:
         return change
+    what = ", ".join(seen.external_id for seen in live)
+    if node.lifecycle.protect:
+        if situation.is_destroy:
+            return refuse(node, f"{what}, which it replaces, is protected (lifecycle.protect)")
+        return Change(node.address, Action.NONE, reasons=(f"{what}, which it replaces, is protected",))
     is_orphaned = node.lifecycle.on_delete is OnDelete.ORPHAN
     is_gone = change.action is Action.FORGET and change.observed is None and change.moved_to is None
     action = Action.DELETE if is_gone and not is_orphaned else change.action
+    fate = "is left as it is" if is_orphaned else "is deleted"
+    reasons = (*change.reasons, f"{what}, which it replaces, {fate}")
     return replace(change, action=action, reasons=reasons, replaced=live)
 
 

@@ -396,3 +396,49 @@ def test_the_old_object_stays_while_a_protected_one_that_left_git_uses_it(app: L
     app.declare("user", value)
     assert results(app.run()) == {"app": "replaced", "user": "updated"}
     expect_rest(app, "Named/b", "Thing/user")
+
+
+def leave_old(app: Loop) -> None:
+    """The replacement of `a` by `b` is begun, and `a` could not be deleted."""
+    declare(app, "b")
+    app.world.inject(Fault("delete", "Denied"))
+    assert results(app.run()) == {"app": "failed"}
+    assert app.world.list_keys() == ["Named/a", "Named/b"]
+
+
+def test_a_move_does_not_hide_that_an_old_object_is_still_to_be_deleted(app: Loop) -> None:
+    leave_old(app)
+    app.write_stack(guards={"maxDeletes": 0})
+    app.undeclare("app", "Named")
+    app.declare("web", {"name": "b", "size": 1}, kind="Named", lifecycle={"movedFrom": ["Named/app"]})
+    plan = app.plan()
+    assert plan.changes[-1].action is Action.FORGET
+    assert plan.changes[-1].reasons[-1].endswith("which it replaces, is deleted")
+    assert [hold.guard for hold in plan.holds] == ["deletion-budget"]
+    assert app.run().status is RunStatus.HELD
+    assert app.run(approved=plan.digest).status is RunStatus.CONVERGED
+    expect_rest(app, "Named/b")
+
+
+def test_an_old_object_that_is_protected_by_now_outlives_its_resource(app: Loop) -> None:
+    leave_old(app)
+    declare(app, "b", {**FIRST, "protect": True})
+    assert results(app.run()) == {"app": "failed"}
+    app.world.put("Named/b", None)
+    app.undeclare("app", "Named")
+    report = app.run()
+    assert results(report) == {"app": "skipped"}
+    assert "is protected" in messages(report)["app"]
+    assert app.destroy().status is RunStatus.FAILED
+    assert app.world.list_keys() == ["Named/a"]
+
+
+def test_an_old_object_that_another_resource_names_by_now_is_kept(app: Loop) -> None:
+    leave_old(app)
+    app.undeclare("app", "Named")
+    app.declare("web", {"name": "a", "size": 1}, kind="Named")
+    assert results(app.run()) == {"web": "failed", "app": "deleted"}
+    assert app.world.list_keys() == ["Named/a"]
+    app.declare("web", {"name": "a", "size": 1}, kind="Named", lifecycle={"adopt": True})
+    assert results(app.run()) == {"web": "adopted"}
+    expect_rest(app, "Named/a")
