@@ -266,7 +266,7 @@ def _set_namespace(
     metadata = document.value.get("metadata")
     if not isinstance(metadata, dict) or metadata.get("namespace") or group.endswith("trueup.dev"):
         return
-    if (group, kind) not in scoped and kind not in cluster_kinds:
+    if isinstance(kind, str) and (group, kind) not in scoped and kind not in cluster_kinds:
         metadata["namespace"] = namespace
 
 

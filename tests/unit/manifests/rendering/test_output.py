@@ -113,6 +113,15 @@ def test_an_encrypted_resource_is_not_applied_as_it_stands():
     assert "is encrypted with SOPS" in problems[0]
 
 
+@pytest.mark.parametrize("kind", ["[]", "{a: b}", "3", "null"])
+def test_a_document_with_no_kind_of_its_own_is_left_to_who_reads_resources(kind):
+    problems: list = []
+    text = f"apiVersion: v1\nkind: {kind}\nmetadata: {{name: a}}\n"
+    (found,) = output.read_helm(replace(JOB, namespace="ns"), "web", text, lambda name: name, problems)
+    assert not problems
+    assert found.value["metadata"] == {"name": "a"}
+
+
 def test_more_than_can_be_read_is_refused_before_it_is(monkeypatch):
     monkeypatch.setattr(output, "MAX_SEPARATORS", 10)
     monkeypatch.setattr(output, "MAX_ALL_SEPARATORS", 40)
