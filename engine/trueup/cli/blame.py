@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +17,13 @@ from trueup.cli.past import find_stack, run_document
 from trueup.cli.plan_text import render_fields
 from trueup.model.address import Address
 from trueup.model.change import Change
+from trueup.model.resource import Node
 from trueup.reconcile.blame import Blame, find_blames
 from trueup.reconcile.plan_document import FORMAT_VERSION, field_document
 from trueup.reconcile.report import Selection
 
 if TYPE_CHECKING:
-    from trueup.app import App
+    from trueup.app import App, SourceSpec
 
 
 @click.command()
@@ -42,11 +45,13 @@ def blame(call: Call, address: str, offline: bool, output: str) -> None:
     """
     with call.open_app() as app:
         if offline:
-            found = find_blames(app.store, find_stack(app, call), address, ())
+            found = find_blames(app.store, find_stack(app, call), address, {})
         else:
             loaded = app.load(call.source)
             plan = partial(_plan, app, call)
-            found = find_blames(app.store, loaded.stack.name, address, loaded.graph.nodes, plan)
+            nodes = loaded.graph.nodes
+            found = find_blames(app.store, loaded.stack.name, address, nodes, plan)
+            found = _locate(found, nodes, call.source)
     if output == "json":
         print_json(blame_document(found))
     else:
@@ -57,6 +62,22 @@ def _plan(app: App, call: Call, addresses: Sequence[Address]) -> Mapping[Address
     """What a plan says of some nodes; only these and what they depend on are looked at."""
     selection = Selection(only=tuple(address.text for address in addresses))
     return {change.address: change for change in app.plan(call.source, selection).changes}
+
+
+def _locate(found: Sequence[Blame], nodes: Mapping[Address, Node], source: SourceSpec) -> Sequence[Blame]:
+    """The same, with the lines of the fields themselves, as far as they are still declared."""
+    from trueup.manifests.field_places import find_field_place
+    from trueup.sources.open import open_tree
+
+    if not any(each.field and each.address in nodes for each in found):
+        return found
+    with closing(open_tree(source.location, source.ref, source.path, offline_ok=True)) as tree:
+        return [
+            replace(each, place=str(find_field_place(tree, nodes[each.address].place, each.field)))
+            if each.field and each.address in nodes
+            else each
+            for each in found
+        ]
 
 
 def render_blames(found: Sequence[Blame]) -> Iterator[Text]:

@@ -6,13 +6,14 @@ Called by `trueup blame`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from trueup.errors import UsageError
 from trueup.model.address import Address
 from trueup.model.change import MISSING, Change, FieldChange
 from trueup.model.outcome import Result
+from trueup.model.resource import Node
 from trueup.model.values import Value, split_pointer
 from trueup.reconcile.history import NothingNamed, find_addresses, read_fields
 from trueup.reconcile.situation import exact_address
@@ -28,6 +29,10 @@ _DEPTH = 2000
 
 # Gives the changes of a plan for some nodes.
 Planner = Callable[[Sequence[Address]], Mapping[Address, Change]]
+
+
+# The step that set something, and what it did to the field.
+Setter = tuple[PastStep | None, Sequence[FieldChange]]
 
 
 def nothing_planned(_addresses: Sequence[Address]) -> Mapping[Address, Change]:
@@ -58,11 +63,16 @@ class Blame:
 
 
 def find_blames(
-    store: Store, stack: str, text: str, declared: Iterable[Address], plan: Planner = nothing_planned
+    store: Store,
+    stack: str,
+    text: str,
+    declared: Mapping[Address, Node],
+    plan: Planner = nothing_planned,
 ) -> Sequence[Blame]:
     """One for each node that `ADDRESS[.field]` names, declared ones, recorded ones and past ones.
 
-    `plan` gives what a plan says of nodes now, for what is said of drift. Raises UsageError.
+    What was done under an address that a declared node had before counts for it. `plan` gives what a plan
+    says of nodes now, for what is said of drift. Raises UsageError.
     """
     records = {exact_address(record): record for record in store.inventory(stack).values()}
     changes: Mapping[Address, Change] = {}
@@ -71,10 +81,14 @@ def find_blames(
         changes = plan(addresses)
     except NothingNamed:
         addresses, field = [_find_past(store, stack, text)], ""
-    return [
-        _blame(store, address, normalize_field(field), records.get(address), changes.get(address))
-        for address in addresses
-    ]
+    field = normalize_field(field)
+    blames = []
+    for address in addresses:
+        node = declared.get(address)
+        formers = node.former_addresses if node is not None else ()
+        setter = _find_setter(store, (address, *formers), field)
+        blames.append(_blame(store, address, field, records.get(address), changes.get(address), setter))
+    return blames
 
 
 def normalize_field(text: str) -> str:
@@ -96,8 +110,15 @@ def _find_past(store: Store, stack: str, text: str) -> Address:
     return address
 
 
-def _blame(store: Store, address: Address, field: str, record: Record | None, change: Change | None) -> Blame:
-    past, fields = _find_setter(store, address, field)
+def _blame(
+    store: Store,
+    address: Address,
+    field: str,
+    record: Record | None,
+    change: Change | None,
+    setter: Setter,
+) -> Blame:
+    past, fields = setter
     drifted = _find_drifted(change, field)
     place = record.place if record is not None else ""
     if past is not None:
@@ -113,9 +134,18 @@ def _blame(store: Store, address: Address, field: str, record: Record | None, ch
     )
 
 
-def _find_setter(store: Store, address: Address, field: str) -> tuple[PastStep | None, Sequence[FieldChange]]:
-    """The latest step that set the node or the field, with what it did to the field."""
-    for past in store.past_steps(address, _SETTING, _DEPTH):
+def _find_setter(store: Store, addresses: Sequence[Address], field: str) -> Setter:
+    """The latest step that set the node or the field, with what it did to the field.
+
+    The first address is the node's own. Under those before it, it was only forgotten when it moved on.
+    """
+    steps = (
+        past
+        for address in addresses
+        for past in store.past_steps(address, _SETTING, _DEPTH)
+        if address == addresses[0] or past.step.result is not Result.FORGOTTEN
+    )
+    for past in steps:
         changed = read_fields(past.step)
         touched = [each for each in changed if touches(each, field)] if field else []
         if touched:

@@ -54,7 +54,7 @@ def test_the_command_tells_the_run_and_what_was_changed_by_hand(
     question = ["blame", "File/index.spec.content", "--source", "stack", *store]
     assert run([*question, "--output", "json"]) == 0
     (node,) = json.loads(capsys.readouterr().out)["nodes"]
-    assert (node["runId"], node["result"], node["place"]) == (1, "created", "site.yaml:6:1")
+    assert (node["runId"], node["result"], node["place"]) == (1, "created", "site.yaml:11:3")
     assert [field["from"] for field in node["drifted"]] == ["by hand\n"]
     assert run([*question, "--offline"]) == 0
     assert "by hand" not in capsys.readouterr().out

@@ -21,7 +21,7 @@ def blame(loop: Loop, text: str) -> Blame:
     def plan(_addresses: Sequence[Address]) -> Mapping[Address, Change]:
         return {change.address: change for change in loop.plan().changes}
 
-    (found,) = find_blames(loop.app.store, "shop", text, (), plan)
+    (found,) = find_blames(loop.app.store, "shop", text, loop.app.load(loop.source).graph.nodes, plan)
     return found
 
 
@@ -83,7 +83,7 @@ def test_a_failed_run_has_set_nothing(loop: Loop):
     store = loop.app.store
     loop.world.inject(Fault("update", key="Thing/a", error="Denied"))
     assert loop.run().status == "failed"
-    (found,) = find_blames(store, "shop", "Thing/a.spec.size", ())
+    (found,) = find_blames(store, "shop", "Thing/a.spec.size", {})
     assert found.run_id == run
 
 
@@ -134,3 +134,13 @@ def test_a_change_touches_a_field(field: str, before: object, after: object, ask
 
 def test_elements_of_lists_may_stand_in_brackets():
     assert normalize_field("spec.ports[0].name") == "spec.ports.0.name"
+
+
+def test_what_was_done_under_a_former_address_counts(loop: Loop):
+    loop.declare("a", {"name": "thing", "size": 1}, kind="Named")
+    run = loop.run().run
+    loop.undeclare("a", kind="Named")
+    loop.declare("b", {"name": "thing", "size": 1}, kind="Named", lifecycle={"movedFrom": ["Named/a"]})
+    moved = loop.run().run
+    assert blame(loop, "Named/b.spec.size").run_id == run
+    assert blame(loop, "Named/b").run_id == moved
