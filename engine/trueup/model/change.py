@@ -73,6 +73,7 @@ class Change:
     `triggered_by` are the nodes whose change makes the kind act on this one once more (`Kind.refresh`).
     `replaced` are old objects of replacements by one of another name that were begun and not finished;
     `observed` is then the new one.
+    `is_new_first`: a replacement makes the new object before the old one goes.
     `problem` says why an UNKNOWN node could not be judged, or what refuses the change.
     """
 
@@ -89,6 +90,7 @@ class Change:
     batch: Batch | None = None
     triggered_by: tuple[Address, ...] = ()
     replaced: tuple[Observed, ...] = field(default=(), compare=False, repr=False)
+    is_new_first: bool = False
 
     @property
     def is_write(self) -> bool:

@@ -109,6 +109,8 @@ def _effect(change: Change) -> dict[str, object]:
     }
     if change.triggered_by:
         effect["triggered_by"] = [address.text for address in change.triggered_by]
+    if change.is_new_first:
+        effect["order"] = "createFirst"
     if change.replaced:
         effect["replaced"] = [[old.external_id, old.version] for old in change.replaced]
     return effect

@@ -12,7 +12,7 @@ from functools import partial
 
 from trueup.errors import ManifestError, ProviderError, Throttled, Transient, TrueupError
 from trueup.model.change import Action, Change
-from trueup.model.observation import Absent, Observation, Observed
+from trueup.model.observation import Absent, Failed, Observation, Observed
 from trueup.model.outcome import Outcome, Result
 from trueup.model.resource import Replace
 from trueup.reconcile.boundary import broken_plugin
@@ -131,7 +131,7 @@ class Act(Caller):
 
     def _plan_again(self, session: Session) -> None:
         """A dependency was acted on: the node is judged anew from what lives now."""
-        address, planned = self.change.address, self.change.action
+        address, planned, was_begun = self.change.address, self.change.action, is_begun_now(self.change)
         declared = self._shop.situation.graph.nodes[address]
         resolved = resolve_node(declared, self._shop.knowledge)
         self._node = replace(resolved, external_id=self._node.external_id)
@@ -142,7 +142,9 @@ class Act(Caller):
         self._node = self._shop.knowledge.nodes[address]
         if self.change.problem:
             raise Undone(self.change.problem, self.change.hint)
-        if self.change.action is Action.REPLACE and planned is not Action.REPLACE:
+        if self.change.action is Action.REPLACE and (
+            planned is not Action.REPLACE or (is_begun_now(self.change) and not was_begun)
+        ):
             raise Undone(
                 "it would have to be replaced by now, which the plan did not say",
                 "run again to see the new plan",
@@ -188,6 +190,7 @@ class Act(Caller):
         shop, address, observed = self._shop, self.change.address, self.change.observed
         if observed is None:
             raise ValueError(f"{address} has no object to replace")
+        self._check_new_name(session, observed)
         old = shop.situation.record_at(self.change.moved_from or address)
         self._leftovers.append((leave(self._node, observed, old, shop.situation), observed))
         self.change = replace(self.change, replaced=tuple(seen for _, seen in self._leftovers))
@@ -202,6 +205,23 @@ class Act(Caller):
         )
         shop.recorder.write_row(replace(row, replacing=make_entries(self._leftovers)))
         shop.knowledge.learn(self._node, Absent(address))
+
+    def _check_new_name(self, session: Session, old: Observed) -> None:
+        """Nothing is deleted for a new object whose name another one has."""
+        seen = self._look(session, replace(self._node, external_id=""))
+        if isinstance(seen, Failed):
+            raise Undone(
+                f"whether its new name is free cannot be read: {seen.error.message}", seen.error.hint
+            )
+        if not isinstance(seen, Observed) or seen.external_id == old.external_id:
+            return
+        if seen.owner == self._shop.situation.owner(self.change.address) or self._node.lifecycle.adopt:
+            return
+        whose = f"belongs to {seen.owner.address}" if seen.owner else "trueup does not manage"
+        raise Undone(
+            f"an object that {whose} has the new name already, so the old one is not replaced",
+            "remove or rename one of them",
+        )
 
     def _remove_leftovers(self) -> Generator[Wait, None, None]:
         """Deletes old objects that live beside the node's own, each by its own id and marker."""

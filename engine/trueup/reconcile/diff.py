@@ -180,6 +180,7 @@ def _judge_fields(node: Node, change: Change, standing: Standing, reasons: tuple
         reasons = (*reasons, f"{fixed} cannot be changed in place")
         if node.lifecycle.replace is Replace.CREATE_FIRST:
             reasons = (*reasons, "the new one is made before the old one goes")
+            change = replace(change, is_new_first=True)
     return replace(change, reasons=reasons, is_drift=is_drift)
 
 

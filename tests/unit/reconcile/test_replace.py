@@ -442,3 +442,62 @@ def test_an_old_object_that_another_resource_names_by_now_is_kept(app: Loop) -> 
     app.declare("web", {"name": "a", "size": 1}, kind="Named", lifecycle={"adopt": True})
     assert results(app.run()) == {"web": "adopted"}
     expect_rest(app, "Named/a")
+
+
+@pytest.mark.parametrize("order", ["allow", "createFirst"])
+@pytest.mark.parametrize("owner", [None, ["elsewhere", "shop", "shop/Named/app@here"]])
+def test_nothing_is_deleted_for_a_new_name_that_is_taken(
+    app: Loop, order: str, owner: list[str] | None
+) -> None:
+    other = {"id": "theirs", "version": 1, "owner": owner, "spec": {"name": "b"}}
+    app.world.put("Named/b", other)
+    declare(app, "b", {"replace": order})
+    before = app.world.count_writes()
+    report = app.run()
+    assert results(report) == {"app": "failed"}
+    assert "has the new name already" in messages(report)["app"]
+    assert app.world.count_writes() == before
+    assert app.world.peek("Named/b") == other
+    declare(app, "a", {"replace": order})
+    expect_rest(app, "Named/a", "Named/b")
+
+
+def test_nothing_is_deleted_for_a_new_name_that_cannot_be_looked_at(app: Loop) -> None:
+    declare(app, "b", {"replace": "allow"})
+    app.world.inject(Fault("observe", "Denied", skip=1))
+    assert "cannot be read" in messages(app.run())["app"]
+    assert app.world.list_keys() == ["Named/a"]
+    assert results(app.run()) == {"app": "replaced"}
+    expect_rest(app, "Named/b")
+
+
+def test_an_approval_of_a_replacement_counts_for_its_order_alone(app: Loop) -> None:
+    digests = set()
+    for order in ("allow", "createFirst"):
+        declare(app, "b", {"replace": order})
+        digests.add(app.plan().digest)
+    assert len(digests) == 2
+
+
+def test_what_is_left_of_one_replacement_covers_no_second_one(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The plan shows the old object that has to go; that the new one has to go as well, it does not."""
+    loop.declare("source", {"size": 1})
+    loop.run()
+    loop.edit("Thing/source", zone="a")
+    name = {"name": '${{ ref("Thing/source").spec.zone }}'}
+    loop.declare("app", name, kind="Named", lifecycle=FIRST)
+    loop.run()
+    loop.edit("Thing/source", zone="b")
+    loop.world.inject(Fault("delete", "Denied"))
+    loop.run()
+    assert loop.world.list_keys() == ["Named/a", "Named/b", "Thing/source"]
+    loop.declare("source", {"size": 2})
+    monkeypatch.setattr(loop.notes, "planned", lambda _plan: loop.edit("Thing/source", zone="c"))
+    report = loop.run()
+    assert "which the plan did not say" in messages(report)["app"]
+    assert loop.world.list_keys() == ["Named/a", "Named/b", "Thing/source"]
+    monkeypatch.undo()
+    assert results(loop.run())["app"] == "replaced"
+    expect_rest(loop, "Named/c", "Thing/source")
