@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 from trueup.errors import Place, Problem
+from trueup.manifests.glob import read_glob
 from trueup.manifests.module_file import MODULE_FILES
 from trueup.manifests.vocabulary import STACK_FILES
 
@@ -30,7 +30,7 @@ def select_resource_files(
 
     Paths are relative to the directory.
     """
-    patterns = [_glob_pattern(glob) for glob in exclude]
+    globs = [read_glob(text) for text in exclude]
     nested = {
         directory
         for directory, _, name in (path.rpartition("/") for path in paths)
@@ -41,7 +41,7 @@ def select_resource_files(
     stack_files: list[str] = []
     for path in sorted(paths):
         is_own = path not in STACK_FILES and path not in left_out and not _is_hidden(path)
-        if not is_own or any(pattern.fullmatch(path) for pattern in patterns):
+        if not is_own or any(glob.matches(path) for glob in globs):
             continue
         parents = _parents(path) if nested else ()
         if not any(parent in nested for parent in parents):
@@ -71,12 +71,3 @@ def _is_hidden(path: str) -> bool:
 def _parents(path: str) -> list[str]:
     parts = path.split("/")[:-1]
     return ["/".join(parts[: index + 1]) for index in range(len(parts))]
-
-
-@lru_cache
-def _glob_pattern(glob: str) -> re.Pattern[str]:
-    """A glob as people know it from .gitignore: `*` stays inside a directory, `**` does not."""
-    pattern = re.escape(glob.strip("/"))
-    pattern = pattern.replace(r"\*\*/", "(?:.*/)?").replace(r"\*\*", ".*")
-    pattern = pattern.replace(r"\*", "[^/]*").replace(r"\?", "[^/]")
-    return re.compile(f"{pattern}(?:/.*)?")
