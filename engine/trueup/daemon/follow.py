@@ -26,7 +26,7 @@ from trueup.model.outcome import Result, RunStatus
 from trueup.model.plan import Plan
 from trueup.model.values import Value
 from trueup.reconcile.report import Listener, RunReport
-from trueup.state.store import Decision, Event
+from trueup.state.store import Decision, Event, RunRecord
 
 log = structlog.get_logger("trueup.daemon")
 
@@ -46,6 +46,8 @@ class EventLog(Protocol):
     def add_events(self, stack: str, events: Sequence[Event]) -> None: ...
 
     def latest_decision(self, stack: str) -> Decision | None: ...
+
+    def runs(self, stack: str) -> Sequence[RunRecord]: ...
 
 
 class Engine(Protocol):
@@ -102,6 +104,7 @@ class Follower:
         self._progress_at = now()
         self._settings_of: str | None = None
         self._stack_name = ""
+        self._fault = ""
         self._is_tried = False
         self._source_fault = ""
         self._blocker = ""
@@ -286,18 +289,22 @@ class Follower:
 
     def _keep_retry(self, pause: float, failures: int) -> None:
         """Tells `trueup why` of the next try."""
-        if not self._stack_name:
-            return
         at = datetime.now(UTC) + timedelta(seconds=pause)
         message = f"the daemon tries again at {at:%Y-%m-%dT%H:%M:%SZ}, after {failures} without success"
+        self._keep_event("retry", f"{message}: {self._fault}" if self._fault else message)
+
+    def _keep_event(self, kind: str, message: str) -> None:
+        if not self._stack_name:
+            return
         try:
-            self._engine.store.add_events(self._stack_name, [Event("retry", message)])
+            self._engine.store.add_events(self._stack_name, [Event(kind, message)])
         except Exception:  # noqa: BLE001 - the thread, and the stack, must go on without the event
             self._log.warning("could not keep an event", exc_info=True)
 
     def _run(self, commit: str, trigger: str, stop: threading.Event) -> RunStatus | str:
         bound = self._log.bind(commit=commit)
         self._has_changed = False
+        self._fault = ""
         try:
             self._read_settings(commit)
             if self._has_to_wait():
@@ -313,6 +320,8 @@ class Follower:
         except TrueupError as error:
             for problem in error.problems:
                 bound.error("run failed", **_describe(problem))
+            # Where no run was begun, the history has nothing else to say of it.
+            self._fault = str(error.problems[0])
             return RunStatus.FAILED
         self._metrics.note_report(self.stack.name, report)
         counts = {result.value: count for result, count in report.counts.items() if count}
@@ -352,13 +361,16 @@ class Follower:
             self._settings_of = commit
             self._stack_name = loaded.stack.name
             self._schedule.interval = self.stack.interval or loaded.stack.interval
-        self._order.declare(self.stack.name, loaded.stack.name, loaded.needs)
+        past = self._engine.store.runs(loaded.stack.name)
+        has_converged = any(run.status is RunStatus.CONVERGED for run in past)
+        self._order.declare(self.stack.name, loaded.stack.name, loaded.needs, has_converged=has_converged)
 
     def _has_to_wait(self) -> bool:
         """Whether a stack that this one needs has to come first; each reason is told once."""
         blocker = self._order.begin(self.stack.name)
         if blocker and blocker != self._blocker:
             self._log.info("waits", why=blocker)
+            self._keep_event("waits", f"the daemon waits: {blocker}")
         self._blocker = blocker
         return bool(blocker)
 

@@ -1,7 +1,7 @@
 """Which of the daemon's stacks waits for which: by `dependsOn`, and by the outputs that a stack reads.
 
-A stack waits for another one until that has converged once, and while a run of that is under way; never for
-one that this daemon does not follow. Afterwards each goes its own way: a dependency that fails later holds
+A stack waits for another one until that has converged once, now or by the store's history, and while a run of
+that is under way; never for one that this daemon does not follow. Afterwards each goes its own way: a dependency that fails later holds
 nobody back. Called by `follow`; one `Order` serves all followers of a `Service`.
 """
 
@@ -38,12 +38,14 @@ class Order:
         """A follower is there; before any of them starts."""
         self._standings[follower] = _Standing(wake)
 
-    def declare(self, follower: str, stack: str, needs: Sequence[str]) -> None:
-        """What a follower's stack calls itself, and the names of the stacks that it needs."""
+    def declare(
+        self, follower: str, stack: str, needs: Sequence[str], *, has_converged: bool = False
+    ) -> None:
+        """What a follower's stack calls itself, the names of the stacks that it needs, and its history."""
         with self._lock:
             standing = self._standings[follower]
             if standing.stack != stack:
-                standing.has_converged = False  # under this name nothing was seen of it yet
+                standing.has_converged = has_converged
             standing.stack, standing.needs = stack, frozenset(needs)
 
     def begin(self, follower: str) -> str:

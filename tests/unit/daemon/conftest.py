@@ -42,7 +42,12 @@ class FakeEngine:
         self.triggers = []
         self.events = []
         self.decision = None
-        self.store = self
+        self.history = {}
+        self.store = SimpleNamespace(
+            runs=lambda stack: self.history.get(stack, ()),
+            latest_decision=lambda stack: self.decision,
+            add_events=lambda stack, events: self.events.extend((stack, event) for event in events),
+        )
         self.behave = lambda location, commit, stop: RunStatus.CONVERGED
 
     def latest_commit(self, source):
@@ -56,12 +61,6 @@ class FakeEngine:
     def load(self, source):
         stack = Stack(name=source.location, interval=self.intervals.get(source.location, 300.0))
         return SimpleNamespace(stack=stack, needs=self.needs.get(source.location, ()))
-
-    def latest_decision(self, stack):
-        return self.decision
-
-    def add_events(self, stack, events):
-        self.events += [(stack, event) for event in events]
 
     def reconcile(self, source, *, trigger="once", listener=None, stop=None):
         # As the mirror does: what was fetched last, where that is allowed and the repository is down.

@@ -423,3 +423,34 @@ def test_a_store_that_cannot_be_asked_for_a_verdict_stops_no_look(
     engine.commits["shop"] = "b"
     follower.look()
     wait_for_runs("a", "b")
+
+
+def test_what_keeps_a_run_from_beginning_is_kept_with_the_next_try(
+    follow, wait_for_runs, engine, clock, daemon
+):
+    def refuse(location, commit, stop):
+        raise ManifestError([Problem("unknown field", Place("site.yaml", 3, 1))])
+
+    engine.behave = refuse
+    follow("a")
+    daemon.wait_until(lambda: engine.events)
+    (_stack, event), *_ = engine.events
+    assert event.message.endswith("after 1 without success: site.yaml:3:1: unknown field")
+
+
+def test_the_stack_that_has_to_come_first_is_told(follow, engine, daemon, clock, metrics):
+    engine.needs["shop"] = ("base",)
+    order = Order()
+    order.join("base", lambda: None)
+    order.declare("base", "base", ())
+    engine.commits["shop"] = "a"
+    follower = Follower(daemon.followed("shop"), engine, metrics, order, clock)
+    follower.start()
+    try:
+        daemon.wait_until(lambda: engine.events)
+    finally:
+        follower.stop()
+        assert follower.join(30)
+    ((stack, event),) = engine.events
+    assert (stack, event.kind) == ("shop", "waits")
+    assert "base" in event.message

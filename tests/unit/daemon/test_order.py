@@ -108,3 +108,9 @@ def test_a_stack_that_was_renamed_has_to_converge_under_its_new_name(floor: Floo
     floor.order.begin("network")
     floor.end("network")
     assert floor.order.begin("app") == ""
+
+
+def test_what_converged_before_the_daemon_was_started_counts(floor: Floor) -> None:
+    floor.order.declare("network", "grid", [], has_converged=True)
+    floor.order.declare("app", "shop", ["grid"])
+    assert floor.order.begin("app") == ""
