@@ -5,13 +5,12 @@ Raises ManifestError for cycles, with the path. Dangling references never get he
 
 from __future__ import annotations
 
+import heapq
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-
-import networkx as nx
 
 from trueup.errors import ManifestError, Problem
 from trueup.model.address import Address
@@ -33,27 +32,56 @@ class EdgeReason(StrEnum):
 class Graph:
     """The nodes of a stack and who waits for whom. Immutable once built; addresses are in file order.
 
-    `deferred` are the nodes whose bodies hold expressions that read other nodes, secrets or other stacks.
+    `expressions` are those in the body of each node that has any: they read other nodes, secrets or other
+    stacks.
     """
 
     nodes: Mapping[Address, Node]
     edges: Mapping[tuple[Address, Address], EdgeReason]
-    deferred: frozenset[Address]
-    _digraph: nx.DiGraph[Address]
+    expressions: Mapping[Address, Sequence[Deferred]]
 
     def dependencies(self, address: Address) -> tuple[Address, ...]:
         """What has to be done before the node, directly."""
-        return tuple(self._digraph.pred[address])
+        return self._dependencies[address]
 
     def dependents(self, address: Address) -> tuple[Address, ...]:
         """What waits for the node, directly."""
-        return tuple(self._digraph.succ[address])
+        return self._dependents[address]
+
+    @cached_property
+    def _dependencies(self) -> Mapping[Address, tuple[Address, ...]]:
+        found: dict[Address, list[Address]] = {address: [] for address in self.nodes}
+        for first, then in self.edges:
+            found[then].append(first)
+        return {address: tuple(addresses) for address, addresses in found.items()}
+
+    @cached_property
+    def _dependents(self) -> Mapping[Address, tuple[Address, ...]]:
+        found: dict[Address, list[Address]] = {address: [] for address in self.nodes}
+        for first, then in self.edges:
+            found[first].append(then)
+        return {address: tuple(addresses) for address, addresses in found.items()}
 
     @cached_property
     def order(self) -> tuple[Address, ...]:
-        """Dependencies first; among equals as in the files. The same for equal graphs."""
-        position = {address: index for index, address in enumerate(self.nodes)}
-        return tuple(nx.lexicographical_topological_sort(self._digraph, key=position.__getitem__))
+        """Dependencies first; among equals as in the files. The same for equal graphs.
+
+        What waits in a circle, and what waits for that, is not in it.
+        """
+        addresses = tuple(self.nodes)
+        position = {address: index for index, address in enumerate(addresses)}
+        missing = [len(before) for before in self._dependencies.values()]
+        ready = [index for index, count in enumerate(missing) if not count]
+        ordered = []
+        while ready:
+            address = addresses[heapq.heappop(ready)]
+            ordered.append(address)
+            for dependent in self._dependents[address]:
+                index = position[dependent]
+                missing[index] -= 1
+                if not missing[index]:
+                    heapq.heappush(ready, index)
+        return tuple(ordered)
 
     def select(self, addresses: Iterable[Address]) -> Graph:
         """The part of the graph with those nodes and all that they depend on, in any number of steps."""
@@ -63,12 +91,11 @@ class Graph:
             address = waiting.pop()
             if address not in chosen:
                 chosen.add(address)
-                waiting.extend(self._digraph.pred[address])
+                waiting.extend(self._dependencies[address])
         return Graph(
             {address: node for address, node in self.nodes.items() if address in chosen},
             {edge: reason for edge, reason in self.edges.items() if edge[0] in chosen and edge[1] in chosen},
-            self.deferred & chosen,
-            self._digraph.subgraph(chosen).copy(),
+            {address: found for address, found in self.expressions.items() if address in chosen},
         )
 
 
@@ -76,10 +103,12 @@ def build_graph(nodes: Sequence[Node], catalog: Catalog) -> Graph:
     """The graph of the nodes. An edge leads from what comes first to what waits for it."""
     by_address = {node.address: node for node in nodes}
     edges: dict[tuple[Address, Address], EdgeReason] = {}
-    deferred: set[Address] = set()
+    expressions: dict[Address, Sequence[Deferred]] = {}
     for node in nodes:
-        for expression in deferred_in(node.body):
-            deferred.add(node.address)
+        found = deferred_in(node.body)
+        if found:
+            expressions[node.address] = found
+        for expression in found:
             for reference in expression.references:
                 edges.setdefault((reference.address, node.address), EdgeReason.REF)
         for dependency in node.depends_on:
@@ -88,11 +117,8 @@ def build_graph(nodes: Sequence[Node], catalog: Catalog) -> Graph:
             edges.setdefault((trigger, node.address), EdgeReason.TRIGGERS)
     for edge in _implied_edges(nodes, catalog):
         edges.setdefault(edge, EdgeReason.IMPLIED)
-    digraph: nx.DiGraph[Address] = nx.DiGraph()
-    digraph.add_nodes_from(by_address)
-    digraph.add_edges_from(edges)
-    graph = Graph(by_address, edges, frozenset(deferred), digraph)
-    if not nx.is_directed_acyclic_graph(digraph):
+    graph = Graph(by_address, edges, expressions)
+    if len(graph.order) < len(by_address):
         raise ManifestError(_cycle_problems(graph))
     return graph
 
@@ -143,12 +169,18 @@ def _implied_edges(nodes: Sequence[Node], catalog: Catalog) -> Iterator[tuple[Ad
 
 def _cycle_problems(graph: Graph) -> Iterator[Problem]:
     """One problem for each knot of nodes that wait for each other, with one way around it."""
-    for knot in nx.strongly_connected_components(graph._digraph):
-        is_loop = len(knot) == 1 and graph._digraph.has_edge(*(tuple(knot) * 2))
+    # It takes as long to import as all of the engine, and there is nearly never a cycle.
+    import networkx as nx
+
+    digraph: nx.DiGraph[Address] = nx.DiGraph()
+    digraph.add_nodes_from(graph.nodes)
+    digraph.add_edges_from(graph.edges)
+    for knot in nx.strongly_connected_components(digraph):
+        is_loop = len(knot) == 1 and digraph.has_edge(*(tuple(knot) * 2))
         if len(knot) < 2 and not is_loop:
             continue
         first = min(knot)
-        cycle = [edge[0] for edge in nx.find_cycle(graph._digraph.subgraph(knot), source=first)]
+        cycle = [edge[0] for edge in nx.find_cycle(digraph.subgraph(knot), source=first)]
         start = cycle.index(min(cycle))
         path = [*cycle[start:], *cycle[:start], cycle[start]]
         # An edge leads to what waits; read backwards it says what a person means by "depends on".

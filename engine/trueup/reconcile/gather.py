@@ -49,9 +49,8 @@ def check_outputs_read(stack: Stack, graph: Graph) -> None:
 
 def _deferred(stack: Stack, graph: Graph) -> Iterable[Deferred]:
     yield from _deferred_in_targets(stack)
-    for address in graph.nodes:
-        if address in graph.deferred:
-            yield from deferred_in(graph.nodes[address].body)
+    for found in graph.expressions.values():
+        yield from found
     yield from deferred_in(stack.outputs)
 
 

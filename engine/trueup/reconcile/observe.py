@@ -159,7 +159,7 @@ def _open_targets(nodes: Iterable[Node], connections: Connections) -> Mapping[st
 def _resolve_early(address: Address, situation: Situation, knowledge: Knowledge) -> Node:
     """The node, sealed, as far as it is known before the plan. What is wrong with it, the plan says."""
     node = situation.graph.nodes[address]
-    if address in situation.graph.deferred:
+    if address in situation.graph.expressions:
         try:
             node = resolve_node(node, knowledge)
         except ManifestError:
@@ -173,7 +173,7 @@ def _resolve_early(address: Address, situation: Situation, knowledge: Knowledge)
 
 
 def _has_name(node: Node, situation: Situation) -> bool:
-    if node.address not in situation.graph.deferred:
+    if node.address not in situation.graph.expressions:
         return True
     return bool(situation.catalog.kind_of(node).identity(node))
 

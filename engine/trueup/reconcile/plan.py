@@ -78,7 +78,7 @@ def judge(node: Node, situation: Situation, knowledge: Knowledge, *, is_applied:
         return refusal
     try:
         kind = situation.catalog.kind_of(node)
-        if address in situation.graph.deferred:
+        if address in situation.graph.expressions:
             knowledge.declared[address] = kind.seal(resolve_node(node, knowledge).body)
         declared = knowledge.declared[address]
         external_id = observation.external_id if isinstance(observation, Observed) else node.external_id
@@ -147,7 +147,7 @@ def _refuse_doubles(changes: Sequence[Change], situation: Situation, knowledge: 
 
     Without expressions the manifests have seen to it.
     """
-    if not situation.graph.deferred:
+    if not situation.graph.expressions:
         return list(changes)
     known: dict[tuple[str, str], Address] = {}
     doubles: dict[Address, Address] = {}

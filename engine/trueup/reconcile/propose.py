@@ -243,7 +243,7 @@ def _identities(graph: Graph, catalog: Catalog) -> dict[tuple[str, str], Address
     known: dict[tuple[str, str], Address] = {}
     for address, node in graph.nodes.items():
         kind: Kind = catalog.kind_of(node)
-        identity = "" if address in graph.deferred else kind.identity(node)
+        identity = "" if address in graph.expressions else kind.identity(node)
         if identity:
             known[(node.target.name, identity)] = address
     return known
