@@ -364,7 +364,7 @@ def test_a_store_that_refuses_an_event_ends_nothing(follow, wait_for_runs, engin
         raise StoreError("the disk is full")
 
     engine.behave = lambda location, commit, stop: RunStatus.FAILED
-    engine.add_events = refuse
+    engine.store.add_events = refuse
     follower = follow("a")
     daemon.wait_until(lambda: engine.events)
     clock.advance(60.0)
@@ -413,13 +413,13 @@ def test_a_store_that_cannot_be_asked_for_a_verdict_stops_no_look(
     engine.behave = lambda *_: _held_report()
     follower = follow("a")
     daemon.wait_until(follower.is_tried)
-    ask = engine.latest_decision
+    ask = engine.store.latest_decision
 
     def fail(_stack):
-        monkeypatch.setattr(engine, "latest_decision", ask)
+        monkeypatch.setattr(engine.store, "latest_decision", ask)
         raise OSError("disk")
 
-    monkeypatch.setattr(engine, "latest_decision", fail)
+    monkeypatch.setattr(engine.store, "latest_decision", fail)
     engine.commits["shop"] = "b"
     follower.look()
     wait_for_runs("a", "b")
