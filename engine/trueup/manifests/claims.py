@@ -21,7 +21,7 @@ _FILES = (*SUFFIXES, ".tpl")
 _WORD = re.compile(r"(?:\$?\{\{.*?\}\}|[^\s\"',\[\]{}])+", re.DOTALL)
 _EXPRESSION = re.compile(r"\$?\{\{.*?\}\}", re.DOTALL)
 # What belongs to the key: all up to the next line that begins with another one.
-_VALUE = re.compile(_KEY + r"[\"']?\s*[:=](.*?)(?=\n\s*[\"']?\w+[\"']?\s*[:=]\s|\Z)", re.DOTALL)
+_VALUE = re.compile(_KEY + r"[\"']?\s*[:=](.*?)(?=\n[ \t]*[\"']?\w+[\"']?\s*[:=]\s|\Z)", re.DOTALL)
 
 
 def find_claims(tree: Tree, addresses: Iterable[Address]) -> dict[Address, str]:
@@ -51,13 +51,15 @@ def _read_text(tree: Tree, path: str) -> str:
 
 
 def _claimed(text: str, addresses: Sequence[Address]) -> Iterator[Address]:
-    patterns = {_pattern(word) for word in _WORD.findall(text) if "/" in _EXPRESSION.sub("", word)}
+    text = _closed(text)
+    written = {tuple(_EXPRESSION.split(word)) for word in _WORD.findall(text)}
+    written = {literals for literals in written if "/" in "".join(literals)}
     is_open = any(
         _EXPRESSION.sub("", word) == "" for value in _VALUE.findall(text) for word in _WORD.findall(value)
     )
     for address in addresses:
         forms = (f"{address.stack}/{address.reference}", address.text, *_modules_of(address))
-        if any(pattern.fullmatch(form) for pattern in patterns for form in forms):
+        if any(_fits(literals, form) for literals in written for form in forms):
             yield address
         elif is_open and (address.kind in text or (_MODULE in text and any(_modules_of(address)))):
             # The whole address comes out of an expression: it could be any of that kind.
@@ -72,7 +74,27 @@ def _modules_of(address: Address) -> Iterator[str]:
             yield f"{address.stack}/{_MODULE}/{'/'.join(parts[start:end])}"
 
 
-def _pattern(word: str) -> re.Pattern[str]:
-    """What an address may look like that is written so: an expression in it can be anything."""
-    literal = _EXPRESSION.split(word)
-    return re.compile(".*".join(re.escape(part) for part in literal), re.DOTALL)
+def _fits(literals: Sequence[str], address: str) -> bool:
+    """Whether an address may be written so: between the literal parts, an expression can be anything.
+
+    The first place of each part is the best one; a regular expression would try them all.
+    """
+    first, *others = literals
+    if not others:
+        return address == first
+    *middle, last = others
+    at, end = len(first), len(address) - len(last)
+    if not address.startswith(first) or not address.endswith(last):
+        return False
+    for part in middle:
+        found = address.find(part, at, end)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return at <= end
+
+
+def _closed(text: str) -> str:
+    """The text without what looks like the beginning of an expression and is none: nothing closes it."""
+    end = text.rfind("}}") + 2 if "}}" in text else 0
+    return text[:end] + text[end:].replace("{{", "  ")

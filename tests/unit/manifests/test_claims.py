@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from trueup.errors import SourceError, UnfitFile
+from trueup.manifests import claims
 from trueup.manifests.claims import find_claims
 from trueup.model.address import Address
 
@@ -93,3 +96,32 @@ def test_what_cannot_be_a_resource_file_claims_nothing_but_what_cannot_be_read_s
     assert find_claims(Files(a_json=UnfitFile("too large")), EVERY) == {}
     with pytest.raises(SourceError, match="gone"):
         find_claims(Files(a_json=SourceError("gone")), EVERY)
+
+
+def test_hostile_text_takes_no_time() -> None:
+    address = Address("shop", "File", "a" * 200, "web-1")
+    start = time.perf_counter()
+    for text in (
+        "movedFrom: [" + "${{x}}a" * 50 + "/b]",
+        "movedFrom: " + "{{ " * 300_000,
+        "movedFrom:" + "\n" * 300_000,
+    ):
+        assert list(claims._claimed(text, [address])) == []
+    assert time.perf_counter() - start < 20
+
+
+@pytest.mark.parametrize(
+    ("literals", "address", "is_fit"),
+    [
+        (["a/b"], "a/b", True),
+        (["a/b"], "a/bc", False),
+        (["a/", ""], "a/bc", True),
+        (["", "/b"], "x/b", True),
+        (["a", "b", "a"], "aba", True),
+        (["ab", "ba"], "aba", False),
+        (["a", "b", "ba"], "aba", False),
+        (["a", "b", "c", ""], "axcxb", False),
+    ],
+)
+def test_an_expression_stands_for_any_text(literals: list[str], address: str, is_fit: bool) -> None:
+    assert claims._fits(literals, address) is is_fit
