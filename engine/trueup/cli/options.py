@@ -69,6 +69,11 @@ class Call:
             secrets=stack.secrets,
         )
 
+    @property
+    def is_configured(self) -> bool:
+        """Whether SOURCE is the name of a stack of trueup.toml."""
+        return self._configured_stack() is not None
+
     def _configured_stack(self) -> StackConfig | None:
         """The stack of trueup.toml whose name is SOURCE."""
         found = next((stack for stack in self._config.stacks if stack.name == self.source_text), None)
@@ -97,7 +102,13 @@ class Call:
             return self.engine(store, parallelism)
         from trueup.app import App
 
-        return App(store, parallelism=parallelism, secret_settings=config.secrets, keep_runs=config.keep_runs)
+        return App(
+            store,
+            parallelism=parallelism,
+            secret_settings=config.secrets,
+            keep_runs=config.keep_runs,
+            policies=config.policies,
+        )
 
     @cached_property
     def _config(self) -> Config:

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from trueup.cli.output import RESULT_STYLES, escape, escape_lines, moment, plain, seconds, short_commit
 from trueup.cli.plan_text import render_fields
+from trueup.errors import TrueupError
 from trueup.model.outcome import Result, RunStatus
 from trueup.reconcile.history import read_fields
 from trueup.reconcile.plan_document import field_document
@@ -35,10 +36,16 @@ def find_stack(app: App, call: Call) -> str:
     By its name, a stack is found although its source is gone, broken or not reachable.
     """
     name = call.source_text
-    if not Path(name).exists() and name in app.store.stacks():
+    is_known = not Path(name).exists() and name in app.store.stacks()
+    if is_known and not call.is_configured:
         return name
-    # Which commit the name is read from does not matter.
-    return app.load(replace(call.source, is_offline_allowed=True)).stack.name
+    try:
+        # Which commit the name is read from does not matter.
+        return app.load(replace(call.source, is_offline_allowed=True)).stack.name
+    except TrueupError:
+        if is_known:
+            return name
+        raise
 
 
 def describe_status(run: RunRecord) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from trueup.model.address import Address
 from trueup.model.change import Action, Change
 from trueup.model.observation import Health, Readiness
-from trueup.model.outcome import Result, RunStatus
+from trueup.model.outcome import Result
 from trueup.model.plan import Hold, Plan, Verdict
 from trueup.state.store import Event, PastStep, Pin, Quarantine, RunRecord, Store
 
@@ -97,13 +97,11 @@ def find_reasons(
 
 
 def _find_next_try(store: Store, stack: str, runs: Sequence[RunRecord]) -> Event | None:
-    """The word of the daemon that it will try again, if it came after the last run began."""
-    if not runs or runs[0].status is RunStatus.CONVERGED:
-        return None
-    for event in store.events(stack, limit=_EVENTS):
-        if event.kind == "retry":
-            return event if event.at >= runs[0].started_at else None
-    return None
+    """The word of the daemon that it waits or will try again, if it came after the last run began."""
+    last_run = runs[0].started_at if runs else 0.0
+    events = store.events(stack, limit=_EVENTS)
+    event = next((each for each in events if each.kind in ("retry", "waits")), None)
+    return event if event is not None and event.at >= last_run else None
 
 
 def _find_paths(

@@ -48,3 +48,21 @@ def test_the_stack_of_a_directory_is_found_by_its_name_inside(
     (found,) = json.loads(capsys.readouterr().out)["runs"]
     assert (found["status"], found["trigger"], found["author"]) == ("converged", "once", None)
     assert found["counts"] == {"created": 2}
+
+
+def test_a_stack_of_the_settings_is_found_by_its_own_name_or_else_by_that_of_the_settings(
+    stack: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (stack.parent / "trueup.toml").write_text(
+        'store = "s.db"\n[[stacks]]\nname = "web"\nlocation = "stack"\n'
+        '[[stacks]]\nname = "shop"\nlocation = "stack"\n'
+    )
+    assert run(["reconcile", "web", "--yes"]) == 0
+    capsys.readouterr()
+    for name in ("web", "shop"):
+        assert run(["history", name, "--output", "json"]) == 0
+        assert json.loads(capsys.readouterr().out)["stack"] == "shop"
+    (stack / "stack.yaml").write_text("{")
+    assert run(["history", "shop", "--output", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["stack"] == "shop"
+    assert run(["history", "web"]) == 1

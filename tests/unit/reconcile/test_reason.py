@@ -110,3 +110,13 @@ def test_the_next_try_is_the_last_word_of_the_daemon_after_a_failure(loop: Loop)
     event = why(loop, "Thing/a").next_try
     assert event is not None
     assert event.message == "at noon"
+
+
+def test_what_keeps_the_daemon_from_a_first_run_is_told(loop: Loop):
+    loop.declare("a")
+    loop.app.store.add_events("shop", [Event("waits", "for base")])
+    event = why(loop, "Thing/a").next_try
+    assert event is not None
+    assert event.message == "for base"
+    loop.run()
+    assert why(loop, "Thing/a").next_try is None
