@@ -13,8 +13,8 @@ _HELPER = re.compile(r"^[A-Za-z0-9+.-]*::")
 _SCP_LIKE = re.compile(r"^(?:(?P<user>[^@/:]+)@)?(?P<host>[^@/:]+|\[[^\]/]+\]):(?P<path>.*)$")
 _HOST = re.compile(r"^[A-Za-z0-9_\[:][A-Za-z0-9._:%\]-]*$")
 _USER = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9._+-]*$")
-_USERINFO = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)[^/\s'\"]*@")
-_CREDENTIALS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<user>[^:/@\s]*):[^/\s'\"]*@")
+_USERINFO = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{0,30}://)[^/\s'\"]*@")
+_CREDENTIALS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{0,30}://)(?P<user>[^:/@\s]*):[^/\s'\"]*@")
 _SSH_SCHEMES = ("ssh", "git+ssh", "ssh+git")
 
 

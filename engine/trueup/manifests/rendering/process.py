@@ -25,7 +25,7 @@ _MAX_ERRORS = 64 * 1024
 _MAX_MEMORY = 4 * 1024**3
 # Of all threads together. It ends what goes on when this process is killed and cannot keep the deadline.
 _MAX_CPU_SECONDS = 10 * int(TIMEOUT)
-_CREDENTIALS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^/@\s]+@")
+_CREDENTIALS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30}://)[^/\s]*@")
 # Where kustomize quotes what it was given to work with, which may hold secrets.
 _QUOTED = re.compile(r"(?<=with config: )`.*?(?:`(?=:|\s*\Z)|\Z)|(?<=patch from )\[.*", re.DOTALL)
 _QUOTED_PATHS = re.compile(r"[`\[]\s*paths?:(?:\s*-)?[ \t\n\"]*[^\s\"]+[\"\s]*[`\]]\s*")

@@ -268,7 +268,7 @@ def _check_remote(fields: Fields, chart: str, repo: str, version: str, network: 
 
 def show_url(url: str) -> str:
     """The URL for a message: shortened, and without a user or a password."""
-    return re.sub(r"//[^/@\s]+@", "//***@", url)[:200]
+    return re.sub(r"//[^/\s]*@", "//***@", url)[:200]
 
 
 def url_fault(url: str) -> str:

@@ -210,6 +210,13 @@ def test_what_a_program_complains_about_is_told_without_credentials_and_control_
     assert error.value.message == "[31mno https://***@host/x\n  second line"
 
 
+def test_what_a_program_complains_about_at_length_takes_no_time(run):
+    start = time.perf_counter()
+    with pytest.raises(ToolError, match=r"a \.\.\. a.*//\*\*\*@host$"):
+        run("import sys; sys.exit('a' * 60_000 + ' https://me:can@ry@host')")
+    assert time.perf_counter() - start < 20
+
+
 def test_a_program_that_says_nothing_is_told_by_its_status(run):
     with pytest.raises(ToolError, match="python ended with status 7"):
         run("raise SystemExit(7)")
