@@ -17,6 +17,7 @@ from trueup.model.outcome import Outcome, Result
 from trueup.model.resource import Replace
 from trueup.reconcile.boundary import broken_plugin
 from trueup.reconcile.call import Caller, StepFlow, Undone, Wait, Workshop
+from trueup.reconcile.crash_point import reach
 from trueup.reconcile.diff import is_renamed
 from trueup.reconcile.plan import judge
 from trueup.reconcile.record import outcome_of
@@ -169,6 +170,7 @@ class Act(Caller):
             yield from self._remove(session)
         if not is_first:
             yield from self._remove_leftovers()
+        reach("after-removal")
         if is_begun or self.change.observed is None:
             yield from self._call("create", session)
             if any(self._node.external_id == seen.external_id for _, seen in self._leftovers):
@@ -176,6 +178,7 @@ class Act(Caller):
         elif self.change.fields or not self._carries_our_marker():
             yield from self._call("update", session)
         self._shop.knowledge.leftovers[self.change.address] = tuple(self._leftovers)
+        reach("after-creation")
 
     def _is_renamed(self) -> bool:
         observed, moved_from = self.change.observed, self.change.moved_from
@@ -239,6 +242,7 @@ class Act(Caller):
                     gone = partial(verify_gone, external_id=seen.external_id)
                     yield from self._look_until(session, gone, "delete")
                 del self._leftovers[0]
+                reach("after-leftover")
         finally:
             self._node, self._kind, self._marked = node, kind, None
             self._shop.knowledge.leftovers[self.change.address] = tuple(self._leftovers)

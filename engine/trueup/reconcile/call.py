@@ -19,6 +19,7 @@ from trueup.model.outcome import Outcome
 from trueup.model.resource import Node
 from trueup.model.values import has_unknown
 from trueup.reconcile.boundary import broken_plugin, health_of
+from trueup.reconcile.crash_point import reach
 from trueup.reconcile.observe import Connections, observe_batch
 from trueup.reconcile.record import Recorder
 from trueup.reconcile.resolve import name_unknown
@@ -105,6 +106,7 @@ class Caller:
             looks += 1
             now = self._shop.clock()
             if verification.verdict is Verdict.GOOD:
+                reach("after-verify")
                 return
             if verification.verdict is Verdict.BAD:
                 raise Undone(verification.why, is_open=not self.has_called)
@@ -164,6 +166,7 @@ class Caller:
 
     def _guarded(self, verb: str, call: Callable[..., Done | Pending], *arguments: object) -> Done | Pending:
         """Calls the plugin. Its own bug becomes an error of the node, whose effect is then unknown."""
+        reach("before-call")
         try:
             done = call(*arguments)
         except ProviderError:
@@ -175,6 +178,7 @@ class Caller:
             raise Undone(
                 f"a bug in provider {self._node.target.provider!r}: {verb} gave no answer", is_open=True
             )
+        reach("after-call")
         return done
 
     def _judge_health(self, observed: Observed) -> Health:

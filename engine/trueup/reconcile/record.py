@@ -20,6 +20,7 @@ from trueup.model.outcome import Outcome, Result, RunStatus
 from trueup.model.plan import Plan
 from trueup.model.resource import Node, Target
 from trueup.model.values import Document, Sensitive, Value, map_leaves, to_record
+from trueup.reconcile.crash_point import reach
 from trueup.reconcile.outputs import Outputs, find_outputs
 from trueup.reconcile.plan_document import plan_document
 from trueup.reconcile.resolve import record_config
@@ -65,6 +66,7 @@ class Recorder:
         ]
         self._lock = threading.Lock()
         revision = situation.revision
+        reach("before-run")
         self.run = store.begin_run(
             lease,
             url=source_of(revision),
@@ -75,6 +77,7 @@ class Recorder:
             approved_by=approved_by,
             plan=encode_plan(plan),
         )
+        reach("after-run")
 
     def expect_creates(self, nodes: Sequence[Node], fingerprints: Mapping[str, str]) -> None:
         """Rows for the objects that this run will create, before the first of them exists.
@@ -151,12 +154,15 @@ class Recorder:
         self._write_rows([record])
 
     def _write_rows(self, records: Sequence[Record]) -> None:
+        reach("before-rows")
         self._store.record_steps(self._lease, self.run, (), records)
+        reach("after-rows")
         self._rows.update((record.address, record) for record in records)
 
     def write_intent(self, node: Node, action: Action, fingerprint: str) -> str:
         """The durable note before a mutation; gives its token. No call may be made if this raises."""
-        return self._store.write_intent(
+        reach("before-intent")
+        token = self._store.write_intent(
             self._lease,
             self.run,
             node.address,
@@ -164,14 +170,20 @@ class Recorder:
             fingerprint=fingerprint,
             external_id=node.external_id,
         )
+        reach("after-intent")
+        return token
 
     def close_intent(self, token: str) -> None:
         """Drops an intent whose call is known to have changed nothing."""
+        reach("before-close")
         self._store.close_intent(self._lease, token)
+        reach("after-close")
 
     def record_outcome(self, outcome: Outcome, *, token: str = "", record: Record | None = None) -> None:
         """The outcome of one node that was acted on."""
+        reach("before-outcome")
         self._store.record_outcome(self._lease, self.run, to_step(outcome), token=token, record=record)
+        reach("after-outcome")
         if record is not None:
             self._rows[record.address] = record
 
@@ -179,13 +191,15 @@ class Recorder:
         """The outcomes that history keeps although nothing was called, and rows that were out of date."""
         if outcomes or records:
             steps = [to_step(outcome) for outcome in outcomes]
+            reach("before-outcome")
             self._store.record_steps(self._lease, self.run, steps, records)
+            reach("after-outcome")
 
     def settle_intents(self, is_settled: Callable[[OpenIntent], bool]) -> None:
         """Drops the intents of earlier runs whose nodes were observed now: the plan covers what is left."""
         for intent in self._store.open_intents(self._situation.stack.name):
             if intent.run != self.run and is_settled(intent):
-                self._store.close_intent(self._lease, intent.token)
+                self.close_intent(intent.token)
 
     def keep_outputs(self, knowledge: Knowledge, undone: Collection[Address] = ()) -> Outputs:
         """What other stacks may read of this one from now on; nothing once all of it is destroyed.
@@ -206,7 +220,9 @@ class Recorder:
         counts: dict[str, int] = {}
         for outcome in outcomes:
             counts[outcome.result.value] = counts.get(outcome.result.value, 0) + 1
+        reach("before-finish")
         self._store.finish_run(self._lease, self.run, status, counts)
+        reach("after-finish")
 
     def make_record(
         self,
