@@ -19,7 +19,7 @@ from trueup.manifests.question import Question as Question
 from trueup.model.address import Address
 from trueup.model.observation import Health, Observed
 from trueup.model.plan import Decision, Plan, Verdict
-from trueup.model.resource import Facts, Stack
+from trueup.model.resource import Facts, Policy, Stack
 from trueup.model.tree import Tree
 from trueup.model.values import Value, use_digest_key
 from trueup.plugins.load import InstalledProviders, InstalledSecretSources
@@ -66,9 +66,11 @@ class App:
         secret_sources: SecretSources | None = None,
         secret_settings: Mapping[str, Value] | None = None,
         keep_runs: int = KEPT_RUNS,
+        policies: tuple[Policy, ...] = (),
     ) -> None:
         self._store_url = store_url
         self._keep_runs = keep_runs
+        self._policies = policies
         self._parallelism = parallelism
         self._catalog = catalog or InstalledProviders()
         self._secret_sources = secret_sources or InstalledSecretSources()
@@ -348,6 +350,7 @@ class App:
             stop or threading.Event(),
             claims=claims,
             descends_from=tree.descends_from,
+            policies=self._policies,
             facts=Facts() if is_offline else self._gather(loaded, is_destroy=is_destroy),
         )
 

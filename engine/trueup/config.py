@@ -13,7 +13,9 @@ from trueup.manifests.document import SourceDocument, SourceText, kind_of_value
 from trueup.manifests.fields import Fields
 from trueup.manifests.given_values import set_text
 from trueup.manifests.parse_toml import parse_toml_map
+from trueup.manifests.policy import read_policies
 from trueup.manifests.variables import name_problem
+from trueup.model.resource import Policy
 from trueup.state.store import KEPT_RUNS
 
 FILE_NAME = "trueup.toml"
@@ -69,7 +71,7 @@ class Config:
     """The whole file. `store` is empty where the file names none; a path in it is absolute here.
 
     `secrets` is what sources of secrets go by: see docs/secrets.md. `keep_runs` is how many runs of each
-    stack the history keeps.
+    stack the history keeps. `policies` count for every stack, see docs/policies.md.
     """
 
     store: str = ""
@@ -78,6 +80,7 @@ class Config:
     stacks: tuple[StackConfig, ...] = ()
     secrets: Mapping[str, Any] = field(default_factory=dict)
     keep_runs: int = KEPT_RUNS
+    policies: tuple[Policy, ...] = ()
 
 
 class ConfigError(ManifestError, UsageError):
@@ -103,7 +106,7 @@ def load_config(path: str | Path) -> Config:
 
 
 def _read_config(document: SourceDocument, folder: Path, problems: list[Problem]) -> Config:
-    known = ("store", "parallelism", "daemon", "stacks", "secrets", "history")
+    known = ("store", "parallelism", "daemon", "stacks", "secrets", "history", "policies")
     fields = Fields(document, document.value, (), problems, known=known)
     store = fields.text(
         "store", hint="a path, sqlite:////absolute/path.db or postgresql://user@host/database"
@@ -115,6 +118,7 @@ def _read_config(document: SourceDocument, folder: Path, problems: list[Problem]
         tuple(_read_stacks(document, fields, folder, problems)),
         _read_secrets(document, fields, problems),
         _read_history(document, fields, problems),
+        read_policies(document, fields.values.get("policies"), ("policies",), problems, is_installation=True),
     )
 
 

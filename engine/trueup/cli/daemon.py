@@ -95,6 +95,7 @@ def _open_app(config: Config, store: str, make_engine: EngineFactory | None) -> 
         parallelism=config.parallelism,
         secret_settings=config.secrets,
         keep_runs=config.keep_runs,
+        policies=config.policies,
     )
 
 

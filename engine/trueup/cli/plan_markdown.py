@@ -14,6 +14,7 @@ from trueup.cli.output import SIGNS, escape, escape_lines, one_line
 from trueup.cli.plan_text import (
     WaysOut,
     describe_decision,
+    describe_policy,
     describe_revision,
     describe_rewriting,
     describe_size,
@@ -24,6 +25,7 @@ from trueup.reconcile.plan_document import is_shown
 
 # The largest comment that GitHub takes has 65,536 characters.
 MAX_LENGTH = 60_000
+_MAX_BREACHES = 20
 
 _BACKTICKS = re.compile("`+")
 _SIGNS = re.compile(r"[^A-Za-z0-9 ,./-]")
@@ -38,7 +40,7 @@ def render_markdown(plan: Plan, ways: WaysOut) -> str:
     if not shown:
         parts.append(f"Converged: {describe_size(plan)}, nothing to do.")
         return "\n\n".join(parts) + "\n"
-    parts += [_table(plan), *_holds(plan, ways)]
+    parts += [_table(plan), *_holds(plan, ways), *_breaches(plan)]
     length = sum(len(part) + 2 for part in parts)
     for index, change in enumerate(shown):
         part = _change(change)
@@ -94,6 +96,19 @@ def _holds(plan: Plan, ways: WaysOut) -> Iterator[str]:
         yield fence([escape(command) for command in commands], "sh")
 
 
+def _breaches(plan: Plan) -> Iterator[str]:
+    if not plan.breaches:
+        return
+    lines = [
+        f"- {breach.policy.enforce.value}: {code(breach.address.text)} does not fulfil"
+        f" {code(describe_policy(breach.policy))}: {code(breach.policy.message or breach.policy.rule)}"
+        for breach in plan.breaches[:_MAX_BREACHES]
+    ]
+    if len(plan.breaches) > _MAX_BREACHES:
+        lines.append(f"- and {len(plan.breaches) - _MAX_BREACHES} more")
+    yield "**Policies**\n\n" + "\n".join(lines)
+
+
 def _change(change: Change) -> str:
     sign = "!" if change.action is Action.NONE else SIGNS[change.action]
     word = "drift" if change.action is Action.NONE else change.action.value
@@ -114,6 +129,7 @@ def _lines(change: Change) -> Iterator[str]:
     for field in map(describe_field, change.fields):
         sign = "!" if field.sign == "~" else field.sign
         note = "  # forces a replacement" if field.is_immutable else ""
+        note += f"  # by {field.by}" if field.by else ""
         yield f"{sign} {field.path}  {field.text}{note}".rstrip()
         for line in field.lines:
             yield f"@@ {line[1:].strip('@ ')} @@" if line[0] == "@" else f"{line[0]}    {line[1:]}"

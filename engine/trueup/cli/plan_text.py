@@ -20,8 +20,8 @@ from trueup.cli.output import (
     short_commit,
 )
 from trueup.model.change import Action, Change, FieldChange
-from trueup.model.plan import Decision, Plan, Verdict
-from trueup.model.resource import Revision
+from trueup.model.plan import Breach, Decision, Plan, Verdict
+from trueup.model.resource import Enforce, Policy, Revision
 from trueup.reconcile.plan_document import is_shown
 
 _MAX_PATH_COLUMN = 44
@@ -35,6 +35,13 @@ _WORDS = {
     Action.ADOPT: "to adopt",
     Action.FORGET: "to forget",
     Action.UNKNOWN: "not possible",
+}
+
+
+_VERBS = {
+    Enforce.DENY: ("denied", "bold red"),
+    Enforce.APPROVE: ("to be approved", "bold yellow"),
+    Enforce.WARN: ("warning", "yellow"),
 }
 
 
@@ -54,9 +61,33 @@ def render_plan(plan: Plan) -> Iterator[Text]:
     yield plain(("", ""))
     for change in shown:
         yield from render_change(change)
+    if plan.breaches:
+        yield plain(("", ""))
+    for breach in plan.breaches:
+        yield from _render_breach(breach)
     yield plain(("", ""))
     yield summary_line(plan)
     yield plain((f"Digest: {plan.digest}", "dim"))
+
+
+def _render_breach(breach: Breach) -> Iterator[Text]:
+    policy = breach.policy
+    verb, style = _VERBS[policy.enforce]
+    yield plain(
+        (f"{verb} ", style),
+        (escape(breach.address.text), "bold"),
+        (f"  policy {describe_policy(policy)}", ""),
+    )
+    if policy.message:
+        yield plain((f"      {one_line(policy.message)}", ""))
+    yield plain((f"      not fulfilled: {one_line(policy.rule)}", "dim"))
+    if breach.why:
+        yield plain((f"      {one_line(breach.why)}", "dim"))
+
+
+def describe_policy(policy: Policy) -> str:
+    """`no-public-buckets of the installation`."""
+    return escape(f"{policy.name} of the {'installation' if policy.is_installation else 'stack'}")
 
 
 def _render_rewriting(plan: Plan) -> Iterator[Text]:
@@ -116,6 +147,7 @@ def _describe_batch(change: Change) -> str:
 def _render_field(field: FieldText, width: int) -> Iterator[Text]:
     style = _SIGN_STYLES[field.sign]
     notes = "  # forces a replacement" if field.is_immutable else ""
+    notes += f"  # by {field.by}" if field.by else ""
     path = pad(field.path, width) if field.text else field.path
     yield plain(
         (f"      {field.sign} ", style),

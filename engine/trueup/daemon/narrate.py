@@ -23,6 +23,14 @@ class Narrator:
         self._note_progress()
         if plan.rewritten_from:
             self._log.warning("history rewritten", before=plan.rewritten_from)
+        for breach in plan.breaches:
+            self._log.warning(
+                "policy not fulfilled",
+                policy=breach.policy.name,
+                enforce=breach.policy.enforce.value,
+                address=breach.address.text,
+                why=breach.policy.message or breach.policy.rule,
+            )
         for change in plan.failures:
             self._log.warning(
                 "not judged", address=change.address.text, error=change.problem, hint=change.hint

@@ -123,6 +123,24 @@ _OUTPUTS: Schema = {
     },
 }
 
+_POLICIES: Schema = {
+    _NULLABLE: True,
+    "type": "array",
+    "items": _closed(
+        {
+            "name": _said("Stands in plans.", {"type": "string", "pattern": r"^[^/@\s]{1,253}$"}),
+            "rule": _said(
+                "A CEL expression over change, vars and git that must be true.",
+                {"type": "string", "minLength": 1},
+            ),
+            "enforce": _said("What happens where it is not.", {"enum": ["deny", "approve", "warn"]}),
+            "message": _said("For people.", {"type": "string", "minLength": 1, "maxLength": 500}),
+        },
+        ["name", "rule", "enforce"],
+        "A rule that each change that writes has to fulfil.",
+    ),
+}
+
 _NETWORK = _said("Whether the tool may fetch something.", {"type": "boolean", "default": False})
 _RENDERING: Schema = {
     "oneOf": [
@@ -179,6 +197,7 @@ def stack_document(catalog: Catalog) -> Schema:
                 _NULLABLE: True,
             },
             "outputs": _said("What other stacks may read.", _OUTPUTS),
+            "policies": _said("Rules that each change has to fulfil.", _POLICIES),
             "render": _said("What kustomize or helm renders.", RENDER),
             "allowEmpty": _said("Whether the stack may be without resources.", {"type": "boolean"}),
             "exclude": _said("Globs of files that are no resources.", _NAMES),

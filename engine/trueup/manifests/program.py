@@ -73,11 +73,13 @@ class Program:
     """An expression. `tree` says what it reads.
 
     `needs` are the calls whose values are known only when a stack is reconciled, `references` those of them
-    that name other resources; `reads` is what is read of each variable.
+    that name other resources; `reads` is what is read of each variable. `more` are names that it may use
+    besides the usual ones.
     """
 
-    def __init__(self, text: str, tree: Tree, compiled: Any = None) -> None:
+    def __init__(self, text: str, tree: Tree, compiled: Any = None, more: tuple[str, ...] = ()) -> None:
         self.text = text
+        self._more = more
         self.tree = tree
         self.needs = [call for call in tree.calls if call.function in LATER]
         self.references = [call for call in self.needs if call.function == "ref"]
@@ -170,7 +172,8 @@ class Program:
         """What CEL evaluates: made when it is needed, which for most references is long after the load."""
         if self._compiled is None:
             text = _name_objects(self.text, self.tree)
-            self._compiled = _environment(*(LATER.values() if text != self.text else ())).compile(text)
+            later = LATER.values() if text != self.text else ()
+            self._compiled = _environment(*self._more, *later).compile(text)
         return self._compiled
 
     def _check_cost(self, data: Mapping[str, Value], objects: Objects) -> None:
@@ -226,22 +229,22 @@ _calls = _Calls()
 
 
 @lru_cache(maxsize=50_000)
-def compile_expression(text: str) -> Program:
-    """The program of an expression's text. Raises ExpressionError."""
+def compile_expression(text: str, *more: str) -> Program:
+    """The program of an expression's text, which may use `more` names. Raises ExpressionError."""
     if len(text) > MAX_EXPRESSION:
         raise ExpressionError(f"the expression is longer than {MAX_EXPRESSION} characters", hint="split it")
     if not text.strip():
         raise ExpressionError("the expression is empty", hint="write something between ${{ and }}")
-    tree = read_plain(text, LATER_FUNCTIONS, VARIABLES)
+    tree = read_plain(text, LATER_FUNCTIONS, VARIABLES.union(more))
     compiled = None
     if tree is None:
         try:
-            compiled = _environment().compile(text)
+            compiled = _environment(*more).compile(text)
         except RuntimeError as error:
             raise ExpressionError(*explain_compile_error(text, str(error))) from None
-        tree = read_tree(compiled.serialize(), FUNCTIONS, VARIABLES)
+        tree = read_tree(compiled.serialize(), FUNCTIONS, VARIABLES.union(more))
     _check_arguments(tree)
-    return Program(text, tree, None if tree.calls else compiled)
+    return Program(text, tree, None if tree.calls else compiled, more)
 
 
 def _check_arguments(tree: Tree) -> None:

@@ -19,6 +19,7 @@ from trueup.manifests.given_values import (
     read_sets,
 )
 from trueup.manifests.outputs import read_outputs
+from trueup.manifests.policy import read_policies
 from trueup.manifests.program import read_no_file
 from trueup.manifests.rendering.settings import NO_RENDER, RenderSettings, read_render
 from trueup.manifests.targets import NAME_HINT, read_targets
@@ -96,6 +97,7 @@ def read_stack(
         guards=_read_guards(document, spec, problems),
         place=document.place,
         outputs=outputs.value,
+        policies=read_policies(document, spec_value.get("policies"), ("spec", "policies"), problems),
     )
     allow_empty = spec.boolean("allowEmpty", False)
     render = read_render(document, spec.values, problems)
@@ -115,9 +117,10 @@ KNOWN = (
     "exclude",
     "outputs",
     "render",
+    "policies",
 )
 # Their values are no part of the one template of all settings.
-_READ_APART = ("variables", "targets", "outputs")
+_READ_APART = ("variables", "targets", "outputs", "policies")
 
 
 def _settle(
@@ -153,7 +156,6 @@ def _read_spec(
         ("spec",),
         problems,
         known=KNOWN,
-        unsupported=("policies",),
         where="spec",
     )
 

@@ -10,7 +10,7 @@ from functools import cached_property
 
 from trueup.model.address import Address
 from trueup.model.change import MISSING, Action, Change, FieldChange
-from trueup.model.resource import Revision
+from trueup.model.resource import Policy, Revision
 from trueup.model.values import Sensitive, keyed_digest_of, to_record
 
 
@@ -24,6 +24,18 @@ class Hold:
     guard: str
     message: str
     is_final: bool = False
+
+
+@dataclass(frozen=True)
+class Breach:
+    """A change that does not fulfil a policy.
+
+    `why` says what kept the rule from being true, empty where it just is not.
+    """
+
+    policy: Policy
+    address: Address
+    why: str = ""
 
 
 class Verdict(StrEnum):
@@ -50,7 +62,8 @@ class Plan:
 
     `places` are the fingerprints of the targets on which something changes. `decision` is what a person said
     to this very plan, `stale_approval` what somebody approved last where that is another plan by now.
-    `rewritten_from` is the commit of the last run where it is no ancestor of this plan's.
+    `rewritten_from` is the commit of the last run where it is no ancestor of this plan's. `breaches` are the
+    changes that do not fulfil a policy; those that hold the plan are among `holds` too.
     """
 
     stack: str
@@ -63,6 +76,7 @@ class Plan:
     decision: Decision | None = None
     stale_approval: Decision | None = None
     rewritten_from: str = ""
+    breaches: tuple[Breach, ...] = ()
 
     @property
     def is_final(self) -> bool:

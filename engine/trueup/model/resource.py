@@ -218,18 +218,20 @@ class Node:
             )
         return Address.parse(f"{path}@{target or self.address.target}")
 
-    @cached_property
+    # To keep these two in the node takes longer than to look them up.
+    @property
     def name(self) -> str:
         """`metadata.name`: what the system knows the object by, without the module of the address."""
         name = self._metadata.get("name")
         return name if isinstance(name, str) else self.address.name.rpartition("/")[2]
 
-    @cached_property
+    @property
     def namespace(self) -> str:
         """`metadata.namespace`, empty where none is written."""
-        if not self._metadata:
+        metadata = self._metadata
+        if not metadata:
             return self.address.namespace
-        namespace = self._metadata.get("namespace")
+        namespace = metadata.get("namespace")
         return namespace if isinstance(namespace, str) else ""
 
     @property
@@ -251,6 +253,29 @@ class Guards:
     max_deletes: str = ""
 
 
+class Enforce(StrEnum):
+    """What happens to a plan with a change that a policy is not fulfilled by."""
+
+    DENY = "deny"  # it is not carried out, whoever approves it
+    APPROVE = "approve"  # it is held until somebody approves it
+    WARN = "warn"  # it is shown
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A rule that each change that writes has to fulfil: an expression that must be true.
+
+    `is_installation`: it stands in trueup.toml, where no stack can switch it off.
+    """
+
+    name: str
+    rule: str
+    enforce: Enforce
+    message: str = ""
+    place: Place = NOWHERE
+    is_installation: bool = False
+
+
 @dataclass(frozen=True)
 class Stack:
     """The settings of a stack: everything in stack.yaml but its resources. `interval` is in seconds.
@@ -268,6 +293,7 @@ class Stack:
     guards: Guards = field(default_factory=Guards)
     place: Place = NOWHERE
     outputs: Mapping[str, Value] = field(default_factory=dict)
+    policies: tuple[Policy, ...] = ()
 
     @cached_property
     def target_by_name(self) -> Mapping[str, Target]:

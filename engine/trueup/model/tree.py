@@ -41,8 +41,8 @@ class Tree(Protocol):
     def descends_from(self, commit: str) -> bool | None:
         """Whether a commit is this tree's own or one of its ancestors.
 
-        None where that cannot be said: of a plain directory, and of what is no commit's hash. May be asked after
-        `close`.
+        None where that cannot be said: of a plain directory, and of what is no commit's hash. May be asked
+        after `close`.
         """
 
     def close(self) -> None: ...

@@ -23,7 +23,7 @@ from trueup.model.change import Action
 from trueup.model.observation import Failed
 from trueup.model.outcome import Outcome, RunStatus
 from trueup.model.plan import Plan
-from trueup.model.resource import Facts, Revision, Stack
+from trueup.model.resource import Facts, Policy, Revision, Stack
 from trueup.reconcile.approve import may_pass, name_approver, spend_approval, weigh_decisions
 from trueup.reconcile.call import Workshop
 from trueup.reconcile.finish import finish_replacements
@@ -53,7 +53,7 @@ class Request:
     that says so. `confirm` is asked with the plan once nothing holds it. `approved` is the digest that lifts
     its holds, `approved_by` who says so; with `expected`, a plan of any other digest is refused. `facts` is
     what expressions need from outside. `trigger` is why it runs: see `RunRecord`. `descends_from` tells of a
-    commit whether it is in the history of the revision: see `Tree`.
+    commit whether it is in the history of the revision: see `Tree`. `policies` are those of the installation.
     """
 
     stack: Stack
@@ -71,6 +71,7 @@ class Request:
     trigger: str = "once"
     approved_by: str = ""
     descends_from: Callable[[str], bool | None] = lambda _commit: None
+    policies: tuple[Policy, ...] = ()
 
 
 def run_cycle(request: Request, store: Store, catalog: Catalog, parallelism: int) -> RunReport:
@@ -186,6 +187,7 @@ def describe(request: Request, store: Store, catalog: Catalog) -> Situation:
         heirs=heirs,
         claims=request.claims,
         rewritten_from=_find_rewritten(last_run, request),
+        policies=request.policies,
     )
 
 

@@ -14,8 +14,10 @@ from trueup.model.change import Action, Change
 from trueup.model.observation import Observed
 from trueup.model.plan import Plan
 from trueup.model.resource import Node
+from trueup.reconcile.attribute import name_writers
 from trueup.reconcile.boundary import broken_plugin
 from trueup.reconcile.diff import Standing, diff_node, diff_undeclared, refuse
+from trueup.reconcile.enforce import find_breaches, hold_breaches
 from trueup.reconcile.guard import find_holds
 from trueup.reconcile.move import find_move, forget_moved, judge_former, refuse_move, refuse_rival
 from trueup.reconcile.replace import resume
@@ -43,15 +45,17 @@ def make_plan(situation: Situation, knowledge: Knowledge) -> Plan:
             change = forget_moved(node.address, moved[node.address])
         change = change or _judge_undeclared(node, situation, knowledge)
         changes.append(resume(change, situation, knowledge))
+    breaches = find_breaches(changes, situation, knowledge)
     return Plan(
         situation.stack.name,
         situation.revision,
         tuple(changes),
-        find_holds(changes, situation),
+        (*find_holds(changes, situation), *hold_breaches(breaches, situation)),
         {address: situation.graph.dependencies(address) for address in situation.graph.nodes},
         situation.is_destroy,
         {target: place for target, place in knowledge.fingerprints.items() if target in _touched(changes)},
         rewritten_from=situation.rewritten_from,
+        breaches=breaches,
     )
 
 
@@ -98,6 +102,9 @@ def judge(node: Node, situation: Situation, knowledge: Knowledge, *, is_applied:
             move.address if move else None,
         )
         change = diff_node(resolved, observation, standing)
+        if change.is_drift and change.fields and isinstance(observation, Observed):
+            named = name_writers(change.fields, observation, kind, node.target.provider)
+            change = replace(change, fields=named)
         if change.action is Action.ADOPT and change.is_drift and isinstance(observation, Observed):
             # Drift that is only reported stays as it lives, also while the object is taken over.
             paths = tuple(field.path for field in change.fields)

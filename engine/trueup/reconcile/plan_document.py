@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from trueup.model.change import MISSING, Action, Change, FieldChange
-from trueup.model.plan import Decision, Plan
+from trueup.model.plan import Breach, Decision, Plan
 from trueup.model.values import UNKNOWN, Sensitive, Value, has_sensitive, has_unknown, map_leaves
 
 FORMAT_VERSION = "1.0"
@@ -39,12 +39,28 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "holds": [
             {"guard": hold.guard, "message": hold.message, "final": hold.is_final} for hold in plan.holds
         ],
+        "verdicts": [breach_document(breach) for breach in plan.breaches],
         **{
             key: decision_document(said)
             for key, said in (("decision", plan.decision), ("staleApproval", plan.stale_approval))
             if said is not None
         },
         **({"rewrittenFrom": plan.rewritten_from} if plan.rewritten_from else {}),
+    }
+
+
+def breach_document(breach: Breach) -> dict[str, Any]:
+    """A change that does not fulfil a policy."""
+    policy = breach.policy
+    return {
+        "policy": policy.name,
+        "origin": "installation" if policy.is_installation else "stack",
+        "place": str(policy.place),
+        "enforce": policy.enforce.value,
+        "address": breach.address.text,
+        "message": policy.message,
+        "rule": policy.rule,
+        "why": breach.why,
     }
 
 
@@ -90,6 +106,8 @@ def field_document(field: FieldChange) -> dict[str, Any]:
     if field.after is not MISSING and field.after is not UNKNOWN:
         document["to"] = None if field.sensitive else _plain(field.after)
     document["sensitive"] = field.sensitive or has_sensitive(field.before) or has_sensitive(field.after)
+    if field.by:
+        document["by"] = field.by
     if field.immutable:
         document["immutable"] = True
     if has_unknown(field.after):

@@ -9,7 +9,7 @@ from functools import cached_property
 from trueup.graph.build import Graph
 from trueup.model.address import Address, Owner
 from trueup.model.observation import Failed, Observation, Observed
-from trueup.model.resource import Facts, Lifecycle, Node, OnDelete, Revision, Stack, Target
+from trueup.model.resource import Facts, Lifecycle, Node, OnDelete, Policy, Revision, Stack, Target
 from trueup.model.values import UNKNOWN, Document, Unknown, Value
 from trueup.reconcile.resolve import known_document
 from trueup.sdk.contracts import Catalog
@@ -35,8 +35,9 @@ class Situation:
     `undeclared` are the objects of the inventory that Git no longer has; their nodes are made from records.
     `formers` are those of the nodes of the graph. `heirs` are the nodes that say that they were moved from an
     address, whether or not this run is about them: one each, unless the manifests are ambiguous. `claims` are
-    undeclared addresses that another stack of the source says it takes over, with the file. `rewritten_from` is
-    the commit of the last run where the history that is read now does not have it, empty otherwise.
+    undeclared addresses that another stack of the source says it takes over, with the file.
+    `rewritten_from` is the commit of the last run where the history that is read now does not have it, empty
+    otherwise. `policies` are those of the installation; the stack has its own.
     """
 
     stack: Stack
@@ -53,6 +54,7 @@ class Situation:
     heirs: Mapping[Address, tuple[Address, ...]] = field(default_factory=dict)
     claims: Mapping[Address, str] = field(default_factory=dict)
     rewritten_from: str = ""
+    policies: tuple[Policy, ...] = ()
 
     @property
     def source(self) -> str:
