@@ -54,12 +54,15 @@ def _claimed(text: str, addresses: Sequence[Address]) -> Iterator[Address]:
     text = _closed(text)
     written = {tuple(_EXPRESSION.split(word)) for word in _WORD.findall(text)}
     written = {literals for literals in written if "/" in "".join(literals)}
+    # Nearly all of them are whole: a text is long, and so is a list of addresses.
+    whole = {literals[0] for literals in written if len(literals) == 1}
+    partial = [literals for literals in written if len(literals) > 1]
     is_open = any(
         _EXPRESSION.sub("", word) == "" for value in _VALUE.findall(text) for word in _WORD.findall(value)
     )
     for address in addresses:
         forms = (f"{address.stack}/{address.reference}", address.text, *_modules_of(address))
-        if any(_fits(literals, form) for literals in written for form in forms):
+        if not whole.isdisjoint(forms) or any(_fits(each, form) for each in partial for form in forms):
             yield address
         elif is_open and (address.kind in text or (_MODULE in text and any(_modules_of(address)))):
             # The whole address comes out of an expression: it could be any of that kind.

@@ -110,6 +110,15 @@ def test_hostile_text_takes_no_time() -> None:
     assert time.perf_counter() - start < 20
 
 
+def test_many_addresses_and_a_long_text_take_the_time_of_one_after_the_other() -> None:
+    addresses = [Address("shop", "File", f"old-{number}", "web-1") for number in range(20_000)]
+    words = (f"- other/File/old-{number}" for number in range(20_000))
+    text = "\n".join(["movedFrom:", *words, "- shop/File/old-7"])
+    start = time.perf_counter()
+    assert list(claims._claimed(text, addresses)) == [addresses[7]]
+    assert time.perf_counter() - start < 20
+
+
 @pytest.mark.parametrize(
     ("literals", "address", "is_fit"),
     [
