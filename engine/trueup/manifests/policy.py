@@ -7,7 +7,7 @@ reconcile/enforce.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ NAMES = ("change", "vars", "git")
 _NAMES_HINT = "names: change, vars, git; see docs/policies.md"
 _EXAMPLE = "write {name: ..., rule: '...', enforce: deny}"
 _LONGEST_MESSAGE = 500
+_MISSING = re.compile(r'Key not found in map : "(.*)"', re.DOTALL)
 # A rule that speaks of the values of `change.fields` needs all of them; most look at the paths alone.
 _FIELD_VALUES = re.compile(r"(?<!change\.)\b(before|after)\b")
 
@@ -110,6 +111,7 @@ def find_breach(policy: Policy, facts: Facts) -> str | None:
     What is not known yet, or sensitive, is not there for a rule: one that needs it to be true is not
     fulfilled, and one that is true without it is.
     """
+    hidden: list[tuple[str, FieldPath, str]] = []
     try:
         program = compile_rule(policy.rule)
         change = _without_values(facts.change, program)
@@ -123,10 +125,21 @@ def find_breach(policy: Policy, facts: Facts) -> str | None:
             data[name] = _leave_out(data[name], path)
         result = program.evaluate(data)
     except ExpressionError as error:
-        return "; ".join((*(f"{_show(name, path)} {why}" for name, path, why in hidden), error.message))
+        return _explain(error, hidden)
     if result is True:
         return None
     return "" if result is False else f"the rule gives {kind_of_value(result)}, not true or false"
+
+
+def _explain(error: ExpressionError, hidden: Sequence[tuple[str, FieldPath, str]]) -> str:
+    """Why a rule could not be evaluated; what it missed may be what was hidden from it."""
+    missing = _MISSING.search(error.message)
+    if missing is None:
+        return error.message
+    for name, path, why in hidden:
+        if (name, *path)[-1] == missing[1]:
+            return f"{_show(name, path)} {why}"
+    return f"there is no {missing[1]} in what the rule reads: let it ask has() first"
 
 
 def _without_values(change: Mapping[str, Value], program: Program) -> Mapping[str, Value]:

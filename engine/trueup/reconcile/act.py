@@ -19,6 +19,7 @@ from trueup.reconcile.boundary import broken_plugin
 from trueup.reconcile.call import Caller, StepFlow, Undone, Wait, Workshop
 from trueup.reconcile.crash_point import reach
 from trueup.reconcile.diff import is_renamed
+from trueup.reconcile.enforce import find_breaches, find_new_breach
 from trueup.reconcile.plan import judge
 from trueup.reconcile.record import outcome_of
 from trueup.reconcile.replace import is_begun_now, leave, make_entries, resume
@@ -133,6 +134,7 @@ class Act(Caller):
     def _plan_again(self, session: Session) -> None:
         """A dependency was acted on: the node is judged anew from what lives now."""
         address, planned, was_begun = self.change.address, self.change.action, is_begun_now(self.change)
+        passed = find_breaches([self.change], self._shop.situation, self._shop.knowledge)
         declared = self._shop.situation.graph.nodes[address]
         resolved = resolve_node(declared, self._shop.knowledge)
         self._node = replace(resolved, external_id=self._node.external_id)
@@ -148,6 +150,13 @@ class Act(Caller):
         ):
             raise Undone(
                 "it would have to be replaced by now, which the plan did not say",
+                "run again to see the new plan",
+            )
+        breach = find_new_breach(self.change, passed, self._shop.situation, self._shop.knowledge)
+        if breach is not None:
+            reason = breach.policy.message or breach.policy.rule
+            raise Undone(
+                f"policy {breach.policy.name} is not fulfilled by what is known now: {reason}",
                 "run again to see the new plan",
             )
 

@@ -35,6 +35,17 @@ def find_breaches(
     return tuple(breaches)
 
 
+def find_new_breach(
+    change: Change, passed: Sequence[Breach], situation: Situation, knowledge: Knowledge
+) -> Breach | None:
+    """A breach that must stop a change that was judged anew: the plan could not be held for it."""
+    policies = [breach.policy for breach in passed]
+    for breach in find_breaches([change], situation, knowledge):
+        if breach.policy.enforce is not Enforce.WARN and breach.policy not in policies:
+            return breach
+    return None
+
+
 def hold_breaches(breaches: Sequence[Breach], situation: Situation) -> tuple[Hold, ...]:
     """One hold for each policy that is not fulfilled and says so.
 

@@ -79,7 +79,10 @@ def test_a_rule_that_is_true_is_fulfilled(rule: str) -> None:
         ('change.kind == "Bucket"', ""),
         ("change.after.spec.size > vars.limit", ""),
         ("change.after.spec.size", "the rule gives an integer, not true or false"),
-        ('change.after.spec.acl == "private"', 'Key not found in map : "acl"'),
+        (
+            'change.after.spec.acl == "private"',
+            "there is no acl in what the rule reads: let it ask has() first",
+        ),
         ("change.after.spec.size > 'a'", "> cannot be applied to (int, string)"),
         # Not known yet.
         ('change.after.spec.url == "https://a"', f"change.after.spec.url {LATER}"),
