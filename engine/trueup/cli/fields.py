@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trueup.cli.output import escape, escape_line
 from trueup.model.change import MISSING, FieldChange
@@ -30,7 +30,8 @@ ABSENT = "(absent)"
 class FieldText:
     """A field's change: `sign` is +, - or ~, `text` the values if they fit on the line.
 
-    `lines` are those of a unified difference, each with its sign `+`, `-`, ` ` or `@` in front.
+    `lines` are those of a unified difference, each with its sign `+`, `-`, ` ` or `@` in front. `by` is who
+    did it, if that is known.
     """
 
     sign: str
@@ -38,10 +39,16 @@ class FieldText:
     text: str
     lines: tuple[str, ...] = ()
     is_immutable: bool = False
+    by: str = ""
 
 
 def describe_field(field: FieldChange) -> FieldText:
     """The field's change, on one line if both values are short."""
+    text = _describe(field)
+    return replace(text, by=escape(field.by)) if field.by else text
+
+
+def _describe(field: FieldChange) -> FieldText:
     sign = "+" if field.before is MISSING else "-" if field.after is MISSING else "~"
     path = escape(field.path) or "/"
     if field.sensitive:

@@ -44,7 +44,7 @@ class FieldChange:
 
     `before` or `after` is MISSING where the field does not exist, `after` is UNKNOWN where it depends on
     something not yet acted on. `sensitive`: neither value may be shown. `immutable`: the object has to be
-    replaced to change it.
+    replaced to change it. `by` is who gave the field its live value, where the system knows of a drifted one.
     """
 
     path: str
@@ -52,6 +52,7 @@ class FieldChange:
     after: Value
     sensitive: bool = False
     immutable: bool = False
+    by: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)

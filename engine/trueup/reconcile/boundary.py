@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from trueup.errors import ProviderError
 from trueup.model.observation import Health, Observed, degraded
 from trueup.sdk.contracts import Kind
@@ -25,3 +27,11 @@ def health_of(kind: Kind, observed: Observed, provider: str) -> Health:
         return kind.health(observed)
     except Exception as error:  # noqa: BLE001 - a hostile plugin must not take the others down
         return degraded(broken_plugin(provider, "health", error).message)
+
+
+def writers_of(kind: Kind, observed: Observed, provider: str) -> Mapping[str, str]:
+    """Whom the kind names for the object's fields; a bug in it is told in their place."""
+    try:
+        return kind.writers(observed)
+    except Exception as error:  # noqa: BLE001 - a hostile plugin must not take the others down
+        return {"": f"(unknown: {broken_plugin(provider, 'writers', error).message})"}

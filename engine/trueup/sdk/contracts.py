@@ -187,6 +187,16 @@ class Kind(ABC):
             return next(named, None)
         return int(token) if token.isdigit() and int(token) < len(items) else None
 
+    def writers(self, observed: Observed) -> Mapping[str, str]:
+        """Who gave fields of the object their live values last, where the system knows: JSON pointer -> who.
+
+        For drift, so that people know whom to ask. A pointer counts for all that lies below it that has none
+        of its own; each leads to something that lives, with items of lists named as in the kind's own
+        changes. The text says who, and when if that is known; what we wrote ourselves is left out. From the
+        observation alone.
+        """
+        return {}
+
     def health(self, observed: Observed) -> Health:
         """Whether the object does its work, from the observation alone."""
         return READY

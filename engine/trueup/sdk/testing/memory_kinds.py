@@ -109,7 +109,11 @@ class Thing(Kind):
             "kind": self.name,
             "metadata": metadata,
             "spec": spec,
-            "status": {"id": entry["id"], "phase": "creating" if entry.get("pending") else "ready"},
+            "status": {
+                "id": entry["id"],
+                "phase": "creating" if entry.get("pending") else "ready",
+                **({"writers": entry["writers"]} if "writers" in entry else {}),
+            },
         }
 
     def find_owned(self, session: Session, owner_key: str) -> Iterable[Owned]:
@@ -133,6 +137,11 @@ class Thing(Kind):
 
     def export(self, body: Document) -> Document:
         return {key: value for key, value in body.items() if key != "status"}
+
+    def writers(self, observed: Observed) -> Mapping[str, str]:
+        """As someone else's hand noted them on the object, until the next change through the provider."""
+        writers: Mapping[str, str] = observed.body["status"].get("writers", {})
+        return writers
 
     def health(self, observed: Observed) -> Health:
         return READY if observed.body["status"]["phase"] == "ready" else progressing("it is being made")
@@ -215,7 +224,8 @@ class Thing(Kind):
 
     @staticmethod
     def _changed(old: Entry, spec: Document, owner: Owner | None) -> Entry:
-        return {**old, "spec": spec, "owner": marker(owner), "version": old["version"] + 1}
+        kept = {key: value for key, value in old.items() if key != "writers"}
+        return {**kept, "spec": spec, "owner": marker(owner), "version": old["version"] + 1}
 
 
 class Vault(Thing):
