@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -55,6 +56,17 @@ class MemoryContract(ProviderContract):
             changed={"spec": {"name": "a", "size": 2}},
             sibling_body={"spec": {"name": "c"}},
         ),
+        *(
+            Case(
+                API_VERSION,
+                kind,
+                "unnamed",
+                {"spec": {"size": 1, "zone": "a"}},
+                changed={"spec": {"size": 2, "zone": "a"}},
+                replaced={"spec": {"size": 1, "zone": "b"}},
+            )
+            for kind in ("Tagged", "Tokened", "Nameless")
+        ),
         Case(
             API_VERSION,
             "Secretive",
@@ -88,11 +100,16 @@ class MemoryContract(ProviderContract):
         return rig.provider.world.count_writes()
 
     def snapshot(self, rig, node):
-        return json.dumps(rig.provider.world.peek(rig.kind(node).key(node)), sort_keys=True).encode()
+        world, kind = rig.provider.world, rig.kind(node)
+        key = kind.key(node)
+        if not rig.is_named(node):
+            keys = [key for key in world.list_keys() if key.startswith(f"{kind.name}/")]
+            return json.dumps([world.peek(key) for key in keys], sort_keys=True).encode()
+        return json.dumps(world.peek(key), sort_keys=True).encode()
 
     def plant_foreign(self, rig, node, case):
         entry = {"id": "foreign", "version": 1, "owner": None, "spec": case.body["spec"]}
-        rig.provider.world.put(rig.kind(node).key(node), entry)
+        rig.provider.world.put(rig.kind(node).key(replace(node, external_id="foreign")), entry)
         return "foreign"
 
     def remove(self, rig, node):

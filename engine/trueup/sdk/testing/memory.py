@@ -1,6 +1,6 @@
 """A provider whose system is memory: for tests of the engine, and an example of a whole provider.
 
-Its kinds stand in `memory_kinds`, the system itself in `memory_world`.
+Its kinds stand in `memory_kinds` and `memory_identities`, the system itself in `memory_world`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from trueup.errors import PluginError
 from trueup.sdk import Kind, Limits, Provider, Session, Target, reveal
 from trueup.sdk.contracts import Catalog
+from trueup.sdk.testing.memory_identities import Nameless, Tagged, Tokened
 from trueup.sdk.testing.memory_kinds import (
     API_VERSION,
     PROVIDER,
@@ -35,11 +36,14 @@ __all__ = [
     "MemorySession",
     "MemoryWorld",
     "Named",
+    "Nameless",
     "Runner",
     "Secretive",
     "Shared",
     "Slow",
+    "Tagged",
     "Thing",
+    "Tokened",
     "Vault",
     "marker",
     "owner_of",
@@ -63,7 +67,7 @@ class MemoryProvider(Provider):
         self._has_own_world = world is not None
         self._kinds: tuple[Kind, ...] = (
             *(Thing(), Vault(), Slow(), Secretive(), Shared()),
-            *(Runner(), Named()),
+            *(Runner(), Named(), Tagged(), Tokened(), Nameless()),
         )
         self._by_name = {(kind.api_version, kind.name): kind for kind in self._kinds}
 
@@ -74,7 +78,7 @@ class MemoryProvider(Provider):
         return self._by_name.get((api_version, name))
 
     def discoverable(self, session: Session) -> Sequence[Kind]:
-        return self._kinds
+        return [kind for kind in self._kinds if kind.traits.identity == "named"]
 
     def connect(self, target: Target, owner_key: str) -> Session:
         directory = reveal(target.config.get("directory"))

@@ -99,6 +99,14 @@ class World(ABC):
         """Adds a call to the log."""
 
     @abstractmethod
+    def removed(self) -> list[tuple[str, Entry]]:
+        """Key and last state of every object that a call has removed so far, in order."""
+
+    @abstractmethod
+    def _write_removed(self, key: str, entry: Entry) -> None:
+        """Notes that a call removes an object."""
+
+    @abstractmethod
     def _load_faults(self) -> list[Fault]:
         """The faults still to come."""
 
@@ -157,6 +165,8 @@ class World(ABC):
             old = objects.get(key)
             new = change(old)
             if new is None:
+                if old is not None:
+                    self._write_removed(key, old)
                 objects.pop(key, None)
             elif new is not old:
                 hidden = self.hide_reads if old is None else new.get("hidden", 0)
@@ -217,6 +227,7 @@ class MemoryWorld(World):
         self._identity = identity or f"memory-{uuid.uuid4().hex}"
         self._objects: dict[str, Entry] = dict(objects or {})
         self._log: list[Call] = []
+        self._removed: list[tuple[str, Entry]] = []
         self._faults: list[Fault] = []
         self._lock = threading.RLock()
 
@@ -235,6 +246,13 @@ class MemoryWorld(World):
 
     def _write_call(self, call: Call) -> None:
         self._log.append(call)
+
+    def removed(self) -> list[tuple[str, Entry]]:
+        with self._lock:
+            return list(self._removed)
+
+    def _write_removed(self, key: str, entry: Entry) -> None:
+        self._removed.append((key, entry))
 
     def _load_faults(self) -> list[Fault]:
         return list(self._faults)
@@ -283,6 +301,16 @@ class FileWorld(World):
     def _write_call(self, call: Call) -> None:
         with (self._directory / "calls.jsonl").open("a") as log:
             log.write(json.dumps(asdict(call)) + "\n")
+
+    def removed(self) -> list[tuple[str, Entry]]:
+        with self._open():
+            log = self._directory / "removed.jsonl"
+            lines = log.read_text().splitlines() if log.exists() else []
+            return [(key, entry) for key, entry in map(json.loads, lines)]
+
+    def _write_removed(self, key: str, entry: Entry) -> None:
+        with (self._directory / "removed.jsonl").open("a") as log:
+            log.write(json.dumps([key, entry]) + "\n")
 
     def _load_faults(self) -> list[Fault]:
         file = self._directory / "faults.json"

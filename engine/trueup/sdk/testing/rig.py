@@ -220,10 +220,14 @@ class Rig:
         """One create, to its end."""
         session = self.session(node)
         done = self.finish(node, self.kind(node).create(session, node, intent or self.intent(node)))
+        self.keep_id(node, done)
+        return done
+
+    def keep_id(self, node: Node, done: Done) -> None:
+        """Notes by which id an object is found that nothing else leads to."""
         if self.kind(node).traits.identity in ("token", "none"):
             expect(bool(done.external_id), f"the create of {node.address} tells no id to find the object by")
             self._ids[node.address] = done.external_id
-        return done
 
     def update(self, node: Node, change: Change, intent: Intent | None = None) -> Done:
         """One update by that change, to its end."""

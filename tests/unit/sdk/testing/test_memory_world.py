@@ -142,3 +142,14 @@ def test_a_catalog_has_exactly_the_given_providers(world):
     catalog = MemoryCatalog(provider)
     assert catalog.names() == ["memory"]
     assert catalog.provider("memory") is provider
+
+
+def test_what_a_call_removes_is_remembered_as_it_was(rig, world):
+    node = rig.node(CASE)
+    seen = rig.apply(node)
+    entry = world.peek("Thing/a")
+    world.put("Thing/b", {"id": "of another"})
+    world.put("Thing/b", None)
+    assert world.removed() == []
+    rig.delete(rig.recorded(node, seen.external_id))
+    assert world.removed() == [("Thing/a", entry)]
