@@ -7,7 +7,7 @@ row of the node, and the next plan shows it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, wait
 from dataclasses import dataclass, replace
 
@@ -16,7 +16,7 @@ from trueup.model.outcome import Outcome, Result
 from trueup.reconcile.act import Act
 from trueup.reconcile.call import Workshop
 from trueup.reconcile.report import Listener
-from trueup.reconcile.walk import GONE, UNDONE
+from trueup.reconcile.walk import GONE, UNDONE, find_users
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,10 @@ def finish_replacements(
     if not waiting:
         return Finished(tuple(outcomes))
     left: list[Address] = []
+    users = find_users(shop.situation.records)
     by_target: dict[str, list[Outcome]] = {}
     for outcome in waiting:
-        user = _find_user(outcome.address, by_address, shop)
+        user = _find_user(outcome.address, users.get(outcome.address, ()), by_address, shop)
         if user:
             by_address[outcome.address] = replace(outcome, message=f"the old object is kept: {user}")
         else:
@@ -74,14 +75,12 @@ def _finish_in_turn(
     return finished, left
 
 
-def _find_user(address: Address, outcomes: dict[Address, Outcome], shop: Workshop) -> str:
-    """Which node may still use the old object, and why; empty if none does."""
+def _find_user(
+    address: Address, recorded: Sequence[Address], outcomes: Mapping[Address, Outcome], shop: Workshop
+) -> str:
+    """Which node may still use the old object, and why; empty if none does. `recorded`: its users so far."""
     situation = shop.situation
-    users = dict.fromkeys(situation.graph.dependents(address))
-    users.update(
-        dict.fromkeys(user for user, record in situation.records.items() if address in record.depends_on)
-    )
-    for user in users:
+    for user in dict.fromkeys((*situation.graph.dependents(address), *recorded)):
         if user == address:
             continue
         if user not in outcomes:

@@ -88,7 +88,7 @@ class Walk:
         self._outdated: list[Record] = []
         self._in_flight = 0
         self.is_cut_short = False
-        self._users = _find_users(shop.situation.records)
+        self._users = find_users(shop.situation.records)
         self._floor = _Floor(_make_steps(shop.situation, plan, self._users))
         self._rollouts = Rollouts(plan.changes, shop.situation.graph.nodes)
         for address, step in self._floor.steps.items():
@@ -330,7 +330,7 @@ def _say_why(outcome: Outcome) -> str:
     return f"{outcome.result}: {outcome.message}" if outcome.message else f"is {outcome.result}"
 
 
-def _find_users(records: Mapping[Address, Record]) -> dict[Address, list[Address]]:
+def find_users(records: Mapping[Address, Record]) -> dict[Address, list[Address]]:
     """For each address, the nodes that depended on it when they were recorded."""
     users: dict[Address, list[Address]] = {}
     for user, record in records.items():
