@@ -6,24 +6,19 @@ what the plan knows and again right before the node is acted on.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
-from typing import Protocol
+from functools import lru_cache
+from typing import NamedTuple, Protocol
 
 from trueup.errors import NOWHERE, ManifestError, Place, Problem
-from trueup.manifests.document import kind_of_value
-from trueup.manifests.program import NO_OBJECTS, ExpressionError, Objects, Program, follow
+from trueup.manifests.missing_fields import explain_missing
+from trueup.manifests.program import ExpressionError, Objects, Program, follow
 from trueup.manifests.selection import FieldPath, Reads, Selector
-from trueup.manifests.suggestions import did_you_mean
 from trueup.manifests.syntax_tree import Call
 from trueup.manifests.text_places import Part, ProgramPart
 from trueup.model.address import Address
 from trueup.model.resource import OutputReference, Reference, SecretReference
 from trueup.model.values import UNKNOWN, Document, Sensitive, Unknown, Value, map_leaves
-
-UNDECLARED = "declare it in the stack file, under spec.variables"
-_MISSING_KEY = re.compile(r'Key not found in map : ["\'](.*)["\']', re.DOTALL)
 
 
 class Lookup(Protocol):
@@ -58,6 +53,53 @@ class NothingKnown:
 NOTHING_KNOWN: Lookup = NothingKnown()
 
 
+class _Read(NamedTuple):
+    """What programs read, whatever the resource in which they stand: known from their texts alone."""
+
+    functions: frozenset[str]
+    # The fields that are selected, by function and argument, and those of each variable.
+    of_objects: Mapping[tuple[str, str], Reads]
+    of_variables: Mapping[str, Reads]
+
+
+@lru_cache(maxsize=50_000)
+def _find_reads(*programs: Program) -> _Read:
+    """Remembered as the programs themselves are, for a daemon reads the same ones for ever."""
+    functions = frozenset(call.function for program in programs for call in program.needs)
+    return _Read(functions, _reads_of_objects(programs), _reads_of_variables(programs))
+
+
+def _reads_of_objects(programs: Sequence[Program]) -> Mapping[tuple[str, str], Reads]:
+    paths: dict[tuple[str, str], list[FieldPath]] = {}
+    tests: dict[tuple[str, str], list[FieldPath]] = {}
+    for program in programs:
+        for call in program.needs:
+            key = call.function, call.argument or ""
+            paths.setdefault(key, [])
+            if call.function == "stack" and call.tested and not call.path:
+                # Another output, which may be sensitive, has no say in whether this one is there.
+                tests.setdefault(key, []).append((call.tested,))
+            else:
+                paths[key].append(call.path)
+    return {key: Reads.of(found, tests.get(key, ())) for key, found in paths.items()}
+
+
+def _reads_of_variables(programs: Sequence[Program]) -> Mapping[str, Reads]:
+    if len(programs) == 1:
+        return programs[0].reads
+    found: dict[str, list[Reads]] = {}
+    for program in programs:
+        for name, reads in program.reads.items():
+            found.setdefault(name, []).append(reads)
+    return {
+        name: Reads.of(
+            (path for reads in each for path in reads.paths),
+            (path for reads in each for path in reads.tests),
+        )
+        for name, each in found.items()
+    }
+
+
 class _Needs:
     """What an expression reads, and what the expressions inside its data read, each once."""
 
@@ -89,6 +131,8 @@ class Expression:
         self._documents: Mapping[str, Document] = {}
         self._needs: _Needs | None = None
         self._is_collecting = False
+        self._functions: frozenset[str] | None = None
+        self._read = _find_reads(*[part.program for part in self.programs])
 
     def __repr__(self) -> str:
         texts = (part if isinstance(part, str) else f"${{{{ {part.program.text} }}}}" for part in self._parts)
@@ -127,47 +171,16 @@ class Expression:
         """The outputs of other stacks that it reads."""
         return tuple(self._collect().outputs)
 
-    @cached_property
+    @property
     def functions(self) -> frozenset[str]:
         """Which of `ref`, `secret` and `stack` its value comes from; known before it is bound."""
-        own = {call.function for part in self.programs for call in part.program.needs}
-        return frozenset(own.union(*(inner.functions for inner in self._inside_data())))
-
-    @cached_property
-    def _paths(self) -> Mapping[tuple[str, str], Reads]:
-        """The fields that are selected, by function and argument."""
-        paths: dict[tuple[str, str], list[FieldPath]] = {}
-        tests: dict[tuple[str, str], list[FieldPath]] = {}
-        for part in self.programs:
-            for call in part.program.needs:
-                key = call.function, call.argument or ""
-                paths.setdefault(key, [])
-                if call.function == "stack" and call.tested and not call.path:
-                    # Another output, which may be sensitive, has no say in whether this one is there.
-                    tests.setdefault(key, []).append((call.tested,))
-                else:
-                    paths[key].append(call.path)
-        return {key: Reads.of(found, tests.get(key, ())) for key, found in paths.items()}
-
-    @cached_property
-    def _reads(self) -> Mapping[str, Reads]:
-        """The fields of each variable."""
-        if len(self.programs) == 1:
-            return self.programs[0].program.reads
-        found: dict[str, list[Reads]] = {}
-        for part in self.programs:
-            for name, reads in part.program.reads.items():
-                found.setdefault(name, []).append(reads)
-        return {
-            name: Reads.of(
-                (path for reads in each for path in reads.paths),
-                (path for reads in each for path in reads.tests),
-            )
-            for name, each in found.items()
-        }
+        if self._functions is None:
+            inside = [inner.functions for inner in self._inside_data()]
+            self._functions = self._read.functions.union(*inside)
+        return self._functions
 
     def _inside_data(self) -> Iterator[Expression]:
-        for variable, reads in self._reads.items():
+        for variable, reads in self._read.of_variables.items():
             yield from expressions_at(self._data.get(variable), reads)
 
     def _collect(self) -> _Needs:
@@ -219,13 +232,13 @@ class Expression:
     def _compute(self, lookup: Lookup, done: dict[Expression, Value]) -> Value:
         selector = Selector(lambda inner: inner._evaluate(lookup, done))
         objects: dict[str, dict[str, Value]] = {}
-        for (function, argument), reads in self._paths.items():
+        for (function, argument), reads in self._read.of_objects.items():
             found = selector.select(self._find(function, argument, reads, lookup), reads)
             if found is UNKNOWN:
                 return UNKNOWN
             objects.setdefault(function, {})[argument] = found
         data: dict[str, Value] = {}
-        for variable, reads in self._reads.items():
+        for variable, reads in self._read.of_variables.items():
             data[variable] = selector.select(self._data[variable], reads)
             if data[variable] is UNKNOWN:
                 return UNKNOWN
@@ -348,47 +361,3 @@ def text_of(value: Value) -> str:
         f"the expression gives {kind}, which cannot be put into a string",
         hint="select one of its fields, or make the expression the whole value",
     )
-
-
-def explain_missing(
-    error: ExpressionError, program: Program, data: Mapping[str, Value], objects: Objects = NO_OBJECTS
-) -> ExpressionError | None:
-    """For an error about a missing field: which of the fields that are named literally it is."""
-    missing = _MISSING_KEY.search(error.message)
-    if missing is None and "SELECT to non-message" not in error.message:
-        return None
-    reads = [
-        (
-            f'{call.function}("{call.argument}")',
-            objects.get(call.function, {}).get(call.argument or ""),
-            call.path,
-            call.offset - len(call.function),
-        )
-        for call in program.needs
-    ]
-    reads += [
-        (selection.variable, data.get(selection.variable), selection.path, selection.offset)
-        for selection in program.selections
-    ]
-    for name, value, path, offset in reads:
-        for position, key in enumerate(path):
-            container = follow(value, path[:position])
-            where = ".".join((name, *path[:position]))
-            if not isinstance(container, Mapping):
-                if missing is not None:
-                    break
-                message = f'{where} is {kind_of_value(container)}, which has no field "{key}"'
-                return ExpressionError(message, offset, "look at what it holds")
-            if key not in container and missing is not None and missing[1] == key:
-                return _missing(where, key, list(container), offset)
-    return None
-
-
-def _missing(where: str, key: str, there: list[str], offset: int) -> ExpressionError:
-    if where == "vars":
-        message = f'there is no variable "{key}"'
-        hint = did_you_mean(key, there) or UNDECLARED
-        return ExpressionError(message, offset, hint)
-    known = f"what is there: {', '.join(sorted(there)[:20])}; " if there else ""
-    hint = did_you_mean(key, there) or f"{known}has() tells whether a field exists"
-    return ExpressionError(f'{where} has no field "{key}"', offset, hint)

@@ -9,8 +9,9 @@ from trueup.errors import Place, Problem, SourceError
 from trueup.manifests.document import Path, kind_of_value
 from trueup.manifests.encrypted import drop_encrypted
 from trueup.manifests.expand import Expanded, Expander, Item, Surroundings
-from trueup.manifests.expressions import UNDECLARED, Expression
+from trueup.manifests.expressions import Expression
 from trueup.manifests.library import Folder, Library
+from trueup.manifests.missing_fields import UNDECLARED
 from trueup.manifests.module_file import MODULE_FILES, ModuleFile, read_module_file
 from trueup.manifests.module_inputs import read_inputs
 from trueup.manifests.module_moves import add_moves, read_former_uses

@@ -11,10 +11,10 @@ from trueup.manifests.document import Path, SourceDocument
 from trueup.manifests.expressions import (
     NOTHING_KNOWN,
     Expression,
-    explain_missing,
     text_of,
 )
 from trueup.manifests.interpolation import has_expression, split_expressions
+from trueup.manifests.missing_fields import explain_missing
 from trueup.manifests.program import NOTHING, ExpressionError, compile_expression, follow
 from trueup.manifests.selection import PLAIN_TYPES
 from trueup.manifests.text_places import Part, ProgramPart, TextPlaces

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from tests.unit.cli import samples
 
 from trueup.cli.plan_markdown import MAX_LENGTH, code, fence, render_markdown
 from trueup.cli.plan_text import WaysOut
 from trueup.model.change import MISSING, Action, Change, FieldChange
+from trueup.model.plan import Hold, Verdict
 
 WAYS = WaysOut(
     "trueup approve shop sha256:0", "trueup reject shop sha256:0", "trueup reconcile shop --approve sha256:0"
@@ -54,3 +56,25 @@ def test_a_plan_too_long_for_a_comment_says_how_much_is_missing() -> None:
     shown = text.count("<details>")
     assert f"{100 - shown} more changes do not fit into a comment" in text
     assert "Digest: " in text
+
+
+def test_policies_verdicts_and_rewriting_are_in_the_comment() -> None:
+    said = samples.decision(Verdict.APPROVED, "as *agreed*")
+    holds = [Hold("stateful", "m")]
+    plan = replace(
+        samples.plan_of(samples.created(), holds=holds),
+        breaches=samples.breaches() * 20,
+        rewritten_from="a" * 40,
+        decision=said,
+    )
+    text = render_markdown(plan, WAYS)
+    assert "**History was rewritten**: <code>the commit of the last run, aaaaaaaaaaaa, is no ancestor" in text
+    assert "**Approved** by <code>bo&#64;web &#40;as &#42;agreed&#42;&#41;</code>, in spite of:" in text
+    assert "trueup approve" not in text
+    assert text.count("- deny: <code>shop/File/site&#64;web-1</code> does not fulfil") == 10
+    assert "- and 20 more" in text
+    stale = replace(plan, decision=None, stale_approval=said)
+    assert "approved last is another plan" in render_markdown(stale, WAYS)
+    final = replace(plan, decision=None, holds=(Hold("policy", "m", is_final=True),))
+    assert "no approval lifts it" in render_markdown(final, WAYS)
+    assert "trueup approve" not in render_markdown(final, WAYS)

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tests.unit.cli import samples
 
 from trueup.cli.plan_text import WaysOut, render_change, render_holds, render_plan, summary_line
+from trueup.model.plan import Hold
 
 WAYS = WaysOut(
     "trueup approve shop sha256:0", "trueup reject shop sha256:0", "trueup reconcile shop --approve sha256:0"
@@ -52,3 +55,31 @@ def test_no_sequence_of_a_live_system_reaches_the_terminal() -> None:
     assert "\x1b" not in plain
     assert "\u202e" not in plain
     assert r"\x1b]0;owned\x07 hello\u202e" in plain
+
+
+def test_each_change_against_a_policy_is_shown_with_the_reason() -> None:
+    plan = replace(samples.plan_of(samples.created()), breaches=samples.breaches())
+    shown = samples.render(render_plan(plan))
+    assert (
+        "\ndenied shop/File/site@web-1  policy private of the installation\n"
+        "      nobody else's business\n"
+        "      not fulfilled: change.after.spec.mode == '0600'\n"
+        "      change.after.spec.mode is sensitive\n"
+        "warning shop/File/site@web-1  policy named of the stack\n"
+        "      not fulfilled: change.name != 'site'\n"
+        "\nPlan: 1 to create"
+    ) in shown
+
+
+def test_a_final_hold_offers_no_way_out() -> None:
+    plan = samples.plan_of(
+        samples.created(), holds=[Hold("stateful", "m"), Hold("policy", "no\x1b[2J", is_final=True)]
+    )
+    shown = samples.render(render_holds(plan, WAYS))
+    assert shown == ("\nHeld back. No approval lifts this:\n  stateful: m\n  policy (final): no\\x1b[2J\n")
+
+
+def test_a_plan_whose_history_was_rewritten_says_so() -> None:
+    plan = replace(samples.converged_plan(), rewritten_from="a" * 40)
+    shown = samples.render(render_plan(plan))
+    assert f"History was rewritten: the commit of the last run, {'a' * 12}, is no ancestor" in shown
