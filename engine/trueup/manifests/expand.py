@@ -80,7 +80,7 @@ class Expanded:
         """The node as the pure methods of its kind may see it: UNKNOWN for what is not known yet."""
         if self.declaration.body.is_static:
             return self.node
-        return replace(self.node, body=map_leaves(self.node.body, _known_or_unknown))
+        return self.node.with_body(map_leaves(self.node.body, _known_or_unknown))
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ from trueup.model.values import UNKNOWN, PartlyKnown, Sensitive, Value, reveal
 
 FieldPath = tuple[str, ...]
 PLAIN_TYPES = frozenset({str, bool, int, float, type(None)})
+# A dict, which nearly every map is, is told far quicker than a Mapping.
+_MAPS = (dict, Mapping)
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ class Selector:
         value = self._open(document)
         taken: list[str] = []
         for position, key in enumerate(path):
-            if not isinstance(value, Mapping):
+            if not isinstance(value, _MAPS):
                 break
             taken.append(key)
             if key not in value:
@@ -147,7 +149,7 @@ class Selector:
 
     def _open(self, value: Value) -> Value:
         """The value itself: what an expression gives, what a sensitive value holds."""
-        if type(value) in PLAIN_TYPES or isinstance(value, Mapping | list | tuple):
+        if type(value) in PLAIN_TYPES or isinstance(value, (*_MAPS, list, tuple)):
             return value
         if value is UNKNOWN:
             raise _NotKnown
@@ -158,6 +160,8 @@ class Selector:
 
     def _plain(self, value: Value) -> Value:
         value = self._open(value)
+        if type(value) in PLAIN_TYPES:
+            return value
         if isinstance(value, Mapping):
             return {key: self._plain(item) for key, item in value.items()}
         if isinstance(value, list | tuple):

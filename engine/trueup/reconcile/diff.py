@@ -79,7 +79,8 @@ def diff_node(node: Node, observation: Observation, standing: Standing) -> Chang
     ownership = _judge_ownership(node, observation, standing)
     if ownership.problem:
         return replace(ownership, fields=change.fields, observed=observation)
-    change = replace(change, moved_from=standing.moved_from)
+    if standing.moved_from is not None:
+        change = replace(change, moved_from=standing.moved_from)
     if change.action is Action.NONE:
         if ownership.action is Action.NONE:
             return change

@@ -77,6 +77,8 @@ def _whole_stack(losses: Sequence[Change], situation: Situation) -> Sequence[Hol
 
 
 def _over_budget(losses: Sequence[Change], situation: Situation) -> Sequence[Hold]:
+    if not losses:
+        return ()
     size = len(situation.records.keys() | situation.graph.nodes.keys())
     budget = deletion_budget(situation.stack.guards.max_deletes, size)
     if len(losses) <= budget:
