@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from tests.unit.cli import samples
 from trueup.cli.run_json import run_document
 from trueup.model.change import MISSING, FieldChange
 from trueup.model.outcome import Result, RunStatus
+from trueup.model.plan import Verdict
 from trueup.model.values import UNKNOWN, Sensitive
 from trueup.reconcile.plan_document import field_document, plan_document
 from trueup.reconcile.report import RunReport
@@ -96,3 +98,18 @@ def test_missing_unknown_and_sensitive_values_cannot_be_confused(
     field: FieldChange, expected: dict[str, Any]
 ) -> None:
     assert field_document(field) == {"path": "/a", **expected}
+
+
+def test_what_people_and_policies_say_is_as_the_schema_says() -> None:
+    said = samples.decision(Verdict.REJECTED, "not on a Friday")
+    plan = replace(
+        samples.full_plan(),
+        decision=said,
+        stale_approval=said,
+        rewritten_from="a" * 40,
+        breaches=samples.breaches(),
+    )
+    document = json.loads(json.dumps(plan_document(plan)))
+    check(document, "plan-v1")
+    assert document["decision"]["who"] == document["staleApproval"]["who"] == "bo@web"
+    assert [each["enforce"] for each in document["verdicts"]] == ["deny", "warn"]
