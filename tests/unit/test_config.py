@@ -6,6 +6,7 @@ import pytest
 
 from trueup.config import Config, ConfigError, DaemonConfig, StackConfig, load_config
 from trueup.errors import UsageError
+from trueup.model.resource import Enforce, Policy
 
 FULL = """\
 store = "state/trueup.db"
@@ -262,3 +263,34 @@ def test_what_stacks_may_read_of_secrets(tmp_path: Path) -> None:
 )
 def test_a_mistake_about_secrets_grants_nothing(tmp_path: Path, text: str, expected: list[str]) -> None:
     assert problems(tmp_path, text) == expected
+
+
+def test_policies_count_for_the_installation(tmp_path: Path) -> None:
+    text = (
+        '[[policies]]\nname = "kept"\nrule = "change.action != \'delete\'"\n'
+        'enforce = "deny"\nmessage = "nothing goes"\n'
+    )
+    (policy,) = load(tmp_path, text).policies
+    assert policy == Policy(
+        "kept", "change.action != 'delete'", Enforce.DENY, "nothing goes", policy.place, is_installation=True
+    )
+    assert str(policy.place).endswith("trueup.toml:1:1")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('policies = "deny"', ["trueup.toml:1:12: policies must be a list, not a string\n  write {"]),
+        (
+            '[[policies]]\nname = "kept"\nrule = "change.action !="\nenforce = "block"',
+            [
+                "trueup.toml:3:8: the rule: the expression is not valid CEL",
+                'trueup.toml:4:11: policies.enforce cannot be "block"\n  allowed: approve, deny, warn',
+            ],
+        ),
+    ],
+)
+def test_a_mistake_in_a_policy_is_told_with_its_place(tmp_path: Path, text: str, expected: list[str]) -> None:
+    found = problems(tmp_path, text)
+    assert len(found) == len(expected)
+    assert all(told.startswith(text) for told, text in zip(found, expected, strict=True)), found

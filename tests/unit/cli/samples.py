@@ -19,8 +19,8 @@ from trueup.model.address import Address
 from trueup.model.change import MISSING, Action, Batch, Change, FieldChange
 from trueup.model.observation import Observed
 from trueup.model.outcome import Outcome, Result, RunStatus
-from trueup.model.plan import Decision, Hold, Plan, Verdict
-from trueup.model.resource import Revision
+from trueup.model.plan import Breach, Decision, Hold, Plan, Verdict
+from trueup.model.resource import Enforce, Policy, Revision
 from trueup.model.values import UNKNOWN, Sensitive
 from trueup.reconcile.approve import may_pass
 from trueup.reconcile.report import EVERYTHING, Listener, RunReport, Selection, Silent
@@ -208,6 +208,21 @@ def plan_of(*changes: Change, holds: Sequence[Hold] = ()) -> Plan:
 
 def decision(verdict: Verdict, note: str = "", digest: str = f"sha256:{'0' * 64}") -> Decision:
     return Decision(digest, verdict, "bo@web", note, 1_700_000_000.0)
+
+
+def breaches() -> tuple[Breach, ...]:
+    of = address("site")
+    private = Policy(
+        "private",
+        "change.after.spec.mode == '0600'",
+        Enforce.DENY,
+        "nobody else's business",
+        is_installation=True,
+    )
+    return (
+        Breach(private, of, "change.after.spec.mode is sensitive"),
+        Breach(Policy("named", "change.name != 'site'", Enforce.WARN), of),
+    )
 
 
 def full_plan() -> Plan:

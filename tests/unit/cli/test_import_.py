@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from tests.unit.cli import samples
-from tests.unit.cli.test_plan_json import check
+from tests.unit.reconcile.test_plan_document import check
 
 from trueup.app import App
 from trueup.cli import run

@@ -4,7 +4,7 @@ import json
 
 import pytest
 from tests.unit.cli.samples import check_snapshot
-from tests.unit.cli.test_plan_json import check
+from tests.unit.reconcile.test_plan_document import check
 
 from trueup.cli import problems
 from trueup.errors import ManifestError, Place, Problem, SourceError

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.unit.cli import samples
 from tests.unit.cli.samples import PlayedEngine, outcome
-from tests.unit.cli.test_plan_json import check
+from tests.unit.reconcile.test_plan_document import check
 
 from trueup.cli import run
 from trueup.model.outcome import Result

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.unit.cli import samples
 from tests.unit.cli.past_samples import make_past
-from tests.unit.cli.test_plan_json import check
+from tests.unit.reconcile.test_plan_document import check
 
 from trueup.cli import run
 from trueup.cli.show import render_past_run, show_document

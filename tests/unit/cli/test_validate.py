@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.unit.cli.test_plan_json import check
+from tests.unit.reconcile.test_plan_document import check
 
 from trueup.cli import run
 
