@@ -189,6 +189,13 @@ def _refuse_replacement(node: Node, change: Change, standing: Standing, fixed: s
     needed = f"a change of {fixed} needs a replacement"
     if node.lifecycle.protect or node.lifecycle.replace is Replace.DENY:
         return refuse(node, f"{needed}, which lifecycle.{describe_barrier(node)} forbids")
+    if standing.moved_from is not None and standing.record is not None and standing.record.protect:
+        return refuse(
+            node,
+            f"{needed}, and as {describe_former(standing.moved_from, node.address)} it is protected"
+            " (lifecycle.protect)",
+            "reconcile the move by itself first: from then on its new manifest says what is protected",
+        )
     observed = change.observed
     if observed is not None and not _is_marked(observed, standing):
         return refuse(

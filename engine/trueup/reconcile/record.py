@@ -104,7 +104,9 @@ class Recorder:
             lifecycle = node.lifecycle
             before = [former.address for former in formers.get(address, ())] if formers else []
             for row in filter(None, map(records.get, (address, *before))):
-                said = (lifecycle.protect, lifecycle.on_delete.value)
+                # What was protected under an address that it had before is so until it has moved.
+                is_kept = row.protect and row.address != address
+                said = (lifecycle.protect or is_kept, lifecycle.on_delete.value)
                 if (row.protect, row.on_delete) != said:
                     changed.append(replace(row, protect=said[0], on_delete=said[1]))
         if changed:

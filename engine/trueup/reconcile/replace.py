@@ -41,13 +41,13 @@ def _are_alike(one: Node, other: Node, situation: Situation) -> bool | None:
     return known[0] == known[1] if all(known) else None
 
 
-def _is_named_elsewhere(old: Node, situation: Situation) -> bool:
-    """Whether another resource names the object by now: what is wanted under any address is kept."""
-    return any(
-        node.kind == old.kind and node.target.name == old.target.name and _are_alike(old, node, situation)
-        for address, node in situation.graph.nodes.items()
-        if address != old.address
-    )
+def _find_heir(old: Node, situation: Situation) -> Address | None:
+    """Another resource that names the object by now: what is wanted under any address is kept."""
+    for address, node in situation.graph.nodes.items():
+        is_near = node.kind == old.kind and node.target.name == old.target.name and address != old.address
+        if is_near and _are_alike(old, node, situation):
+            return address
+    return None
 
 
 def resume(change: Change, situation: Situation, knowledge: Knowledge) -> Change:
@@ -61,12 +61,18 @@ def resume(change: Change, situation: Situation, knowledge: Knowledge) -> Change
             which = leftover.node.external_id or "an object that it replaces"
             return refuse(node, f"{which} cannot be read: {seen.error.message}", seen.error.hint)
     wanted = knowledge.nodes[change.address]
-    live = tuple(
-        seen
-        for leftover, seen in _living(found, knowledge.observations.get(change.address))
-        if change.address in situation.undeclared or not _are_alike(leftover.node, wanted, situation)
-        if not _is_named_elsewhere(leftover.node, situation)
-    )
+    live: list[Observed] = []
+    for leftover, seen in _living(found, knowledge.observations.get(change.address)):
+        if change.address in situation.graph.nodes and _are_alike(leftover.node, wanted, situation):
+            continue
+        heir = _find_heir(leftover.node, situation)
+        if heir is not None:
+            return refuse(
+                node,
+                f"{seen.external_id}, which it replaces, is what {heir} names by now, so it is not deleted",
+                f"set lifecycle.adopt: true on {heir.reference}, or give it another name",
+            )
+        live.append(seen)
     if not live:
         return change
     if change.address in situation.graph.nodes:
@@ -76,8 +82,8 @@ def resume(change: Change, situation: Situation, knowledge: Knowledge) -> Change
             key = describe_barrier(node)
             refused = refuse(node, f"its replacement was begun, which lifecycle.{key} forbids to finish")
             return replace(refused, fields=change.fields, observed=change.observed)
-        return replace(change, action=Action.REPLACE, reasons=reasons, replaced=live, is_drift=False)
-    return _resume_undeclared(change, node, live, situation)
+        return replace(change, action=Action.REPLACE, reasons=reasons, replaced=tuple(live), is_drift=False)
+    return _resume_undeclared(change, node, tuple(live), situation)
 
 
 def _resume_undeclared(

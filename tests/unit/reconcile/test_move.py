@@ -671,3 +671,20 @@ def test_a_run_over_an_old_name_alone_deletes_what_no_other_resource_stands_for(
     declare(loop, "new", spec={"name": "other"}, targets={"names": ["there"]})
     assert results(loop.run(Selection(only=(OLD,)))) == {"old": "deleted"}
     assert loop.world.list_keys() == []
+
+
+def test_a_move_does_not_take_protection_away_in_time_for_a_replacement(loop: Loop) -> None:
+    make_old(loop, lifecycle={"protect": True})
+    assert results(loop.run()) == {"old": "skipped"}
+    since = len(loop.world.calls())
+    declare(loop, "new", [OLD], spec={"name": "other"})
+    for _ in range(2):
+        report = loop.run()
+        assert results(report) == {"new": "failed", "old": "blocked"}
+        assert "as Named/old it is protected" in messages(report)["new"]
+    declare(loop, "new", [OLD])
+    assert results(loop.run()) == {"new": "adopted", "old": "forgotten"}
+    expect_no_loss(loop, since)
+    assert not loop.records()["new"].protect
+    declare(loop, "new", [OLD], spec={"name": "other"})
+    assert results(loop.run()) == {"new": "replaced"}

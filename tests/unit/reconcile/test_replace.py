@@ -437,10 +437,13 @@ def test_an_old_object_that_another_resource_names_by_now_is_kept(app: Loop) -> 
     leave_old(app)
     app.undeclare("app", "Named")
     app.declare("web", {"name": "a", "size": 1}, kind="Named")
-    assert results(app.run()) == {"web": "failed", "app": "deleted"}
-    assert app.world.list_keys() == ["Named/a"]
+    report = app.run()
+    assert results(report) == {"web": "failed", "app": "failed"}
+    assert "is what shop/Named/web@here names by now" in messages(report)["app"]
+    assert app.world.list_keys() == ["Named/a", "Named/b"]
     app.declare("web", {"name": "a", "size": 1}, kind="Named", lifecycle={"adopt": True})
-    assert results(app.run()) == {"web": "adopted"}
+    assert results(app.run()) == {"web": "adopted", "app": "failed"}
+    assert results(app.run()) == {"web": "unchanged", "app": "deleted"}
     expect_rest(app, "Named/a")
 
 
