@@ -80,18 +80,23 @@ _ESCAPES = {
 
 
 class Template:
-    """A value of a document; `is_static` when there is no expression in it at all."""
+    """A value of a document; `is_static` when there is no expression in it at all.
+
+    An expression that does not compile is noted, and stands in the value as UNKNOWN.
+    """
 
     def __init__(self, document: SourceDocument, value: Value, path: Path, problems: list[Problem]) -> None:
         self._document = document
         self._problems = problems
         is_static = not (document.source.has_expressions and has_marker(value))
+        before = len(problems)
         # What holds no expression stands in it as it is.
         self._tree = value if is_static else self._read(value, path)
+        self._is_sound = len(problems) == before
 
     @property
     def is_static(self) -> bool:
-        return type(self._tree) not in _TEMPLATES
+        return self._is_sound and type(self._tree) not in _TEMPLATES
 
     def fill(
         self,
