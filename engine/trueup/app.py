@@ -19,7 +19,7 @@ from trueup.manifests.question import Question as Question
 from trueup.model.address import Address
 from trueup.model.observation import Health, Observed
 from trueup.model.plan import Decision, Plan, Verdict
-from trueup.model.resource import Facts, Policy, Stack
+from trueup.model.resource import Facts, Grants, Policy, Stack
 from trueup.model.tree import Tree
 from trueup.model.values import Value, use_digest_key
 from trueup.plugins.load import InstalledProviders, InstalledSecretSources
@@ -27,6 +27,7 @@ from trueup.reconcile.boundary import health_of
 from trueup.reconcile.cycle import Request, find_losses, plan_cycle, run_cycle
 from trueup.reconcile.forget import forget_records
 from trueup.reconcile.gather import check_outputs_read, find_secrets, gather_facts
+from trueup.reconcile.grant import check_targets
 from trueup.reconcile.import_objects import Workplace, import_objects
 from trueup.reconcile.imports import ImportReport, ImportRequest
 from trueup.reconcile.observe import Connections
@@ -67,10 +68,12 @@ class App:
         secret_settings: Mapping[str, Value] | None = None,
         keep_runs: int = KEPT_RUNS,
         policies: tuple[Policy, ...] = (),
+        allow_targets: Grants | None = None,
     ) -> None:
         self._store_url = store_url
         self._keep_runs = keep_runs
         self._policies = policies
+        self._allow_targets = allow_targets
         self._parallelism = parallelism
         self._catalog = catalog or InstalledProviders()
         self._secret_sources = secret_sources or InstalledSecretSources()
@@ -163,10 +166,15 @@ class App:
                     offline_ok=source.is_offline_allowed,
                 ),
             )
+            check_targets(loaded.stack, self._grants(source))
             graph = build_graph(loaded.nodes, self._catalog)
         check_outputs_read(loaded.stack, graph)
         secrets = self._check_secrets(loaded.stack, graph, tree, source)
         return Loaded(loaded.stack, loaded.revision, graph, secrets, answer=loaded.answer)
+
+    def _grants(self, source: SourceSpec) -> tuple[Grants, ...]:
+        """The lists of targets that a stack may use: of the installation, and of its own entry."""
+        return tuple(each for each in (self._allow_targets, source.targets) if each is not None)
 
     def _check_secrets(self, stack: Stack, graph: Graph, tree: Tree, source: SourceSpec) -> CheckedSecrets:
         settings = self._secret_settings
@@ -351,6 +359,7 @@ class App:
             claims=claims,
             descends_from=tree.descends_from,
             policies=self._policies,
+            grants=self._grants(source),
             facts=Facts() if is_offline else self._gather(loaded, is_destroy=is_destroy),
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from trueup.manifests.given_values import set_text
 from trueup.manifests.parse_toml import parse_toml_map
 from trueup.manifests.policy import read_policies
 from trueup.manifests.variables import name_problem
-from trueup.model.resource import Policy
+from trueup.model.resource import Grants, Policy, TargetGrant
 from trueup.state.store import KEPT_RUNS
 
 FILE_NAME = "trueup.toml"
@@ -31,6 +31,10 @@ _SECRET_HINTS = {
     "env": 'list patterns of names: ["DB_*"]',
     "files": 'list directories: ["/etc/trueup/secrets"]',
 }
+_STACK_KEYS = (
+    "name", "location", "ref", "path", "poll", "interval", "values", "set", "secrets", "allow_targets",
+)  # fmt: skip
+_GRANT_HINT = '{provider = "kubernetes", config = {context = "prod"}}'
 _STACKS_HINT = "begin each stack with a line [[stacks]]"
 # `git@host:path` has a colon before any slash; a path of the file system that has one is written `./a:b`.
 _REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|[^/]+:")
@@ -42,7 +46,8 @@ class StackConfig:
 
     `interval` None leaves it to the stack's own file. A directory is absolute here, whatever was written.
     `values` are values files, named relative to the stack's directory; over them `sets`, as `--set` has them.
-    `secrets` are patterns of the secrets that this stack may read, None for all that stacks may.
+    `secrets` are patterns of the secrets that this stack may read, `allow_targets` the targets that it may
+    use; None for all that stacks may.
     """
 
     name: str
@@ -54,6 +59,7 @@ class StackConfig:
     values: tuple[str, ...] = ()
     sets: tuple[str, ...] = ()
     secrets: tuple[str, ...] | None = None
+    allow_targets: Grants | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,7 @@ class Config:
 
     `secrets` is what sources of secrets go by: see docs/secrets.md. `keep_runs` is how many runs of each
     stack the history keeps. `policies` count for every stack, see docs/policies.md.
+    `allow_targets` are the targets that stacks may use at all, None for any.
     """
 
     store: str = ""
@@ -81,6 +88,7 @@ class Config:
     secrets: Mapping[str, Any] = field(default_factory=dict)
     keep_runs: int = KEPT_RUNS
     policies: tuple[Policy, ...] = ()
+    allow_targets: Grants | None = None
 
 
 class ConfigError(ManifestError, UsageError):
@@ -106,7 +114,7 @@ def load_config(path: str | Path) -> Config:
 
 
 def _read_config(document: SourceDocument, folder: Path, problems: list[Problem]) -> Config:
-    known = ("store", "parallelism", "daemon", "stacks", "secrets", "history", "policies")
+    known = ("store", "parallelism", "daemon", "stacks", "secrets", "history", "policies", "allow_targets")
     fields = Fields(document, document.value, (), problems, known=known)
     store = fields.text(
         "store", hint="a path, sqlite:////absolute/path.db or postgresql://user@host/database"
@@ -119,6 +127,7 @@ def _read_config(document: SourceDocument, folder: Path, problems: list[Problem]
         _read_secrets(document, fields, problems),
         _read_history(document, fields, problems),
         read_policies(document, fields.values.get("policies"), ("policies",), problems, is_installation=True),
+        _read_grants(document, fields, ("allow_targets",), problems),
     )
 
 
@@ -206,10 +215,13 @@ def _read_stacks(
             table,
             path,
             problems,
-            known=("name", "location", "ref", "path", "poll", "interval", "values", "set", "secrets"),
+            known=_STACK_KEYS,
             where="stacks",
         )
-        stack = _read_stack(fields, folder)
+        stack = replace(
+            _read_stack(fields, folder),
+            allow_targets=_read_grants(document, fields, (*path, "allow_targets"), problems),
+        )
         if not stack.name:
             continue
         if stack.name in places:
@@ -219,6 +231,27 @@ def _read_stacks(
             )
         places.setdefault(stack.name, document.place_of(path))
         yield stack
+
+
+def _read_grants(
+    document: SourceDocument, fields: Fields, path: tuple[str | int, ...], problems: list[Problem]
+) -> Grants | None:
+    """The targets that `allow_targets` lists; None where it is not there. What is wrong grants nothing."""
+    if "allow_targets" not in fields.values:
+        return None
+    where = ".".join(str(part) for part in path if isinstance(part, str))
+    granted = []
+    for index, item in enumerate(fields.items("allow_targets")):
+        at = (*path, index)
+        known = ("provider", "config")
+        grant = Fields(document, item, at, problems, known=known, where=where, example=_GRANT_HINT)
+        if not isinstance(item, dict):
+            continue
+        provider = grant.text("provider", is_required=True, hint=_GRANT_HINT)
+        config = grant.mapping("config") if "config" in grant.values else None
+        if provider:
+            granted.append(TargetGrant(provider, config))
+    return tuple(granted)
 
 
 def _read_stack(fields: Fields, folder: Path) -> StackConfig:

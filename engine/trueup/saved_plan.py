@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from trueup.errors import UsageError
 from trueup.model.plan import Plan
+from trueup.model.resource import Grants, TargetGrant
 from trueup.reconcile.report import Selection
 
 SAVED_PLAN_FORMAT = "trueup-plan/1"
@@ -20,7 +21,7 @@ class SourceSpec:
     `is_offline_allowed`: where the repository cannot be reached, the last commit that was fetched will do.
     `values` are values files of the same content, named relative to the stack's directory, later over
     earlier; over them `sets`, each the text of a `--set` such as `replicas=3`. `secrets` are patterns of the
-    secrets that the stack may read, None for no limit of its own.
+    secrets that the stack may read, `targets` those that it may use; None for no limit of its own.
     """
 
     location: str
@@ -30,6 +31,7 @@ class SourceSpec:
     values: tuple[str, ...] = ()
     sets: tuple[str, ...] = ()
     secrets: tuple[str, ...] | None = None
+    targets: Grants | None = None
 
 
 @dataclass(frozen=True)
@@ -58,12 +60,14 @@ def read_saved_plan(file: str) -> SavedPlan:
         files, sets = (tuple(map(str, values[key])) for key in ("files", "sets"))
         secrets = document.get("secrets")
         granted = None if secrets is None else tuple(map(str, secrets))
+        targets = document.get("targets")
+        usable = None if targets is None else tuple(TargetGrant(**each) for each in targets)
     except (KeyError, TypeError) as error:
         raise UsageError(f"{file}: the saved plan is not complete", hint="make a new plan") from error
     if not all(isinstance(text, str) for text in texts):
         raise UsageError(f"{file}: the saved plan is not complete", hint="make a new plan")
     location, ref, path, commit, digest = texts
-    source = SourceSpec(location, ref, path, values=files, sets=sets, secrets=granted)
+    source = SourceSpec(location, ref, path, values=files, sets=sets, secrets=granted, targets=usable)
     return SavedPlan(source, commit, selection, digest)
 
 
@@ -79,6 +83,7 @@ def write_saved_plan(plan: Plan, source: SourceSpec, selection: Selection, file:
         "ref": source.ref,
         "values": {"files": list(source.values), "sets": list(source.sets)},
         "secrets": None if source.secrets is None else list(source.secrets),
+        "targets": None if source.targets is None else [asdict(each) for each in source.targets],
         "selection": {"targets": list(selection.targets), "only": list(selection.only)},
         "digest": plan.digest,
     }

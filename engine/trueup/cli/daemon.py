@@ -96,6 +96,7 @@ def _open_app(config: Config, store: str, make_engine: EngineFactory | None) -> 
         secret_settings=config.secrets,
         keep_runs=config.keep_runs,
         policies=config.policies,
+        allow_targets=config.allow_targets,
     )
 
 
@@ -110,5 +111,6 @@ def _followed(stack: StackConfig) -> Followed:
         values=stack.values,
         sets=stack.sets,
         secrets=stack.secrets,
+        targets=stack.allow_targets,
     )
     return Followed(stack.name, source, stack.poll, stack.interval)

@@ -67,6 +67,7 @@ class Call:
             values=(*stack.values, *self.values),
             sets=(*stack.sets, *self.sets),
             secrets=stack.secrets,
+            targets=stack.allow_targets,
         )
 
     @property
@@ -108,6 +109,7 @@ class Call:
             secret_settings=config.secrets,
             keep_runs=config.keep_runs,
             policies=config.policies,
+            allow_targets=config.allow_targets,
         )
 
     @cached_property

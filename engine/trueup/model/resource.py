@@ -82,6 +82,20 @@ class Target:
 
 
 @dataclass(frozen=True)
+class TargetGrant:
+    """A sort of targets that trueup.toml lets a stack use.
+
+    `config` has a pattern for each key that a target's config may have; without it, all is allowed.
+    """
+
+    provider: str
+    config: Document | None = None
+
+
+Grants = tuple[TargetGrant, ...]
+
+
+@dataclass(frozen=True)
 class Reference:
     """One `ref()` of an expression, resolved to a node, with the fields that are selected from it.
 

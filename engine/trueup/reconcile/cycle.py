@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from trueup.collector import paused_collector
 from trueup.errors import StalePlan, StoreError, UsageError
@@ -23,9 +23,10 @@ from trueup.model.change import Action
 from trueup.model.observation import Failed
 from trueup.model.outcome import Outcome, RunStatus
 from trueup.model.plan import Plan
-from trueup.model.resource import Facts, Policy, Revision, Stack
+from trueup.model.resource import Facts, Grants, Policy, Revision, Stack
 from trueup.reconcile.approve import may_pass, name_approver, spend_approval, weigh_decisions
 from trueup.reconcile.call import Workshop
+from trueup.reconcile.doubt import MAKING, find_begun, is_doubtful, without_doubt
 from trueup.reconcile.finish import finish_replacements
 from trueup.reconcile.move import find_formers, find_heirs, find_silent_heirs
 from trueup.reconcile.observe import Connections, observe_stack
@@ -37,7 +38,6 @@ from trueup.reconcile.situation import (
     Situation,
     exact_address,
     is_of_repository,
-    name_only,
     undeclared_node,
 )
 from trueup.reconcile.walk import UNDONE, Walk
@@ -53,7 +53,8 @@ class Request:
     that says so. `confirm` is asked with the plan once nothing holds it. `approved` is the digest that lifts
     its holds, `approved_by` who says so; with `expected`, a plan of any other digest is refused. `facts` is
     what expressions need from outside. `trigger` is why it runs: see `RunRecord`. `descends_from` tells of a
-    commit whether it is in the history of the revision: see `Tree`. `policies` are those of the installation.
+    commit whether it is in the history of the revision: see `Tree`. `policies` are those of the installation,
+    `grants` lists of the targets that may be used.
     """
 
     stack: Stack
@@ -72,6 +73,7 @@ class Request:
     approved_by: str = ""
     descends_from: Callable[[str], bool | None] = lambda _commit: None
     policies: tuple[Policy, ...] = ()
+    grants: tuple[Grants, ...] = ()
 
 
 def run_cycle(request: Request, store: Store, catalog: Catalog, parallelism: int) -> RunReport:
@@ -86,7 +88,7 @@ def run_cycle(request: Request, store: Store, catalog: Catalog, parallelism: int
     ):
         with paused_collector():
             situation = describe(request, store, catalog)
-        connections = Connections(catalog, situation.owner_key, situation.facts)
+        connections = Connections(catalog, situation.owner_key, situation.facts, request.grants)
         try:
             with paused_collector():
                 knowledge = observe_stack(situation, connections, pool)
@@ -133,7 +135,7 @@ def plan_cycle(
     """The first half of the loop alone: what a run would do now. Writes nothing, takes no lease."""
     with paused_collector():
         situation = describe(request, store, catalog)
-        connections = Connections(catalog, situation.owner_key, situation.facts)
+        connections = Connections(catalog, situation.owner_key, situation.facts, request.grants)
         try:
             with ThreadPoolExecutor(parallelism, "observe") as pool:
                 knowledge = observe_stack(situation, connections, pool)
@@ -145,10 +147,12 @@ def plan_cycle(
 
 def describe(request: Request, store: Store, catalog: Catalog) -> Situation:
     """What the run is about: the selected part of the graph, and what the inventory has beyond it."""
-    records = _without_doubt(store.inventory(request.stack.name), store.open_intents(request.stack.name))
+    intents = store.open_intents(request.stack.name)
+    records = without_doubt(store.inventory(request.stack.name), intents, catalog)
     graph = request.graph if not request.is_destroy else request.graph.select(())
     chosen = graph.select(_selected(graph, request.selection)) if request.selection else graph
-    formers = find_formers(graph, {**_records_elsewhere(graph, store), **records}, request.stack)
+    elsewhere = _records_elsewhere(graph, store, catalog)
+    formers = find_formers(graph, {**elsewhere, **records}, request.stack)
     heirs = find_heirs(formers)
     going = {
         address
@@ -170,7 +174,8 @@ def describe(request: Request, store: Store, catalog: Catalog) -> Situation:
         ]
         silent = [undeclared[address] for address in going if address not in heirs]
         heirs = {**heirs, **find_silent_heirs(silent, outside, catalog)}
-    _check_selection(request.selection, {*graph.nodes, *map(exact_address, records.values())})
+    if request.selection:
+        _check_selection(request.selection, {*graph.nodes, *map(exact_address, records.values())})
     last_run = next(iter(store.runs(request.stack.name, 1)), None)
     return Situation(
         request.stack,
@@ -185,6 +190,7 @@ def describe(request: Request, store: Store, catalog: Catalog) -> Situation:
         facts=request.facts,
         formers={heir: found for heir, found in formers.items() if heir in chosen.nodes},
         heirs=heirs,
+        begun=find_begun(intents),
         claims=request.claims,
         rewritten_from=_find_rewritten(last_run, request),
         policies=request.policies,
@@ -207,11 +213,12 @@ def find_losses(stack: Stack, graph: Graph, store: Store, *, is_destroy: bool = 
     """What a run may delete: what the inventory has and Git no longer declares. Called by app."""
     if not (stack.prune or is_destroy):
         return ()
-    going = [address for address in store.addresses(stack.name) if is_destroy or address not in graph.nodes]
+    declared = set() if is_destroy else {address.text for address in graph.nodes}
+    going = set(store.addresses(stack.name)) - declared
     if not going:
         return ()
-    records = store.inventory(stack.name)
-    return [address for address in going if address in records and not records[address].protect]
+    records = store.inventory(stack.name).values()
+    return [record.address for record in records if record.address.text in going and not record.protect]
 
 
 @contextmanager
@@ -241,10 +248,13 @@ def _is_settled(intent: OpenIntent, situation: Situation, knowledge: Knowledge) 
     A node that was moved on since is seen as what it is now.
     """
     observation = knowledge.observations.get(intent.address)
-    for address, node in situation.graph.nodes.items() if observation is None else ():
-        if node.lifecycle.moved_from and intent.address in node.former_addresses:
-            observation = knowledge.observations.get(address)
+    node = situation.graph.nodes.get(intent.address) or situation.undeclared.get(intent.address)
+    for address, heir in situation.graph.nodes.items() if observation is None else ():
+        if heir.lifecycle.moved_from and intent.address in heir.former_addresses:
+            observation, node = knowledge.observations.get(address), heir
     if observation is None or isinstance(observation, Failed):
+        return False
+    if node is not None and intent.action in MAKING and is_doubtful(node, observation, situation):
         return False
     return intent.fingerprint == knowledge.fingerprints.get(intent.address.target)
 
@@ -255,7 +265,7 @@ def _sum_up(outcomes: tuple[Outcome, ...]) -> RunStatus:
     return RunStatus.CONVERGED
 
 
-def _records_elsewhere(graph: Graph, store: Store) -> dict[Address, Record]:
+def _records_elsewhere(graph: Graph, store: Store, catalog: Catalog) -> dict[Address, Record]:
     """The inventories of the other stacks from which nodes of the graph were moved."""
     stacks = {
         former.stack
@@ -265,28 +275,8 @@ def _records_elsewhere(graph: Graph, store: Store) -> dict[Address, Record]:
     }
     records: dict[Address, Record] = {}
     for stack in sorted(stacks):
-        records.update(_without_doubt(store.inventory(stack), store.open_intents(stack)))
+        records.update(without_doubt(store.inventory(stack), store.open_intents(stack), catalog))
     return records
-
-
-def _without_doubt(
-    records: Mapping[Address, Record], intents: Sequence[OpenIntent]
-) -> Mapping[Address, Record]:
-    """The records, less what an interrupted step has made doubtful.
-
-    A create may have made another object than the recorded one, so our marker alone tells it. What was sent
-    last is not known, so a difference is not taken for drift.
-    """
-    doubtful = dict(records)
-    for intent in intents:
-        record = doubtful.get(intent.address)
-        is_making = intent.action in (Action.CREATE, Action.REPLACE)
-        if record is not None and is_making and not record.replacing:
-            # The body says by which name it was made, and nothing is compared with it.
-            doubtful[intent.address] = replace(record, external_id="")
-        elif record is not None and record.external_id and intent.action in (Action.UPDATE, Action.REPLACE):
-            doubtful[intent.address] = replace(record, body=name_only(record.body))
-    return doubtful
 
 
 def _check_selection(selection: Selection, addresses: set[Address]) -> None:

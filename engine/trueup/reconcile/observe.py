@@ -14,12 +14,13 @@ from dataclasses import replace
 
 import stamina
 
-from trueup.errors import ManifestError, PluginError, ProviderError, Throttled, Transient
+from trueup.errors import Denied, ManifestError, PluginError, ProviderError, Throttled, Transient
 from trueup.manifests.expressions import NOTHING_KNOWN
 from trueup.model.address import Address
 from trueup.model.observation import Absent, Failed, Observation, Observed
-from trueup.model.resource import Facts, Node, Target
+from trueup.model.resource import Facts, Grants, Node, Target
 from trueup.reconcile.boundary import broken_plugin
+from trueup.reconcile.grant import find_refusal
 from trueup.reconcile.move import inherited_id
 from trueup.reconcile.replace import find_leftovers
 from trueup.reconcile.resolve import hide_config, resolve_node, settle_target
@@ -36,10 +37,14 @@ BATCH_DEADLINE = 180.0
 class Connections:
     """The sessions of one run: opened when first needed, one a target, closed together.
 
-    `facts` hold the secrets of the targets' configs.
+    `facts` hold the secrets of the targets' configs. `grants` say which targets may be used: those of the
+    stack were checked when it was loaded, but the inventory remembers others.
     """
 
-    def __init__(self, catalog: Catalog, owner_key: str, facts: Facts | None = None) -> None:
+    def __init__(
+        self, catalog: Catalog, owner_key: str, facts: Facts | None = None, grants: Sequence[Grants] = ()
+    ) -> None:
+        self._grants = grants
         self._catalog = catalog
         self._owner_key = owner_key
         self._facts = facts or Facts()
@@ -74,6 +79,9 @@ class Connections:
         self._sessions.clear()
 
     def _connect(self, target: Target) -> Session | ProviderError:
+        if refusal := find_refusal(target, self._grants):
+            hint = "allow_targets of trueup.toml has to grant it until its objects are gone, or forgotten"
+            return Denied(refusal, hint=hint)
         provider = self._catalog.provider(target.provider)
         try:
             target = settle_target(target, self._facts, provider.config_schema)
