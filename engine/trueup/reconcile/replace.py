@@ -24,7 +24,7 @@ def find_leftovers(situation: Situation, knowledge: Knowledge) -> list[Leftover]
     """What unfinished replacements have left, and what an unfinished create made under another name."""
     found: list[Leftover] = []
     for address, record in situation.records.items():
-        if address not in knowledge.nodes:
+        if (record.external_id and not record.replacing) or address not in knowledge.nodes:
             continue
         node = knowledge.nodes[address]
         found += [_read_entry(entry, node, situation) for entry in record.replacing.get("objects", ())]

@@ -13,7 +13,7 @@ from trueup.model.resource import Facts, Lifecycle, Node, OnDelete, Policy, Revi
 from trueup.model.values import UNKNOWN, Document, Unknown, Value
 from trueup.reconcile.resolve import known_document
 from trueup.sdk.contracts import Catalog
-from trueup.state.store import Record
+from trueup.state.store import OpenIntent, Record
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ class Situation:
     address, whether or not this run is about them: one each, unless the manifests are ambiguous. `claims` are
     undeclared addresses that another stack of the source says it takes over, with the file.
     `rewritten_from` is the commit of the last run where the history that is read now does not have it, empty
-    otherwise. `policies` are those of the installation; the stack has its own.
+    otherwise. `begun` are the creates of earlier runs of which no end was recorded. `policies` are those of
+    the installation; the stack has its own.
     """
 
     stack: Stack
@@ -54,6 +55,7 @@ class Situation:
     heirs: Mapping[Address, tuple[Address, ...]] = field(default_factory=dict)
     claims: Mapping[Address, str] = field(default_factory=dict)
     rewritten_from: str = ""
+    begun: Mapping[Address, OpenIntent] = field(default_factory=dict)
     policies: tuple[Policy, ...] = ()
 
     @property
@@ -147,16 +149,17 @@ class Knowledge:
 
     def node(self, address: Address) -> Document | Unknown:
         """What an expression may see of another node."""
-        if address not in self.nodes:
-            return UNKNOWN
-        if address not in self._documents:
+        document = self._documents.get(address)
+        if document is None:
+            node = self.nodes.get(address)
+            if node is None:
+                return UNKNOWN
             observation = self.observations.get(address)
             observed = observation if isinstance(observation, Observed) else None
             is_made_anew = address in self.made_anew or isinstance(observation, Failed)
-            self._documents[address] = known_document(
-                self.nodes[address], observed, is_made_anew=is_made_anew
-            )
-        return self._documents[address]
+            document = known_document(node, observed, is_made_anew=is_made_anew)
+            self._documents[address] = document
+        return document
 
     def know(self, node: Node, *, is_made_anew: bool = False) -> None:
         """A node was resolved further. `is_made_anew`: it will be created or replaced."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Row
@@ -12,6 +12,7 @@ from trueup.model.address import Address
 from trueup.model.outcome import Result, RunStatus
 from trueup.model.values import Value, to_record
 from trueup.redaction import redact
+from trueup.state.schema import inventory
 from trueup.state.store import (
     Correction,
     Decision,
@@ -68,8 +69,20 @@ def encode_record(record: Record) -> Values:
     }
 
 
-def record_reader() -> Callable[[Row[Any]], Record]:
-    """Reads the rows of one inventory; what rows have in common (targets, addresses) is parsed once."""
+# What `record_reader` reads.
+RECORD = (
+    *(inventory.c.address, inventory.c.api_version, inventory.c.target, inventory.c.fingerprint),
+    *(inventory.c.external_id, inventory.c.body, inventory.c.created, inventory.c.protect),
+    *(inventory.c.on_delete, inventory.c.depends_on, inventory.c.commit_id, inventory.c.applied_at),
+    *(inventory.c.triggers, inventory.c.replacing, inventory.c.place, inventory.c.run),
+)
+
+
+def record_reader() -> Callable[[Sequence[Any]], Record]:
+    """Reads the rows of one inventory, each with the columns of RECORD.
+
+    What rows have in common (targets, addresses) is parsed once.
+    """
     addresses: dict[str, Address] = {}
     targets: dict[str, Any] = {}
 
@@ -79,27 +92,29 @@ def record_reader() -> Callable[[Row[Any]], Record]:
             address = addresses[text] = Address.parse(text)
         return address
 
-    def read(row: Row[Any]) -> Record:
-        target = targets.get(row.target)
-        if target is None:
-            target = targets[row.target] = json.loads(row.target)
+    def read(row: Sequence[Any]) -> Record:
+        # By their order, which is that of RECORD: by name each of them takes as long as all together.
+        address, api_version, target, fingerprint, external_id, body, created, *more = row
+        protect, on_delete, depends_on, commit, applied_at, triggers, replacing, place, run = more
+        if target not in targets:
+            targets[target] = json.loads(target)
         return Record(
-            address=address_of(row.address),
-            api_version=row.api_version,
-            target=target,
-            fingerprint=row.fingerprint,
-            external_id=row.external_id,
-            body=json.loads(row.body),
-            created=row.created,
-            protect=row.protect,
-            on_delete=row.on_delete,
-            depends_on=tuple(map(address_of, json.loads(row.depends_on))) if row.depends_on != "[]" else (),
-            commit=row.commit_id,
-            applied_at=row.applied_at,
-            triggers=json.loads(row.triggers) if row.triggers != "{}" else {},
-            replacing=json.loads(row.replacing) if row.replacing != "{}" else {},
-            place=row.place,
-            run=row.run,
+            address=address_of(address),
+            api_version=api_version,
+            target=targets[target],
+            fingerprint=fingerprint,
+            external_id=external_id,
+            body=json.loads(body),
+            created=created,
+            protect=protect,
+            on_delete=on_delete,
+            depends_on=tuple(map(address_of, json.loads(depends_on))) if depends_on != "[]" else (),
+            commit=commit,
+            applied_at=applied_at,
+            triggers=json.loads(triggers) if triggers != "{}" else {},
+            replacing=json.loads(replacing) if replacing != "{}" else {},
+            place=place,
+            run=run,
         )
 
     return read

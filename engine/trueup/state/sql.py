@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, union
@@ -56,16 +56,17 @@ class SqlStore(Decisions, Journal):
     def inventory(self, stack: str) -> Mapping[Address, Record]:
         def read(connection: Connection) -> Mapping[Address, Record]:
             read_record = rows.record_reader()
-            query = select(inventory).where(inventory.c.stack == stack)
-            return {record.address: record for record in map(read_record, connection.execute(query))}
+            query = select(*rows.RECORD).where(inventory.c.stack == stack)
+            found: Iterable[Sequence[Any]] = connection.execute(query)
+            return {record.address: record for record in map(read_record, found)}
 
         return self._read(f"the inventory of {stack!r}", read)
 
-    def addresses(self, stack: str) -> Sequence[Address]:
+    def addresses(self, stack: str) -> Sequence[str]:
         query = select(inventory.c.address).where(inventory.c.stack == stack).order_by(inventory.c.address)
 
-        def read(connection: Connection) -> Sequence[Address]:
-            return [Address.parse(text) for text in connection.execute(query).scalars()]
+        def read(connection: Connection) -> Sequence[str]:
+            return list(connection.execute(query).scalars())
 
         return self._read(f"the inventory of {stack!r}", read)
 

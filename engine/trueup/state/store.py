@@ -189,8 +189,8 @@ class Store(Protocol):
     def inventory(self, stack: str) -> Mapping[Address, Record]:
         """All that the stack manages."""
 
-    def addresses(self, stack: str) -> Sequence[Address]:
-        """The addresses of the inventory alone, which costs much less."""
+    def addresses(self, stack: str) -> Sequence[str]:
+        """The texts of the addresses of the inventory alone, which costs much less."""
 
     def stacks(self) -> Sequence[str]:
         """The names of all stacks that have records or runs."""
