@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trueup.sdk import MISSING, Change, Conflict, Document, FieldChange, Node, Owner, Sensitive, Value, reveal
-from trueup_kubernetes.comparison import find_item, token_of
+from trueup_kubernetes.comparison import find_item
 from trueup_kubernetes.errors import Answer, describe_conflicts, error_of
 from trueup_kubernetes.marker import annotations_of, labels_of
 from trueup_kubernetes.objects import Spot
@@ -18,6 +18,7 @@ from trueup_kubernetes.ownership import (
     created_entry,
     keys_of,
     known_structure,
+    token_of,
 )
 from trueup_kubernetes.secret_values import is_secret
 from trueup_kubernetes.session import ClusterSession

@@ -23,6 +23,7 @@ from trueup.sdk import (
 )
 from trueup_kubernetes.marker import ADDRESS, OWNER
 from trueup_kubernetes.ownership import (
+    KEY_DEFAULTS,
     NOTHING,
     Tree,
     below_field,
@@ -34,6 +35,7 @@ from trueup_kubernetes.ownership import (
     owned_by_others,
     owned_by_us,
     set_values,
+    token_of,
 )
 from trueup_kubernetes.quantities import is_quantity, is_same_quantity
 
@@ -51,8 +53,6 @@ _USUAL_KEYS: Mapping[str, tuple[str, ...]] = {
     "ownerReferences": ("uid",),
 }
 _USUAL_SETS = frozenset({"finalizers"})
-# What the server puts into an identifying property that the manifest leaves out.
-_KEY_DEFAULTS: Mapping[str, Value] = {"protocol": "TCP"}
 # Keyed lists whose order still has a meaning: the sequence of start, and which variable may use which.
 _ORDERED = frozenset({"initContainers", "env"})
 # Atomic maps that no server fills with defaults: an entry too many is a difference.
@@ -297,8 +297,8 @@ def find_item(items: Sequence[Value], wanted: Value, keys: tuple[str, ...]) -> i
 def _names(wanted: Mapping[str, Value], item: Mapping[str, Value], keys: tuple[str, ...], fill: bool) -> bool:
     given = {key: wanted[key] for key in keys if wanted.get(key) is not None}
     if fill:
-        given = {**{key: _KEY_DEFAULTS[key] for key in keys if key in _KEY_DEFAULTS}, **given}
-    found = {key: item.get(key, _KEY_DEFAULTS.get(key)) for key in given}
+        given = {**{key: KEY_DEFAULTS[key] for key in keys if key in KEY_DEFAULTS}, **given}
+    found = {key: item.get(key, KEY_DEFAULTS.get(key)) for key in given}
     return bool(given) and all(is_equal(given[key], found[key]) for key in given)
 
 
@@ -314,12 +314,6 @@ def keys_at(body: Document, path: Sequence[str]) -> tuple[str, ...]:
             below = None if key is None or tree is None else tree[key]
         tree = below
     return keys_of(tree)
-
-
-def token_of(item: Mapping[str, Value], keys: tuple[str, ...]) -> str:
-    """How a keyed list's item is named in a path: `nginx`, `80,TCP`."""
-    values = (item.get(key, _KEY_DEFAULTS.get(key)) for key in keys)
-    return ",".join(str(value) for value in values if value is not None)
 
 
 def _holds_sensitive(value: Value) -> bool:

@@ -1,6 +1,6 @@
 """Who owns which field of a live object: `metadata.managedFields` as trees.
 
-Read by `comparison` (what did we set, is this list keyed) and for the observed version. Pure.
+Read by `comparison` (what did we set, is this list keyed), for the version and for who wrote what. Pure.
 The server writes, for each manager, a tree whose keys are `f:<field>`, `k:<keys of a list item as JSON>`,
 `v:<value of a set as JSON>`, and `.` for the item itself; an empty tree is a leaf.
 """
@@ -15,6 +15,8 @@ from typing import Any
 from trueup.sdk import Document, Value
 
 MANAGER = "trueup"
+# What the server puts into an identifying property that the manifest leaves out.
+KEY_DEFAULTS: Mapping[str, Value] = {"protocol": "TCP"}
 Tree = Mapping[str, Any]
 NOTHING: Tree = {}
 
@@ -133,6 +135,64 @@ def project(value: Value, tree: Tree) -> Value:
         ]
         return kept + [item for item in set_values(tree) if item in value]
     return value
+
+
+def writers_of(body: Document) -> Mapping[str, str]:
+    """The pointer of each field that others set, with manager, operation and time of the last of them."""
+    ours = owned_by_us(body)
+    found: dict[str, str] = {}
+    for entry in sorted(_entries(body), key=lambda entry: str(entry.get("time") or "")):
+        if entry.get("manager") == MANAGER:
+            continue
+        declared = {
+            key: below for key, below in (entry.get("fieldsV1") or NOTHING).items() if key != "f:status"
+        }
+        found.update(dict.fromkeys(_pointers(body, declared, ours, ""), _describe_entry(entry)))
+    return found
+
+
+def _describe_entry(entry: Mapping[str, Any]) -> str:
+    operation = str(entry.get("operation") or "Update")
+    if entry.get("subresource"):
+        operation += f" of {entry['subresource']}"
+    when = f" at {entry['time']}" if entry.get("time") else ""
+    return f"{entry.get('manager') or 'an unnamed manager'} ({operation}){when}"
+
+
+def _pointers(value: Value, tree: Tree, ours: Tree | None, path: str) -> Iterator[str]:
+    """The pointers of the tree's leaves that live, and of list items that are not ours."""
+    for key, below in tree.items():
+        if key.startswith("f:") and isinstance(value, Mapping) and key[2:] in value:
+            name = key[2:]
+            inner = f"{path}/{_escape(name)}"
+            if is_leaf(below):
+                yield inner
+            else:
+                yield from _pointers(value[name], below, below_field(ours, name), inner)
+        elif key.startswith("k:") and isinstance(value, list):
+            keys = _decoded(key[2:])
+            item = next(
+                (each for each in value if isinstance(each, Mapping) and keys.items() <= each.items()), None
+            )
+            if item is None:
+                continue
+            inner = f"{path}/{_escape(token_of(item, tuple(sorted(keys))))}"
+            owned = below_item(ours, item)
+            if owned is None and ("." in below or is_leaf(below)):
+                yield inner
+            yield from _pointers(item, below, owned, inner)
+        elif key.startswith("v:") and isinstance(value, list) and path:
+            yield path
+
+
+def token_of(item: Mapping[str, Value], keys: tuple[str, ...]) -> str:
+    """How a keyed list's item is named in a path: `nginx`, `80,TCP`."""
+    values = (item.get(key, KEY_DEFAULTS.get(key)) for key in keys)
+    return ",".join(str(value) for value in values if value is not None)
+
+
+def _escape(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1")
 
 
 def _entries(body: Document) -> Sequence[Mapping[str, Any]]:

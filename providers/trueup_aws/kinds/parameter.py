@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from trueup.sdk import (
@@ -11,6 +12,7 @@ from trueup.sdk import (
     Document,
     Invalid,
     Node,
+    Observed,
     Problem,
     ProviderError,
     Sensitive,
@@ -32,6 +34,8 @@ DEFAULTS: Mapping[str, str] = {"AllowedPattern": "", "DataType": "text", "Descri
 
 VALUES_PER_CALL = 10
 DESCRIPTIONS_PER_CALL = 50
+
+TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 SCHEMA = spec_schema(
     "A parameter of Systems Manager.",
@@ -139,6 +143,16 @@ class Parameter(ImportableKind):
                 hint="write the resource by hand, with `Value: ${{ secret(...) }}` and lifecycle.adopt: true",
             )
         return {key: value for key, value in spec.items() if (key, value) != ("Tier", "Standard")}
+
+    def writers(self, observed: Observed) -> Mapping[str, str]:
+        """The last PutParameter, which writes every property but the tags."""
+        status, spec = observed.body.get("status") or {}, observed.body.get("spec") or {}
+        who = status.get("LastModifiedUser")
+        if not isinstance(who, str):
+            return {}
+        when = status.get("LastModifiedDate")
+        text = f"{who} at {when}" if isinstance(when, str) else who
+        return {f"/spec/{key}": text for key in spec if key not in ("Name", "Tags")}
 
     def arn(self, connection: Connection, name: str) -> str:
         place = f"{connection.partition}:ssm:{connection.region}:{connection.account}"
@@ -277,6 +291,10 @@ class Parameter(ImportableKind):
         status = {"Type": value["Type"], "Arn": arn, "Version": value.get("Version")}
         if not is_secure:
             status["Value"] = value["Value"]
+        if about.get("LastModifiedUser"):
+            status["LastModifiedUser"] = str(about["LastModifiedUser"])
+        if isinstance(about.get("LastModifiedDate"), datetime):
+            status["LastModifiedDate"] = about["LastModifiedDate"].astimezone(UTC).strftime(TIME)
         return Live(
             name=name,
             external_id=arn,

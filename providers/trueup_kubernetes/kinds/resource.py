@@ -47,7 +47,7 @@ from trueup_kubernetes.apply import (
     manifest_of,
     remove_leftovers,
 )
-from trueup_kubernetes.comparison import comparable, compare_bodies, keys_at, token_of
+from trueup_kubernetes.comparison import comparable, compare_bodies, keys_at
 from trueup_kubernetes.discovery import Resource
 from trueup_kubernetes.errors import Answer, error_of
 from trueup_kubernetes.kinds.catalog import (
@@ -66,7 +66,7 @@ from trueup_kubernetes.kinds.restart import restart
 from trueup_kubernetes.kinds.validation import problems_of
 from trueup_kubernetes.marker import ADDRESS, OWNER, label_of, read_owner
 from trueup_kubernetes.objects import Spot, among, find_strays, list_objects, locate, pick, read_object
-from trueup_kubernetes.ownership import MANAGER, owned_by_us, project
+from trueup_kubernetes.ownership import MANAGER, owned_by_us, project, token_of, writers_of
 from trueup_kubernetes.secret_values import fold_string_data, is_secret, seal_secret
 from trueup_kubernetes.session import ClusterSession, NotKnown, NotServed
 
@@ -130,6 +130,9 @@ class KubernetesKind(Kind):
             if isinstance(item, Mapping) and token_of(item, keys) == token
         )
         return next(named, None)
+
+    def writers(self, observed: Observed) -> Mapping[str, str]:
+        return writers_of(observed.body)
 
     def health(self, observed: Observed) -> Health:
         return health_of(observed.body)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from posixpath import dirname
 
@@ -140,6 +141,13 @@ class File(PathKind):
             observed = _hide_content(observed)
         return super().diff(node, observed, recorded)
 
+    def writers(self, observed: Observed) -> Mapping[str, str]:
+        """The owner and the time of the last writing: they tell of the content alone, not of its mode."""
+        owner, written = observed.body["spec"].get("owner"), _time_of(_status(observed).get("modified"))
+        if not isinstance(owner, str) or not written:
+            return {}
+        return {"/spec/content": f"{owner} (owner of the file), written at {written}"}
+
     def export(self, body: Document) -> Document:
         return export_file(self, body)
 
@@ -202,6 +210,7 @@ class File(PathKind):
             "size": stat.size,
             "uid": stat.uid,
             "gid": stat.gid,
+            "modified": stat.changed,
             "sha256": Sensitive(digest) if is_secret else digest,
         }
         state = f"{digest or stat.changed} {stat.mode} {stat.uid}:{stat.gid}"
@@ -352,6 +361,14 @@ def _observed_digest(change: Change) -> str:
 def _status(observed: Observed) -> Document:
     status = observed.body.get("status")
     return status if isinstance(status, Mapping) else {}
+
+
+def _time_of(seconds: Value) -> str:
+    """Seconds since the epoch, as `stat` writes them, in words; empty where they are no time of ours."""
+    try:
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(int(seconds)))
+    except (TypeError, ValueError, OverflowError, OSError):
+        return ""
 
 
 def _was_secret(spec: Value) -> bool:

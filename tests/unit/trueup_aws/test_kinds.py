@@ -142,3 +142,12 @@ def test_intelligent_tiering_takes_what_aws_chose() -> None:
     node = node_of(PARAMETER, {"Type": "String", "Value": "x", "Tier": "Intelligent-Tiering"})
     live = observed_of(node, {"Type": "String", "Value": "x", "Tier": "Standard"})
     assert kind_of(PARAMETER).diff(node, live, None).action is Action.NONE
+
+
+def test_who_put_a_parameter_last_is_said_of_everything_but_its_name_and_tags() -> None:
+    node = node_of(PARAMETER, {"Name": "/a", "Type": "String", "Value": "x", "Tags": []})
+    status = {"LastModifiedUser": "arn:aws:iam::1:user/bo", "LastModifiedDate": "2026-11-25T17:00:00Z"}
+    seen = Observed(node.address, {**node.body, "status": status}, ARN)
+    said = "arn:aws:iam::1:user/bo at 2026-11-25T17:00:00Z"
+    assert kind_of(PARAMETER).writers(seen) == {"/spec/Type": said, "/spec/Value": said}
+    assert kind_of(PARAMETER).writers(Observed(node.address, node.body, ARN)) == {}

@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from trueup.sdk import MISSING, UNKNOWN, Document, FieldChange, Sensitive
-from trueup_kubernetes.comparison import compare_bodies, find_item, token_of
+from trueup_kubernetes.comparison import compare_bodies, find_item
+from trueup_kubernetes.ownership import token_of
 
 CASES = yaml.safe_load((Path(__file__).parent / "comparison_cases.yaml").read_text())
 

@@ -5,15 +5,17 @@ Part of `contract.ProviderContract`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 
-from trueup.model.values import to_record
-from trueup.sdk import Absent, Action, Observation, Observed, Pending
+from trueup.model.values import split_pointer, to_record
+from trueup.sdk import Absent, Action, Kind, Node, Observation, Observed, Pending, Value
 from trueup.sdk.testing.case import Case
 from trueup.sdk.testing.hooks import ContractHooks
+from trueup.sdk.testing.promises_pure import expect_no_canary
 from trueup.sdk.testing.rig import Rig, copy_operation, describe, expect
 
 THREADS = 8
@@ -47,6 +49,27 @@ class LifecyclePromises(ContractHooks):
         answers = rig.observe_all([missing, here])
         expect(isinstance(answers[here.address], Observed), "a live node among others is not observed")
         expect(isinstance(answers[missing.address], Absent), "a missing node among others is not absent")
+
+    def test_who_wrote_a_field_is_said_of_fields_that_live(self, rig: Rig, case: Case) -> None:
+        """`writers` goes by the observation alone and leaves it as it is; each pointer leads to something."""
+        node = rig.node(case)
+        rig.apply(node)
+        self.expect_sound_writers(rig, node, case)
+        if case.changed is not None and case.is_drift_visible:
+            self.disturb(rig, node, case)
+            self.expect_sound_writers(rig, node, case)
+
+    def expect_sound_writers(self, rig: Rig, node: Node, case: Case) -> None:
+        """Fails unless `writers` keeps its promise for the object as it is."""
+        kind, seen = rig.kind(node), rig.observed(node)
+        before = repr(to_record(seen.body))
+        writers = kind.writers(seen)
+        expect(dict(writers) == dict(kind.writers(seen)), "two calls of writers on one observation differ")
+        expect(repr(to_record(seen.body)) == before, "writers changed the observation")
+        for pointer, who in writers.items():
+            expect(is_there(kind, seen, pointer), f"writers names {pointer}, and nothing lives there")
+            expect(bool(who.strip()), f"writers names nobody for {pointer}")
+        expect_no_canary(case, "writers", repr(writers))
 
     def test_many_threads_observe_at_once(self, rig: Rig, case: Case) -> None:
         """Kinds and sessions are thread safe."""
@@ -253,3 +276,21 @@ class LifecyclePromises(ContractHooks):
         rig.expect_absent(node)
         rig.create(node)
         rig.expect_true(node)
+
+
+def is_there(kind: Kind, observed: Observed, pointer: str) -> bool:
+    """Whether a pointer leads to something of the object, items of lists by the kind's own names."""
+    value: Value = observed.body
+    path: list[str] = []
+    for token in split_pointer(pointer):
+        if isinstance(value, Mapping) and token in value:
+            value = value[token]
+        elif isinstance(value, list):
+            index = kind.find_item(observed, path, value, token)
+            if index is None:
+                return False
+            value = value[index]
+        else:
+            return False
+        path.append(token)
+    return True

@@ -110,3 +110,18 @@ def test_a_text_that_was_secret_stays_hidden_when_it_no_longer_is() -> None:
 def test_what_is_wrong_is_said_before_anything_is_done(spec: dict[str, Value], words: str) -> None:
     problems = list(KIND.validate(node_of(**spec)))
     assert [words in problem.message for problem in problems] == [True]
+
+
+def test_the_owner_and_the_time_of_the_last_writing_tell_of_the_content_alone() -> None:
+    seen = live(content="x")
+    assert KIND.writers(seen) == {}
+    seen = replace(seen, body={**seen.body, "status": {"modified": "1764090000"}})
+    assert KIND.writers(seen) == {
+        "/spec/content": "root (owner of the file), written at 2025-11-25T17:00:00Z"
+    }
+
+
+@pytest.mark.parametrize("modified", ["", "soon", "9" * 40, None])
+def test_a_time_that_is_none_names_nobody(modified: Value) -> None:
+    seen = live(content="x")
+    assert KIND.writers(replace(seen, body={**seen.body, "status": {"modified": modified}})) == {}
