@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from trueup.manifests.suggestions import did_you_mean
+
 NO_OVERLOAD = re.compile(r"[Nn]o matching overloads? (?:for|found :) '?([^'(]+)(?:' applied to ')?\((.*?)\)")
 CONVERT = "convert with string(), int() or double()"
 _ERROR_POSITION = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (.*)")
@@ -11,6 +13,9 @@ _UNDECLARED = re.compile(r"undeclared reference to '([^']*)'")
 
 # A message, the offset in the text that it is about, and what to do.
 Explanation = tuple[str, int, str]
+
+_RESERVED = re.compile(r"reserved identifier: (\w+)")
+_NAMES = ("vars", "each", "target", "git", "ref", "stack", "secret", "file")
 
 
 def explain_compile_error(text: str, raw: str) -> Explanation:
@@ -34,7 +39,9 @@ def explain_compile_error(text: str, raw: str) -> Explanation:
     if NO_OVERLOAD.search(what):
         return plain_message(what), offset, CONVERT
     if undeclared or "reserved identifier" in what:
-        hint = (
+        names = [*undeclared, *_RESERVED.findall(what)]
+        near = did_you_mean(names[0], _NAMES) if len(names) == 1 else ""
+        hint = near or (
             "names: vars, each, target, git, ref(), stack(), secret(), file(), and CEL's own functions;"
             " text goes into quotes"
         )
