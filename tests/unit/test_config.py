@@ -6,7 +6,7 @@ import pytest
 
 from trueup.config import Config, ConfigError, DaemonConfig, StackConfig, load_config
 from trueup.errors import UsageError
-from trueup.model.resource import Enforce, Policy
+from trueup.model.resource import Enforce, Policy, TargetGrant
 
 FULL = """\
 store = "state/trueup.db"
@@ -294,3 +294,49 @@ def test_a_mistake_in_a_policy_is_told_with_its_place(tmp_path: Path, text: str,
     found = problems(tmp_path, text)
     assert len(found) == len(expected)
     assert all(told.startswith(text) for told, text in zip(found, expected, strict=True)), found
+
+
+def test_targets_are_granted_to_all_stacks_and_to_each(tmp_path: Path) -> None:
+    text = (
+        'allow_targets = [{provider = "ssh"}]\n'
+        '[[stacks]]\nname = "a"\nlocation = "a"\nallow_targets = []\n'
+        '[[stacks]]\nname = "b"\nlocation = "b"\n'
+        "[[stacks.allow_targets]]\n"
+        'provider = "kubernetes"\nconfig = {context = "prod", qps = 5}\n'
+        '[[stacks]]\nname = "c"\nlocation = "c"\n'
+    )
+    config = load(tmp_path, text)
+    assert config.allow_targets == (TargetGrant("ssh"),)
+    assert [stack.allow_targets for stack in config.stacks] == [
+        (),
+        (TargetGrant("kubernetes", {"context": "prod", "qps": 5}),),
+        None,
+    ]
+    assert load(tmp_path, "").allow_targets is None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('allow_targets = "ssh"', ["trueup.toml:1:17: allow_targets must be a list, not a string"]),
+        (
+            '[[stacks]]\nlocation = "a"\n'
+            'allow_targets = ["ssh", {config = {}}, {provider = "ssh", conifg = 1}]',
+            [
+                "trueup.toml:3:18: stacks.allow_targets must be a map, not a string\n"
+                '  {provider = "kubernetes", config = {context = "prod"}}',
+                "trueup.toml:3:25: stacks.allow_targets.provider is missing\n"
+                '  {provider = "kubernetes", config = {context = "prod"}}',
+                'trueup.toml:3:59: unknown field "conifg" of stacks.allow_targets\n  did you mean "config"?',
+            ],
+        ),
+        (
+            'allow_targets = [{provider = "ssh", config = "web-1"}]',
+            ["trueup.toml:1:46: allow_targets.config must be a map, not a string"],
+        ),
+    ],
+)
+def test_a_mistake_about_targets_is_told_with_its_place(
+    tmp_path: Path, text: str, expected: list[str]
+) -> None:
+    assert problems(tmp_path, text) == expected
