@@ -12,6 +12,7 @@ import re
 import signal
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from trueup.errors import Invalid, Transient
@@ -22,7 +23,17 @@ DEADLINE = 60.0
 _QUOTED_VALUE = re.compile(r"(Input string ).*( does not match)", re.DOTALL)
 
 
-def run_sops(binary: str, path: str, content: bytes, form: str) -> bytes:
+def find_sops() -> str | None:
+    """Where the binary is on PATH, None where it is not."""
+    for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
+        program = Path(folder) / "sops"
+        # A relative entry would find programs in whatever directory this runs in.
+        if folder.startswith("/") and program.is_file() and os.access(program, os.X_OK):
+            return str(program)
+    return None
+
+
+def run_sops(binary: str, path: str, content: bytes, form: str, environment: Mapping[str, str]) -> bytes:
     """The decrypted file: JSON, or the very bytes for the format `binary`.
 
     Raises Invalid with what sops says, Transient where it gives no answer in time.
@@ -34,14 +45,15 @@ def run_sops(binary: str, path: str, content: bytes, form: str) -> bytes:
         file.write_bytes(content)
         output = "binary" if form == "binary" else "json"
         command = [binary, "--decrypt", "--input-type", form, "--output-type", output, str(file)]
-        return _run(command, folder, path)
+        return _run(command, folder, path, environment)
 
 
-def _run(command: list[str], folder: str, path: str) -> bytes:
+def _run(command: list[str], folder: str, path: str, environment: Mapping[str, str]) -> bytes:
     try:
         process = subprocess.Popen(
             command,
             cwd=folder,  # where no configuration of the author's lies
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -20,7 +20,7 @@ from trueup.errors import Invalid
 from trueup.model.values import Value
 
 MAX_BYTES = 4 * 1024 * 1024
-_METADATA = "sops"
+METADATA = "sops"
 _FORMATS = {".yaml": "yaml", ".yml": "yaml", ".json": "json", ".env": "dotenv", ".ini": "ini"}
 _WORDS: Mapping[str, Value] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
@@ -65,12 +65,12 @@ def parse_sops_file(path: str, content: bytes) -> SopsFile:
         raise Invalid(f"{path} cannot be read as {form} ({fault})", hint="encrypt it again with sops")
     if form == "dotenv":
         documents = tuple(map(_nest_metadata, documents))
-    metadata = documents[0].get(_METADATA) if documents else None
+    metadata = documents[0].get(METADATA) if documents else None
     if form == "ini" and isinstance(metadata, dict):
         metadata = _nest(metadata)
     if not isinstance(metadata, dict) or "mac" not in metadata:
         raise Invalid(f"{path} is not encrypted with SOPS", hint="encrypt it: sops --encrypt --in-place FILE")
-    without = ({key: value for key, value in each.items() if key != _METADATA} for each in documents)
+    without = ({key: value for key, value in each.items() if key != METADATA} for each in documents)
     return SopsFile(form, metadata, tuple(without))
 
 
@@ -92,6 +92,8 @@ def _parse_dotenv(text: str) -> list[dict[str, Value]]:
 
 
 def _parse_ini(text: str) -> list[dict[str, Value]]:
+    if any(line[:1].isspace() for line in text.split("\n") if line.strip()):
+        raise ValueError("an indented line")  # a key to SOPS, and a part of the value above to our parser
     parser = configparser.RawConfigParser(delimiters=("=",), default_section="\0")
     parser.optionxform = str  # type: ignore[assignment,method-assign]
     parser.read_string(text)
@@ -126,6 +128,8 @@ def _from_yaml(node: Any, seen: set[int]) -> Value:
         raise ValueError("an alias")  # which SOPS writes out, and which may hide a bomb
     seen.add(id(node))
     if isinstance(node, yaml.MappingNode):
+        if any(not isinstance(key, yaml.ScalarNode) or key.tag.endswith(":binary") for key, _ in node.value):
+            raise ValueError("a key that is no text")  # or another one to SOPS than to us
         return _unique([(str(key.value), _from_yaml(value, seen)) for key, value in node.value])
     if isinstance(node, yaml.SequenceNode):
         return [_from_yaml(item, seen) for item in node.value]
@@ -153,10 +157,10 @@ def _to_rfc3339(date: re.Match[str]) -> str:
 
 def _nest_metadata(document: dict[str, Value]) -> dict[str, Value]:
     """A dotenv file has its metadata in variables that begin with sops_."""
-    prefix = f"{_METADATA}_"
+    prefix = f"{METADATA}_"
     flat = {key.removeprefix(prefix): value for key, value in document.items() if key.startswith(prefix)}
     rest = {key: value for key, value in document.items() if not key.startswith(prefix)}
-    return {**rest, _METADATA: _nest(flat)}
+    return {**rest, METADATA: _nest(flat)}
 
 
 def _nest(flat: Mapping[str, Value]) -> dict[str, Value]:
