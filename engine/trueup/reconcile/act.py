@@ -19,6 +19,7 @@ from trueup.reconcile.boundary import broken_plugin
 from trueup.reconcile.call import Caller, StepFlow, Undone, Wait, Workshop
 from trueup.reconcile.crash_point import reach
 from trueup.reconcile.diff import is_renamed
+from trueup.reconcile.doubt import is_unfindable
 from trueup.reconcile.enforce import find_breaches, find_new_breach
 from trueup.reconcile.plan import judge
 from trueup.reconcile.record import outcome_of
@@ -26,6 +27,7 @@ from trueup.reconcile.replace import is_begun_now, leave, make_entries, resume
 from trueup.reconcile.resolve import resolve_node
 from trueup.reconcile.situation import name_only
 from trueup.reconcile.trigger import baseline, with_triggers
+from trueup.reconcile.unmade import was_never_made
 from trueup.reconcile.verify import Verdict, Verification, verify_gone, verify_health, verify_present
 from trueup.sdk.contracts import Session
 from trueup.state.store import Record
@@ -89,6 +91,8 @@ class Act(Caller):
     # -- the step
 
     def _carry_out(self) -> Generator[Wait, None, None]:
+        if self._is_unmade():
+            return  # nobody has to be asked
         session = self._open_session()
         if self._is_stale:
             self._plan_again(session)
@@ -103,6 +107,7 @@ class Act(Caller):
         if action is Action.REPLACE:
             yield from self._replace(session)
         elif action is Action.CREATE:
+            yield from self._wait_for_begun(session)
             yield from self._call("create", session)
         elif self._needs_update():
             yield from self._call("update", session)
@@ -114,6 +119,25 @@ class Act(Caller):
             yield from self._wait_until_good(session)
         else:
             yield from self._wait_until_ready(session)
+
+    def _is_unmade(self) -> bool:
+        situation, address = self._shop.situation, self.change.address
+        is_forgotten = self.change.action is Action.FORGET and address in situation.undeclared
+        return is_forgotten and was_never_made(self._node, situation.records.get(address), situation)
+
+    def _wait_for_begun(self, session: Session) -> Generator[Wait, None, None]:
+        """Gives an object that an interrupted create may have made the time that it takes to show."""
+        settle = self._kind.traits.settle
+        if self.change.address not in self._shop.situation.begun or self._kind.traits.identity != "tagged":
+            return
+        until = min(self._shop.clock() + settle, self._deadline)
+        while settle and not isinstance(self._look(session, self._node), Observed):
+            left = until - self._shop.clock()
+            if left <= 0:
+                return
+            yield Wait(min(left, 1.0), "what an interrupted create has made may show yet")
+        if settle:
+            raise Undone("an interrupted create has made it after all", "run again", is_open=True)
 
     def _open_session(self) -> Session:
         session = self._shop.connections.session(self._node.target)
@@ -138,6 +162,8 @@ class Act(Caller):
         declared = self._shop.situation.graph.nodes[address]
         resolved = resolve_node(declared, self._shop.knowledge)
         self._node = replace(resolved, external_id=self._node.external_id)
+        if not self._node.external_id and not self._kind.identity(self._node):
+            self._refuse_unknown()  # there is no name by which to look for it
         observation = self._look(session, self._node)
         self._shop.knowledge.learn(self._node, observation)
         change = judge(declared, self._shop.situation, self._shop.knowledge)
@@ -309,6 +335,7 @@ class Act(Caller):
         outcome = self._outcome(Result.FAILED, undone.message, undone.hint)
         row = self._make_row() if self.has_called else None
         old = self._shop.situation.records.get(self.change.address)
+        row = row or self._make_unseen_row()
         if row is None and self._is_removed and old is not None:
             row = replace(old, external_id="")
         if row is not None:
@@ -321,6 +348,18 @@ class Act(Caller):
             self._token = ""
         self._shop.recorder.record_outcome(outcome, token=self._token, record=row)
         return outcome
+
+    def _make_unseen_row(self) -> Record | None:
+        """The row of a new object that only its id leads to, and that does not show yet."""
+        node, shop = self._node, self._shop
+        is_made = self.change.action in (Action.CREATE, Action.REPLACE) and self.has_called
+        if not (is_made and node.external_id and is_unfindable(self._kind)):
+            return None
+        if isinstance(shop.knowledge.observations.get(node.address), Observed):
+            return None
+        fingerprint = shop.connections.session(node.target).fingerprint
+        declared = shop.knowledge.declared[node.address]
+        return shop.recorder.make_record(node, fingerprint, node.external_id, declared, is_created=True)
 
     def _make_row(self) -> Record | None:
         """The inventory's row by what was seen last, None where nothing was seen."""

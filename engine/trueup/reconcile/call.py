@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 
-from trueup.errors import ProviderError, Transient
+from trueup.errors import ProviderError, Throttled, Transient
 from trueup.model.address import Address, Owner
 from trueup.model.change import Change
 from trueup.model.observation import READY, Done, Health, Observation, Observed, Pending
@@ -135,11 +135,16 @@ class Caller:
                 return
             except Transient as error:
                 now = self._shop.clock()
-                if attempt == CALL_ATTEMPTS or now >= self._deadline:
+                if attempt == CALL_ATTEMPTS or now >= self._deadline or self._may_double(verb, error):
                     raise
                 pause = error.retry_after if error.retry_after is not None else 0.5 * 2**attempt
                 pause *= 1 + random.random() / 4  # noqa: S311 - jitter, not cryptography
                 yield Wait(min(pause, max(0.0, self._deadline - now)), error.message)
+
+    def _may_double(self, verb: str, error: Transient) -> bool:
+        """Whether the call, repeated, might make a second object: what it has done cannot be told."""
+        is_refused = isinstance(error, Throttled)
+        return verb == "create" and self._kind.traits.identity == "none" and not is_refused
 
     def _mutate(self, verb: str, session: Session) -> Done | Pending:
         if verb in ("create", "update", "refresh") and has_unknown(self._node.body):

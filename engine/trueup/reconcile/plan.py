@@ -17,6 +17,7 @@ from trueup.model.resource import Node
 from trueup.reconcile.attribute import name_writers
 from trueup.reconcile.boundary import broken_plugin
 from trueup.reconcile.diff import Standing, diff_node, diff_undeclared, refuse
+from trueup.reconcile.doubt import forget_id, refuse_doubt
 from trueup.reconcile.enforce import find_breaches, hold_breaches
 from trueup.reconcile.guard import find_holds
 from trueup.reconcile.move import find_move, forget_moved, judge_former, refuse_move, refuse_rival
@@ -76,7 +77,9 @@ def judge(node: Node, situation: Situation, knowledge: Knowledge, *, is_applied:
         or refuse_rival(node, situation)
     )
     if not refusal and move is None and not is_applied:
-        refusal = refuse_move(node, observation, situation, knowledge)
+        refusal = refuse_doubt(node, observation, situation) or refuse_move(
+            node, observation, situation, knowledge
+        )
     if refusal:
         knowledge.know(node)
         return refusal
@@ -227,6 +230,9 @@ def _judge_undeclared(node: Node, situation: Situation, knowledge: Knowledge) ->
     except PluginError as error:
         return refuse(node, error.message, error.hint)
     record = situation.records[node.address]
+    doubt = refuse_doubt(node, knowledge.observations[node.address], situation)
+    if doubt:
+        return doubt
     standing = Standing(kind, situation.owner(node.address), situation.stack.drift, node.body, record)
     why = "the stack is destroyed" if situation.is_destroy else "it is no longer in Git"
     observation = knowledge.observations[node.address]

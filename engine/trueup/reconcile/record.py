@@ -21,6 +21,7 @@ from trueup.model.plan import Plan
 from trueup.model.resource import Node, Target
 from trueup.model.values import Document, Sensitive, Value, map_leaves, to_record
 from trueup.reconcile.crash_point import reach
+from trueup.reconcile.doubt import MAKING
 from trueup.reconcile.outputs import Outputs, find_outputs
 from trueup.reconcile.plan_document import plan_document
 from trueup.reconcile.resolve import record_config
@@ -55,6 +56,7 @@ class Recorder:
         # The rows as they are now, and the reactions that are owed by nodes without one.
         self._rows = dict(situation.records)
         self._debts: dict[Address, dict[str, str]] = {}
+        self._unsettled: dict[Address, str] = {}
         self._moved = {each.address: each.moved_from for each in plan.changes if each.moved_from is not None}
         # By the identity of the target: two of a name can have different configs, of now and of a record.
         self._configs: dict[int, tuple[Target, Document]] = {}
@@ -168,7 +170,8 @@ class Recorder:
             self._lease,
             self.run,
             node.address,
-            action.value,
+            # A create that was interrupted is repeated with its own token.
+            self._unsettled.get(node.address, action.value) if action is Action.CREATE else action.value,
             fingerprint=fingerprint,
             external_id=node.external_id,
         )
@@ -217,6 +220,8 @@ class Recorder:
         if to_record(found.values) != (before or {}) or (before is None and found.values):
             self._store.write_outputs(self._lease, found.values, self._situation.revision.commit)
         return found
+            elif intent.run != self.run and intent.action in MAKING:
+                self._unsettled[intent.address] = intent.action
 
     def finish(self, status: RunStatus, outcomes: Sequence[Outcome]) -> None:
         counts: dict[str, int] = {}

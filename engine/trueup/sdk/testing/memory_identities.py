@@ -33,7 +33,7 @@ class Tagged(Thing):
     """Carries our marker from the moment it exists, and is found by it."""
 
     name = "Tagged"
-    traits = Traits(identity="tagged")
+    traits = Traits(identity="tagged", settle=0.5)
 
     def identity(self, node: Node) -> str:
         return ""

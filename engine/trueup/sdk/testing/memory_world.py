@@ -157,7 +157,8 @@ class World(ABC):
     def scan(self, verb: str, prefix: str) -> dict[str, Entry]:
         """The objects whose keys begin so, as one call."""
         with self._call(Call(verb)), self._open() as objects:
-            return {key: objects[key] for key in objects if key.startswith(prefix)}
+            found = {key: self._reveal(objects, key) for key in objects if key.startswith(prefix)}
+            return {key: entry for key, entry in found.items() if entry is not None}
 
     def change(self, verb: str, key: str, change: Callable[[Entry | None], Entry | None]) -> Entry | None:
         """Replaces an object by what `change` makes of it, None removes it; as one call."""
