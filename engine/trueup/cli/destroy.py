@@ -38,7 +38,7 @@ def destroy(ctx: click.Context, call: Call, output: str, yes: bool) -> None:
     )
 
     def start(running: Running, progress: Progress) -> RunReport:
-        with call.open_app() as app:
+        with call.open_app(may_create=True) as app:
             return app.destroy(
                 call.source,
                 call.selection,

@@ -37,7 +37,7 @@ def forget(ctx: click.Context, call: Call, output: str, yes: bool) -> None:
     )
 
     def start(running: Running, progress: Progress) -> RunReport:
-        with call.open_app() as app:
+        with call.open_app(may_create=True) as app:
             return app.forget(call.source, call.selection, confirm=running.confirm, listener=progress)
 
     ctx.exit(running.run(start))

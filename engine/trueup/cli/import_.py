@@ -88,7 +88,7 @@ def import_(
 
     is_live = output == "text" and sys.stdout.isatty() and not call.verbose
     progress = Progress(console, lambda _plan: None, is_live, is_silent=not is_live)
-    with interruption, progress, call.open_app() as app:
+    with interruption, progress, call.open_app(may_create=not is_dry_run) as app:
         request = ImportRequest(wanted, confirm, progress, interruption.stop, file, is_dry_run)
         report = app.import_objects(call.source, request)
     is_told = (report.is_done or report.is_declined) and not yes

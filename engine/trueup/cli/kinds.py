@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from trueup.cli.options import Call
 from trueup.errors import UsageError
 
 if TYPE_CHECKING:
@@ -92,10 +94,9 @@ def live_schema(catalog: Catalog, found: FoundKind, source: str, target: str) ->
     """
     if found.kind.schema is not None or not (source or target):
         return None
-    from trueup.app import App, SourceSpec
-
-    with App("", catalog=catalog) as app:
-        live = app.live_schema(SourceSpec(source or "."), target, found.provider, found.kind)
+    call = Call(None, source or ".", config=os.environ.get("TRUEUP_CONFIG", ""))
+    with call.open_without_store(catalog) as app:
+        live = app.live_schema(call.source, target, found.provider, found.kind)
     if live is None:
         raise UsageError(f"the live system does not describe {found.name}", hint=_UNDESCRIBED)
     return live

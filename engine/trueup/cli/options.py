@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from trueup.cli.plan_text import WaysOut
     from trueup.config import Config, StackConfig
     from trueup.reconcile.report import Selection
+    from trueup.sdk.contracts import Catalog
 
 # Makes the App from the store's URL and the parallelism.
 EngineFactory = Callable[[str, int], "App"]
@@ -94,18 +95,33 @@ class Call:
 
         return Selection(self.targets, self.only)
 
-    def open_app(self) -> App:
-        """The engine with its settings: the command line, then the environment, then trueup.toml."""
+    def open_app(self, *, may_create: bool = False) -> App:
+        """The engine with its settings: the command line, then the environment, then trueup.toml.
+
+        `may_create`: the command writes into the store, so it is made where there is none.
+        """
         config = self._config
         store = self.store or config.store or default_store()
-        parallelism = self.parallelism or config.parallelism
         if self.engine is not None:
-            return self.engine(store, parallelism)
+            return self.engine(store, self.parallelism or config.parallelism)
+        from trueup.cli.store_place import place_store
+
+        return self._make_app(place_store(store, is_named=bool(self.store), may_create=may_create))
+
+    def open_without_store(self, catalog: Catalog) -> App:
+        """The engine for a question that no store is needed for, with the same settings."""
+        from trueup.state.open import NO_STORE
+
+        return self._make_app(NO_STORE, catalog)
+
+    def _make_app(self, store: str, catalog: Catalog | None = None) -> App:
         from trueup.app import App
 
+        config = self._config
         return App(
             store,
-            parallelism=parallelism,
+            catalog=catalog,
+            parallelism=self.parallelism or config.parallelism,
             secret_settings=config.secrets,
             keep_runs=config.keep_runs,
             policies=config.policies,

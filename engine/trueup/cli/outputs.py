@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 
 import rich_click as click
 
@@ -11,6 +12,7 @@ from trueup.cli.options import Call, takes_output, takes_stack
 from trueup.cli.output import columns, escape, escape_lines, print_json
 from trueup.cli.run_json import shown_outputs
 from trueup.errors import UsageError
+from trueup.model.values import Value
 
 
 @click.command()
@@ -19,6 +21,8 @@ from trueup.errors import UsageError
 @takes_stack
 def outputs(call: Call, name: str, output: str) -> None:
     """Shows the outputs of a stack as its last run left them. Contacts no target.
+
+    A sensitive output is shown as (sensitive), and with --name it is an error: the store holds no secrets.
 
     \b
     Example:
@@ -36,6 +40,11 @@ def outputs(call: Call, name: str, output: str) -> None:
             known = ", ".join(sorted(values)) or "none"
             raise UsageError(f"stack {stack} has no output {name}", hint=f"there are: {known}")
         value = values[name]
+        if _is_withheld(found[name]):
+            raise UsageError(
+                f"output {name} is sensitive, and the store holds no secrets",
+                hint="read it where the stack reads it: with secret(), or from the live system",
+            )
         if output == "json" or not isinstance(value, str):
             print_json(value)
         else:
@@ -48,6 +57,13 @@ def outputs(call: Call, name: str, output: str) -> None:
         ]
         for row in columns(texts) if texts else ():
             sys.stdout.write("  ".join(escape(cell) for cell in row) + "\n")
+
+
+def _is_withheld(recorded: Value) -> bool:
+    """Whether the store has but the hash of it, or of a part of it."""
+    if isinstance(recorded, Mapping):
+        return recorded.keys() == {"$sensitive"} or any(map(_is_withheld, recorded.values()))
+    return isinstance(recorded, list) and any(map(_is_withheld, recorded))
 
 
 def _as_it_is(text: str) -> str:

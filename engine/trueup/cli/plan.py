@@ -40,7 +40,9 @@ def plan(ctx: click.Context, call: Call, output: str, save: str) -> None:
     Example:
       trueup plan https://git.example.com/estate.git --path shop --save shop.plan
     """
-    with call.open_app() as app:
+    # A digest counts for one store: what is approved or saved now must still be this plan in the next run.
+    may_create = bool(save) or not call.store
+    with call.open_app(may_create=may_create) as app:
         made = app.plan(call.source, call.selection)
         if save:
             _save(app, call, made, save)

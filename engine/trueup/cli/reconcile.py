@@ -53,7 +53,7 @@ def reconcile(ctx: click.Context, call: Call, output: str, yes: bool, approve: s
     )
 
     def start(running: Running, progress: Progress) -> RunReport:
-        with call.open_app() as app:
+        with call.open_app(may_create=True) as app:
             if is_saved:
                 return app.reconcile_saved(
                     call.source_text,

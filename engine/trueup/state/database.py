@@ -65,17 +65,27 @@ def open_sqlite(file: Path) -> Database:
         ) from error
     except OSError as error:
         raise StoreError(f"the store {name} cannot be opened: {error.strerror}") from error
+    return Database(_sqlite_engine(name, pool_size=4, max_overflow=-1), name, file)
+
+
+def open_memory() -> Database:
+    """An empty database of this process alone, for where there is no store and none is to be made."""
+    # Each connection would have a database of its own, so all threads take turns with one.
+    return Database(_sqlite_engine(":memory:", pool_size=1, max_overflow=0), "in memory", Path(":memory:"))
+
+
+def _sqlite_engine(database: str, *, pool_size: int, max_overflow: int) -> Engine:
     engine = create_engine(
-        URL.create("sqlite", database=name),
+        URL.create("sqlite", database=database),
         connect_args={"timeout": BUSY_TIMEOUT, "check_same_thread": False},
         poolclass=QueuePool,
         hide_parameters=True,
-        pool_size=4,
-        max_overflow=-1,
+        pool_size=pool_size,
+        max_overflow=max_overflow,
     )
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
-    return Database(engine, name, file)
+    return engine
 
 
 def open_postgresql(url: URL) -> Database:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from trueup.state.database import Database
     from trueup.state.process import Clock
 
+# Stands for an empty store in memory, which ends with the process. Nobody can type it.
+NO_STORE = "\0"
 _FORMS = "Use a path, sqlite:////absolute/path.db or postgresql://user@host/database."
 
 
@@ -34,23 +36,35 @@ def open_store(url: str, clock: Clock | None = None, keep_runs: int = KEPT_RUNS)
     return SqlStore(database, identity, clock or Clock(), keep_runs)
 
 
+def file_of(url: str) -> Path | None:
+    """The file that a URL names, absolute; None for what is no file, or no store at all."""
+    if "\0" in url or not url.strip():
+        return None
+    scheme, separator, location = url.partition("://")
+    if not separator:
+        return _absolute(url)
+    if scheme != "sqlite" or not location.startswith("/") or location == "/" or "?" in location:
+        return None
+    # sqlite:////a/b is absolute, sqlite:///a/b relative, as everywhere with SQLAlchemy.
+    return _absolute(location[1:])
+
+
 def _open_database(url: str) -> Database:
     from sqlalchemy import make_url
     from sqlalchemy.exc import ArgumentError
 
-    from trueup.state.database import open_postgresql, open_sqlite
+    from trueup.state.database import open_memory, open_postgresql, open_sqlite
 
+    if url == NO_STORE:
+        return open_memory()
     if "\0" in url or not url.strip():
         raise StoreError("the store has no name", hint=_FORMS)
-    scheme, separator, _rest = url.partition("://")
-    if not separator:
-        return open_sqlite(_absolute(url))
+    file = file_of(url)
+    if file is not None:
+        return open_sqlite(file)
+    scheme = url.partition("://")[0]
     if scheme == "sqlite":
-        location = url.removeprefix("sqlite://")
-        if not location.startswith("/") or location == "/" or "?" in location:
-            raise StoreError("the URL of the store names no file", hint=_FORMS)
-        # sqlite:////a/b is absolute, sqlite:///a/b relative, as everywhere with SQLAlchemy.
-        return open_sqlite(_absolute(location[1:]))
+        raise StoreError("the URL of the store names no file", hint=_FORMS)
     if scheme in ("postgresql", "postgres", "postgresql+psycopg"):
         try:
             return open_postgresql(make_url(url).set(drivername="postgresql"))

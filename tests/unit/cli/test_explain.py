@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from trueup.cli import run
@@ -62,3 +64,28 @@ def test_what_does_not_exist_is_told_with_what_does(
 
 def test_keys_of_trueup_are_explained_for_every_kind(capsys: pytest.CaptureFixture[str]) -> None:
     assert "  onDelete   delete | orphan\n" in explain(capsys, "Deployment.lifecycle")
+
+
+@pytest.mark.parametrize("command", ["explain", "schema"])
+def test_a_cluster_behind_a_secret_is_asked_without_a_store(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KUBE", "kubeconfig-of-nobody")
+    (tmp_path / "stack.yaml").write_text(
+        "apiVersion: trueup.dev/v1\n"
+        "kind: Stack\n"
+        "metadata: {name: shop}\n"
+        "spec:\n"
+        "  targets:\n"
+        "    - name: c\n"
+        "      provider: kubernetes\n"
+        f"      config: {{kubeconfig: '{tmp_path}/${{{{ secret(\"env:KUBE\") }}}}'}}\n"
+    )
+    (tmp_path / "a.yaml").write_text("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: b}\n")
+    assert run([command, "Deployment", "--source", str(tmp_path), "--target", "c"]) == 1
+    told = capsys.readouterr().err
+    assert "kubeconfig" in told
+    assert "store" not in told
+    monkeypatch.delenv("KUBE")
+    assert run([command, "Deployment", "--source", str(tmp_path), "--target", "c"]) == 1
+    assert "the environment variable KUBE is not set" in capsys.readouterr().err

@@ -60,3 +60,28 @@ def test_a_name_that_is_none_is_an_error_that_says_which_there_are(
 ) -> None:
     assert outputs(source, "--name", "pen") == 1
     assert "there are: mark, none, pem, ports" in capsys.readouterr().err
+
+
+def test_a_sensitive_output_by_its_name_is_an_error_and_a_mask_elsewhere(
+    stack: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PW", "hunter2-of-the-test")
+    file = stack / "stack.yaml"
+    words = """\
+  outputs:
+    pw: ${{ secret("env:PW") }}
+    deep: {value: {list: ['${{ secret("env:PW") }}']}}
+    word: (sensitive)
+"""
+    file.write_text(file.read_text().replace("\nspec:\n", f"\nspec:\n{words}"))
+    assert run(["reconcile", str(stack), "--yes", "--store", str(stack.parent / "s.db")]) == 0
+    for name in ("pw", "deep"):
+        for form in ("text", "json"):
+            capsys.readouterr()
+            assert outputs(stack, "--name", name, "-o", form) == 1
+            told = capsys.readouterr()
+            assert f"output {name} is sensitive, and the store holds no secrets" in told.out + told.err
+    assert outputs(stack, "--name", "word") == 0
+    assert capsys.readouterr().out == "(sensitive)\n"
+    assert outputs(stack) == 0
+    assert "pw    (sensitive)" in capsys.readouterr().out
