@@ -42,7 +42,7 @@ from trueup.secrets.check import CheckedSecrets, check_secrets
 from trueup.sources.open import find_directory, is_local, latest_commit, open_pinned, open_tree
 from trueup.sources.write import NewFiles
 from trueup.state.open import open_store
-from trueup.state.store import KEPT_RUNS, Store
+from trueup.state.store import KEPT_RUNS, Event, Store
 from trueup.views import Loaded as Loaded
 from trueup.views import NodeStatus as NodeStatus
 from trueup.views import StackStatus as StackStatus
@@ -259,8 +259,13 @@ class App:
 
         It contacts no target and needs no lease: a run under way is not disturbed.
         """
-        stack = self.load(source).stack.name
-        return stack, self.store.decide(stack, digest, verdict, who, note)
+        # Of the source only the stack's name is needed, so what was fetched last will do.
+        stack = self.load(replace(source, is_offline_allowed=True)).stack.name
+        decision = self.store.decide(stack, digest, verdict, who, note)
+        # The verdict itself is used up by a run; that it was given is kept.
+        said = f"{who} {verdict.value} {digest}" + (f": {note}" if note else "")
+        self.store.add_events(stack, [Event(verdict.value, said)])
+        return stack, decision
 
     def save_plan(self, plan: Plan, source: SourceSpec, selection: Selection, file: str) -> None:
         """Writes what `reconcile_saved` needs: the exact commit, the digest, and what `source` says."""

@@ -347,7 +347,9 @@ class Follower:
 
     def _tell_holds(self, bound: structlog.typing.FilteringBoundLogger, plan: Plan) -> None:
         for hold in plan.holds:
-            bound.warning("run held", guard=hold.guard, why=hold.message, digest=plan.digest)
+            bound.warning(
+                "run held", guard=hold.guard, why=hold.message, final=hold.is_final, digest=plan.digest
+            )
         if plan.stale_approval is not None:
             stale = plan.stale_approval
             bound.warning("approval is stale", who=stale.who, approved=stale.digest, digest=plan.digest)

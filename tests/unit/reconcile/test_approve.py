@@ -119,3 +119,14 @@ def test_no_approval_lifts_a_final_hold(loop: Loop, held: Plan) -> None:
     assert not may_pass(final, final.digest)
     assert may_pass(held, held.digest)
     assert not may_pass(held, "")
+
+
+def test_that_a_verdict_was_given_is_kept_when_it_is_used_up(loop: Loop, held: Plan) -> None:
+    approve(loop, held.digest, Verdict.REJECTED, "later")
+    approve(loop, held.digest)
+    loop.run()
+    events = [(event.kind, event.message) for event in loop.app.store.events("shop")]
+    assert events == [
+        ("approved", f"bo@web approved {held.digest}"),
+        ("rejected", f"bo@web rejected {held.digest}: later"),
+    ]

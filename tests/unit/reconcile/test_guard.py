@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -115,3 +117,12 @@ def test_going_back_by_force_is_held_and_naming_the_commit_is_not(repo: Repo) ->
     assert repo.run(ref=old).status is RunStatus.CONVERGED
     # And forward again.
     assert repo.run().plan.rewritten_from == ""
+
+
+def test_a_plan_can_be_approved_while_the_repository_is_down(repo: Repo) -> None:
+    repo.commit(repo.thing("a"), repo.thing("b"), force=True)
+    digest = repo.run().plan.digest
+    source = SourceSpec(repo.repository.url("file"), "main")
+    shutil.rmtree(repo.repository.path)
+    assert repo.loop.app.decide(source, digest, Verdict.APPROVED, "bo@web")[0] == "shop"
+    assert repo.loop.app.reconcile(replace(source, is_offline_allowed=True)).status is RunStatus.CONVERGED
