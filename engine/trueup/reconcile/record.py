@@ -205,6 +205,8 @@ class Recorder:
         for intent in self._store.open_intents(self._situation.stack.name):
             if intent.run != self.run and is_settled(intent):
                 self.close_intent(intent.token)
+            elif intent.run != self.run and intent.action in MAKING:
+                self._unsettled[intent.address] = intent.action
 
     def keep_outputs(self, knowledge: Knowledge, undone: Collection[Address] = ()) -> Outputs:
         """What other stacks may read of this one from now on; nothing once all of it is destroyed.
@@ -220,8 +222,6 @@ class Recorder:
         if to_record(found.values) != (before or {}) or (before is None and found.values):
             self._store.write_outputs(self._lease, found.values, self._situation.revision.commit)
         return found
-            elif intent.run != self.run and intent.action in MAKING:
-                self._unsettled[intent.address] = intent.action
 
     def finish(self, status: RunStatus, outcomes: Sequence[Outcome]) -> None:
         counts: dict[str, int] = {}
