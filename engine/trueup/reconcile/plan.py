@@ -67,7 +67,7 @@ def judge(node: Node, situation: Situation, knowledge: Knowledge, *, is_applied:
     """
     address = node.address
     observation = knowledge.observations[address]
-    record = situation.records.get(address)
+    record = forget_id(situation.records.get(address), observation, situation)
     move = find_move(node, observation, situation, knowledge)
     if move is not None and not situation.is_recorded(address):
         record = _renamed(move.record, node)
