@@ -32,7 +32,7 @@ def _isolated_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest
 def _nothing_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     """What one test read as a secret is an ordinary word in the next."""
     monkeypatch.setattr(redaction, "_hidden", {})
-    monkeypatch.setattr(redaction, "_pattern", None)
+    monkeypatch.setattr(redaction, "_starts", {})
 
 
 @pytest.fixture(autouse=True)

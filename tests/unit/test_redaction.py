@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import time
 from io import StringIO
 from urllib.parse import quote_plus
 
@@ -23,7 +24,7 @@ SECRET = 'gehei"m/w&ort ü\\'
 @pytest.fixture(autouse=True)
 def _hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redaction, "_hidden", {})
-    monkeypatch.setattr(redaction, "_pattern", None)
+    monkeypatch.setattr(redaction, "_starts", {})
     hide("shop", [SECRET])
 
 
@@ -48,7 +49,7 @@ def test_each_form_is_masked(form: str) -> None:
 
 
 def test_without_a_secret_a_text_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redaction, "_pattern", None)
+    monkeypatch.setattr(redaction, "_starts", {})
     assert redact(SECRET) == SECRET
 
 
@@ -60,6 +61,26 @@ def test_what_is_too_short_to_be_a_secret_masks_nothing() -> None:
 def test_the_longest_secret_is_masked_first() -> None:
     hide("other", ["geheimnis", "geheimnisvoll"])
     assert redact("geheimnisvoll") == "(sensitive)"
+
+
+def test_secrets_side_by_side_and_at_both_ends_are_masked() -> None:
+    hide("other", ["geheimnis", "password"])
+    assert redact("geheimnispasswordxgeheimnis") == "(sensitive)(sensitive)x(sensitive)"
+    assert redact("geheimni") == "geheimni"
+
+
+def test_many_and_long_secrets_do_not_make_a_log_slow() -> None:
+    text = "a line of a log that holds no secret at all, but many words\n" * 1000
+
+    def measure() -> float:
+        started = time.process_time()
+        assert redact(text) == text
+        return time.process_time() - started
+
+    few = min(measure() for _ in range(3))
+    hide("other", (f"{number:06}-secret-of-a-stack" for number in range(5000)))
+    hide("keys", ["\n".join(f"line {number:06} of a long file" for number in range(5000))])
+    assert min(measure() for _ in range(3)) < 5 * few + 0.05
 
 
 def test_each_line_of_a_secret_is_masked_by_itself() -> None:
