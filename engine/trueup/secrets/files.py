@@ -30,6 +30,8 @@ from trueup.sdk.secrets import (
 
 MAX_BYTES = 1024 * 1024
 _DEFAULT_FOLDER = "/run/secrets"
+# To go through a folder takes no more than the right to search it, where the system can tell.
+_FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEVER = ("/proc", "/sys", "/dev")
 
 
@@ -89,11 +91,14 @@ def _read_bytes(name: str, folders: Sequence[PurePosixPath]) -> bytes:
         # What it really is, every link followed: that is what has to lie in one of the directories.
         path = PurePosixPath(os.path.realpath(name, strict=True))
         _check_place(path, folders, name)
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as stream:  # noqa: PTH123 - a descriptor has no path
+        descriptor = _open_resolved(path)
+        try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise Invalid(f"{name} is no regular file", hint="name the file itself")
-            data = stream.read(MAX_BYTES + 1)
+            with open(descriptor, "rb", closefd=False) as stream:
+                data = stream.read(MAX_BYTES + 1)
+        finally:
+            os.close(descriptor)
     except FileNotFoundError as error:
         raise Invalid(
             f"there is no file {name}", hint="mount it where trueup runs, or correct the path"
@@ -105,6 +110,19 @@ def _read_bytes(name: str, folders: Sequence[PurePosixPath]) -> bytes:
     if len(data) > MAX_BYTES:
         raise Invalid(f"{name} is larger than {MAX_BYTES // 1024} KiB", hint="a secret is smaller than that")
     return data
+
+
+def _open_resolved(path: PurePosixPath) -> int:
+    """Opens a path that has no link in it, folder by folder: one that became a link meanwhile is refused."""
+    within = os.open("/", _FOLDER)
+    try:
+        for folder in path.parts[1:-1]:
+            below = os.open(folder, _FOLDER, dir_fd=within)
+            os.close(within)
+            within = below
+        return os.open(path.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=within)
+    finally:
+        os.close(within)
 
 
 def _parse_yaml(text: str, name: str) -> Value:

@@ -138,7 +138,40 @@ def test_what_is_no_regular_file_is_refused_and_does_not_block(folder: Path) -> 
     os.mkfifo(folder / "pipe")
     (folder / "sub").mkdir()
     for name in ("pipe", "sub"):
-        assert isinstance(read(folder, f"{folder}/{name}"), ProviderError)
+        answer = read(folder, f"{folder}/{name}")
+        assert isinstance(answer, Invalid)
+        assert "no regular file" in answer.message
+
+
+def test_no_refused_file_stays_open(folder: Path) -> None:
+    (folder / "sub").mkdir()
+    (folder / "db").write_text(CANARY)
+    before = os.listdir("/dev/fd")  # noqa: PTH208 - as many as the test itself has open
+    for name in ("sub", "db", "none", "db/none"):
+        read(folder, f"{folder}/{name}")
+    assert len(os.listdir("/dev/fd")) == len(before)  # noqa: PTH208
+
+
+def test_a_folder_that_becomes_a_link_meanwhile_is_not_followed(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "db").write_text(CANARY)
+    (folder / "app").mkdir()
+    (folder / "app" / "db").write_text("mine")
+    resolve = os.path.realpath
+
+    def resolve_and_swap(path: str | os.PathLike[str], **options: bool) -> str:
+        found = resolve(path, **options)
+        if str(path) == f"{folder}/app/db":
+            (folder / "app").rename(folder / "old")
+            (folder / "app").symlink_to(outside)
+        return found
+
+    monkeypatch.setattr(os.path, "realpath", resolve_and_swap)
+    answer = read(folder, f"{folder}/app/db")
+    assert isinstance(answer, ProviderError)
 
 
 def test_a_missing_file_says_so(folder: Path) -> None:
