@@ -104,7 +104,8 @@ def run_cycle(request: Request, store: Store, catalog: Catalog, parallelism: int
             approver = name_approver(plan, request.approved_by)
             recorder = Recorder(store, lease, situation, plan, trigger=request.trigger, approved_by=approver)
             recorder.settle_intents(lambda intent: _is_settled(intent, situation, knowledge))
-            recorder.keep_lifecycles()
+            if not request.is_destroy:
+                recorder.keep_lifecycles(request.graph.nodes)
             recorder.expect_creates(
                 [knowledge.nodes[c.address] for c in plan.changes if c.action is Action.CREATE],
                 knowledge.fingerprints,

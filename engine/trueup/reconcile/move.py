@@ -142,6 +142,34 @@ def _find_by_marker(
     return Move(address, record) if is_same and _is_same_place(record, node, knowledge) else None
 
 
+def refuse_taken(
+    node: Node, observation: Observation, situation: Situation, knowledge: Knowledge
+) -> Change | None:
+    """A refusal where the object is still that of another resource: adopting, they would take it in turn.
+
+    Two targets of one place lead to it, or the other one has another name by now and still its old object.
+    """
+    owner = observation.owner if isinstance(observation, Observed) else None
+    if not isinstance(observation, Observed) or owner is None or owner.key != situation.owner_key:
+        return None
+    if owner == situation.owner(node.address):
+        return None
+    other = situation.declared_by_text.get(owner.address)
+    if other is None:
+        return None
+    seen = knowledge.observations.get(other)
+    places = [knowledge.fingerprints.get(address.target) for address in (node.address, other)]
+    if not isinstance(seen, Observed) or places[0] != places[1]:
+        return None
+    if (seen.external_id, seen.owner) != (observation.external_id, owner):
+        return None
+    return refuse(
+        node,
+        f"the object belongs to {owner.address}, which is declared as well",
+        "give them different names, or keep one of them; if that one has another name by now, run again",
+    )
+
+
 def refuse_rival(node: Node, situation: Situation) -> Change | None:
     """A refusal where several nodes say that they were the same one: they would take the object in turn."""
     if situation.is_recorded(node.address):

@@ -20,7 +20,14 @@ from trueup.reconcile.diff import Standing, diff_node, diff_undeclared, refuse
 from trueup.reconcile.doubt import forget_id, refuse_doubt
 from trueup.reconcile.enforce import find_breaches, hold_breaches
 from trueup.reconcile.guard import find_holds
-from trueup.reconcile.move import find_move, forget_moved, judge_former, refuse_move, refuse_rival
+from trueup.reconcile.move import (
+    find_move,
+    forget_moved,
+    judge_former,
+    refuse_move,
+    refuse_rival,
+    refuse_taken,
+)
 from trueup.reconcile.replace import resume
 from trueup.reconcile.resolve import keep_ignored, resolve_node
 from trueup.reconcile.rollout import assign_batches
@@ -75,6 +82,7 @@ def judge(node: Node, situation: Situation, knowledge: Knowledge, *, is_applied:
         find_moved_target(node, situation, knowledge)
         or _find_other_group(node, record)
         or refuse_rival(node, situation)
+        or refuse_taken(node, observation, situation, knowledge)
     )
     if not refusal and move is None and not is_applied:
         refusal = refuse_doubt(node, observation, situation) or refuse_move(

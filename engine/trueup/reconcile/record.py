@@ -94,7 +94,11 @@ class Recorder:
         if records:
             self._write_rows(records)
 
-    def keep_lifecycles(self) -> None:
+    def row_of(self, address: Address) -> Record | None:
+        """The row of an address as it is now."""
+        return self._rows.get(address)
+
+    def keep_lifecycles(self, nodes: Mapping[Address, Node]) -> None:
         """What Git says now of protection and of removal, for every declared object, whatever this run does.
 
         It has to outlive the block that said it, even if no run ever acts on the node in between. Of a moved
@@ -102,7 +106,7 @@ class Recorder:
         """
         changed = []
         records, formers = self._situation.records, self._situation.formers
-        for address, node in self._situation.graph.nodes.items():
+        for address, node in nodes.items():
             lifecycle = node.lifecycle
             before = [former.address for former in formers.get(address, ())] if formers else []
             for row in filter(None, map(records.get, (address, *before))):

@@ -77,6 +77,11 @@ class Situation:
         """The undeclared addresses by their text, as markers hold it."""
         return {address.text: address for address in self.undeclared}
 
+    @cached_property
+    def declared_by_text(self) -> Mapping[str, Address]:
+        """The addresses of the graph by their text."""
+        return {address.text: address for address in self.graph.nodes}
+
     @property
     def owner_key(self) -> str:
         return f"{self.installation}/{self.stack.name}"

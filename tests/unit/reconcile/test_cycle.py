@@ -648,6 +648,17 @@ def test_protection_outlives_the_block_that_declared_it(loop: Loop) -> None:
     assert loop.world.list_keys() == ["Thing/a"]
 
 
+def test_protection_is_kept_also_by_a_run_over_something_else(loop: Loop) -> None:
+    loop.declare("a")
+    loop.declare("b")
+    loop.run()
+    loop.declare("a", lifecycle={"protect": True})
+    loop.run(Selection(only=("Thing/b",)))
+    loop.undeclare("a")
+    assert results(loop.run()) == {"a": "skipped", "b": "unchanged"}
+    assert loop.world.list_keys() == ["Thing/a", "Thing/b"]
+
+
 def test_a_protection_that_git_takes_away_is_gone(loop: Loop) -> None:
     loop.declare("a", lifecycle={"protect": True})
     loop.run()

@@ -688,3 +688,30 @@ def test_a_move_does_not_take_protection_away_in_time_for_a_replacement(loop: Lo
     assert not loop.records()["new"].protect
     declare(loop, "new", [OLD], spec={"name": "other"})
     assert results(loop.run()) == {"new": "replaced"}
+
+
+def test_two_targets_of_one_place_do_not_take_an_object_from_each_other(loop: Loop) -> None:
+    loop.write_stack(targets=[{"name": name, "provider": "memory"} for name in ("here", "there")])
+    declare(loop, "thing", targets={"names": ["there"]})
+    loop.run()
+    targets = {"names": ["here", "there"]}
+    declare(loop, "thing", targets=targets, lifecycle={"adopt": True})
+    writes = loop.world.count_writes()
+    for _ in range(2):
+        report = loop.run()
+        assert [(o.address.target, o.result.value) for o in report.outcomes] == [
+            ("here", "failed"),
+            ("there", "unchanged"),
+        ]
+        assert "which is declared as well" in report.outcomes[0].message
+    assert loop.world.count_writes() == writes
+
+
+def test_an_object_is_taken_over_once_its_resource_has_another_one(loop: Loop) -> None:
+    declare(loop, "first", lifecycle={"replace": "createFirst"})
+    loop.run()
+    declare(loop, "first", spec={"name": "other"}, lifecycle={"replace": "createFirst", "onDelete": "orphan"})
+    declare(loop, "second", lifecycle={"adopt": True})
+    assert results(loop.run()) == {"second": "failed", "first": "replaced"}
+    assert results(loop.run()) == {"second": "created", "first": "unchanged"}
+    expect_rest(loop)
