@@ -17,7 +17,7 @@ from trueup.model.change import Change
 from trueup.model.observation import READY, Done, Health, Observation, Observed, Pending
 from trueup.model.outcome import Outcome
 from trueup.model.resource import Node
-from trueup.model.values import has_unknown
+from trueup.model.values import has_unknown, to_record
 from trueup.reconcile.boundary import broken_plugin, health_of
 from trueup.reconcile.crash_point import reach
 from trueup.reconcile.observe import Connections, observe_batch
@@ -147,11 +147,11 @@ class Caller:
         return verb == "create" and self._kind.traits.identity == "none" and not is_refused
 
     def _mutate(self, verb: str, session: Session) -> Done | Pending:
-        if verb in ("create", "update", "refresh") and has_unknown(self._node.body):
-            declared = self._shop.situation.graph.nodes[self.change.address].body
-            why = name_unknown(declared, self._shop.situation.facts)
-            raise Undone(why or "it depends on a value that is not known yet", "run again")
+        if verb in ("create", "update", "refresh"):
+            self._refuse_unknown()
         if not self._token:
+            if verb == "create":
+                self._record_name()
             if is_cause(self.change) and not self._is_finishing:
                 self._shop.recorder.owe_reactions(self.change.address)
             self._token = self._shop.recorder.write_intent(
@@ -168,6 +168,24 @@ class Caller:
             return self._guarded(verb, self._kind.update, session, self._node, self.change, intent)
         calls = {"refresh": self._kind.refresh, "release": self._kind.release, "delete": self._kind.delete}
         return self._guarded(verb, calls[verb], session, self._node, intent)
+
+    def _record_name(self) -> None:
+        """Writes into the row of an object that was never there by which name it is created now.
+
+        The row may be from before it was known, or from a create under another name that failed. Where one
+        was begun, the row may be all that leads to what that has made.
+        """
+        recorder, address = self._shop.recorder, self.change.address
+        row, body = recorder.row_of(address), to_record(self._node.body)
+        is_unseen = row is not None and not row.external_id and not row.replacing
+        if row is not None and is_unseen and address not in self._shop.situation.begun and row.body != body:
+            recorder.write_row(replace(row, body=body))
+
+    def _refuse_unknown(self) -> None:
+        if has_unknown(self._node.body):
+            declared = self._shop.situation.graph.nodes[self.change.address].body
+            why = name_unknown(declared, self._shop.situation.facts)
+            raise Undone(why or "it depends on a value that is not known yet", "run again")
 
     def _guarded(self, verb: str, call: Callable[..., Done | Pending], *arguments: object) -> Done | Pending:
         """Calls the plugin. Its own bug becomes an error of the node, whose effect is then unknown."""

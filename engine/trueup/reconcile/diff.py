@@ -256,7 +256,8 @@ def diff_undeclared(node: Node, observation: Observation, standing: Standing, wh
     if isinstance(observation, Failed):
         return refuse(node, observation.error.message, observation.error.hint)
     if isinstance(observation, Absent):
-        return Change(node.address, Action.FORGET, reasons=("it is gone already",))
+        reason = "it is gone already" if record.external_id else "it does not exist"
+        return Change(node.address, Action.FORGET, reasons=(reason,))
     if record.protect and observation.owner in (None, standing.owner):
         return Change(
             node.address,

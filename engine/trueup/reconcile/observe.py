@@ -25,6 +25,7 @@ from trueup.reconcile.move import inherited_id
 from trueup.reconcile.replace import find_leftovers
 from trueup.reconcile.resolve import hide_config, resolve_node, settle_target
 from trueup.reconcile.situation import Knowledge, Situation
+from trueup.reconcile.unmade import was_never_made
 from trueup.sdk.contracts import Catalog, Provider, Session
 
 # It would log each retry by itself, in its own form.
@@ -110,13 +111,18 @@ def observe_stack(situation: Situation, connections: Connections, pool: Executor
     before: they tell by which id it is found.
     """
     knowledge = Knowledge({}, {}, situation.facts)
-    named: list[Node] = list(situation.undeclared.values())
+    named: list[Node] = []
     waiting: list[Node] = []
+    unmade: list[Node] = []
+    for node in situation.undeclared.values():
+        is_unmade = was_never_made(node, situation.records.get(node.address), situation)
+        (unmade if is_unmade else named).append(node)
     for found in situation.formers.values():
         for former in found:
             knowledge.know(former.node)
             if former.address not in situation.undeclared:
-                named.append(former.node)
+                is_unmade = was_never_made(former.node, former.record, situation)
+                (unmade if is_unmade else named).append(former.node)
     for address in situation.graph.order:
         node = _resolve_early(address, situation, knowledge)
         knowledge.know(node)
@@ -132,7 +138,7 @@ def observe_stack(situation: Situation, connections: Connections, pool: Executor
             (named if _has_name(node, situation) else waiting).append(node)
         moved = [node for node in named if node.address in situation.formers]
         knowledge.fingerprints = _open_targets(moved, connections)
-    for node in waiting:
+    for node in (*waiting, *unmade):
         knowledge.learn(node, Absent(node.address))
     _observe_leftovers(situation, knowledge, connections, pool)
     return knowledge

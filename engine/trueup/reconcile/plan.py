@@ -33,6 +33,7 @@ from trueup.reconcile.resolve import keep_ignored, resolve_node
 from trueup.reconcile.rollout import assign_batches
 from trueup.reconcile.situation import Knowledge, Situation
 from trueup.reconcile.trigger import add_triggers
+from trueup.reconcile.unmade import explain_unmade, was_never_made
 from trueup.state.store import Record
 
 
@@ -237,10 +238,12 @@ def _judge_undeclared(node: Node, situation: Situation, knowledge: Knowledge) ->
         kind = situation.catalog.kind_of(node)
     except PluginError as error:
         return refuse(node, error.message, error.hint)
-    record = situation.records[node.address]
     doubt = refuse_doubt(node, knowledge.observations[node.address], situation)
     if doubt:
         return doubt
+    record = situation.records[node.address]
+    if was_never_made(node, record, situation):
+        return Change(node.address, Action.FORGET, reasons=(explain_unmade(node),))
     standing = Standing(kind, situation.owner(node.address), situation.stack.drift, node.body, record)
     why = "the stack is destroyed" if situation.is_destroy else "it is no longer in Git"
     observation = knowledge.observations[node.address]

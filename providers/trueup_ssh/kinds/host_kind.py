@@ -123,7 +123,7 @@ class HostKind(Kind):
         """The identity of a node that is about to be changed."""
         identity = self.identity(node)
         if not identity:
-            raise Invalid(f"{node.address}: what it is called on the host is not known")
+            raise Invalid("what it is called on the host is not known")
         return identity
 
     def live_node(self, node: Node) -> Node:
@@ -213,7 +213,7 @@ def observe_nodes(session: Session, pairs: Sequence[tuple[HostKind, Node]]) -> I
             continue
         identity = kind.identity(node)
         if not identity:
-            yield Failed(node.address, Invalid(f"{node.address}: what it is called on the host is not known"))
+            yield Failed(node.address, Invalid("what it is called on the host is not known"))
             continue
         groups.setdefault(kind, []).append((index, node))
         calls.append(call("show_marker", str(index), key_of(identity)))
