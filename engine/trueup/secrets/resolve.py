@@ -5,9 +5,10 @@ One secret that cannot be read fails the stack: what would be applied without it
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 
 from trueup.errors import ManifestError, Problem, ProviderError, Transient, TrueupError
@@ -77,13 +78,26 @@ def _read_all(
         groups.setdefault((secret.source.name, secret.target.name if secret.target else ""), []).append(
             secret
         )
+    calls: dict[Future[dict[str, SecretAnswer]], list[CheckedSecret]] = {
+        Future(): group for group in groups.values()
+    }
+    left = iter(list(calls.items()))
+
+    def work() -> None:
+        # Each thread takes the next call; an iterator over a list may be shared.
+        for call, group in left:
+            try:
+                call.set_result(_read_group(group, files, access, known))
+            except BaseException as error:  # noqa: BLE001 - it is raised where the result is asked for
+                call.set_exception(error)
+
+    for number in range(min(len(calls), _CALLS_AT_ONCE)):
+        # No pool: the end of the process would wait for a source that never answers.
+        threading.Thread(target=work, name=f"secrets-{number}", daemon=True).start()
+    done, late = wait(calls, timeout=DEADLINE)
+    for _ in left:
+        pass  # what was not begun until now is not begun any more
     answers: dict[str, SecretAnswer] = {}
-    pool = ThreadPoolExecutor(_CALLS_AT_ONCE, "secrets")
-    try:
-        calls = {pool.submit(_read_group, group, files, access, known): group for group in groups.values()}
-        done, late = wait(calls, timeout=DEADLINE)
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
     for call in done:
         answers.update(call.result())
     for call in late:
@@ -108,8 +122,10 @@ def _read_group(
             failed = ProviderError(f"target {target.name}: {error.message}", hint=error.hint)
             return {secret.reference.text: failed for secret in group}
     context = SecretContext(files, target, session, access.settings)
-    texts = {secret.reference.key: secret.reference.text for secret in group}
-    return {texts[key]: answer for key, answer in _read_patiently(source, list(texts), context).items()}
+    # One key has several texts where the target is named in some places and left out in others.
+    keys = list(dict.fromkeys(secret.reference.key for secret in group))
+    answers = _read_patiently(source, keys, context)
+    return {secret.reference.text: answers[secret.reference.key] for secret in group}
 
 
 def _read_patiently(

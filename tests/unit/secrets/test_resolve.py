@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -180,6 +183,39 @@ def test_a_source_that_never_answers_fails_its_own_secrets(monkeypatch: pytest.M
     finally:
         end.set()
     assert list(found.values()) == [('secret("s:a"): no answer within 0 s', "")]
+
+
+def test_the_process_ends_although_a_source_never_answers() -> None:
+    program = """
+import time
+from trueup.errors import ManifestError
+from trueup.model.resource import SecretReference
+from trueup.secrets import resolve
+from trueup.secrets.check import CheckedSecret, CheckedSecrets
+from trueup.sdk.secrets import SecretSource
+
+class Slow(SecretSource):
+    name = "slow"
+    def read(self, keys, context):
+        time.sleep(600)
+
+resolve.DEADLINE = 0.2
+secret = CheckedSecret(SecretReference("slow:a"), Slow())
+try:
+    resolve.resolve_secrets(CheckedSecrets("shop", (secret,)), resolve.Access(None, None))
+except ManifestError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60, check=True)
+    assert b"no answer within" in done.stdout
+
+
+def test_one_secret_may_be_named_with_its_target_and_without() -> None:
+    source = Source("s")
+    named = secret(source, "a", "eu")
+    values = run(named, replace(named, reference=SecretReference("s:a")))
+    assert values == {"s@eu:a": Sensitive("value of a"), "s:a": Sensitive("value of a")}
+    assert [keys for keys, _ in source.asked] == [["a"]]
 
 
 def test_a_target_that_cannot_be_reached_fails_what_is_read_through_it() -> None:
