@@ -20,7 +20,13 @@ from trueup.manifests.references import NodeIndex
 from trueup.manifests.rendering.render import Rendered, claim_unrendered, is_rendered, render_stack
 from trueup.manifests.rendering.settings import NO_RENDER
 from trueup.manifests.resource import Declaration, read_declaration
-from trueup.manifests.resource_files import ResourceFiles, check_stack_file, select_resource_files
+from trueup.manifests.resource_files import (
+    SETTINGS_FILE,
+    ResourceFiles,
+    check_settings_file,
+    check_stack_file,
+    select_resource_files,
+)
 from trueup.manifests.stack_file import StackFile, read_stack
 from trueup.manifests.target_selection import TargetSelector
 from trueup.manifests.validate import Validator
@@ -168,6 +174,9 @@ class _Loader:
         documents = list(rendered.documents)
         for path in files:
             if path in rendered.claimed or not path.endswith(SUFFIXES):
+                continue
+            if path == SETTINGS_FILE:
+                self._problems.extend(check_settings_file(self._tree.read(path)))
                 continue
             before = len(self._problems)
             parsed = parse_file(path, self._tree.read(path), self._problems)

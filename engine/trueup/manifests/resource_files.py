@@ -11,6 +11,9 @@ from trueup.manifests.glob import read_glob
 from trueup.manifests.module_file import MODULE_FILES
 from trueup.manifests.vocabulary import STACK_FILES
 
+# The settings of whoever runs trueup, who may well be in the directory of the stack: see trueup.config.
+SETTINGS_FILE = "trueup.toml"
+_IS_RESOURCE = re.compile(rb"""^\s*["']?(apiVersion|kind)["']?\s*=(?!=)""", re.MULTILINE)
 _IS_STACK = re.compile(rb"""\bkind["']?\s*[:=]\s*["']?Stack\b""")
 
 
@@ -62,6 +65,13 @@ def check_stack_file(name: str, content: bytes) -> Iterator[Problem]:
         message = "the files beside this one are left out for its name, and it declares no stack"
         hint = "give it another name, or name its directory in spec.exclude of the stack"
         yield Problem(message, Place(name), hint)
+
+
+def check_settings_file(content: bytes) -> Iterator[Problem]:
+    """Whether the file with the name of the settings holds a resource, which nobody would apply."""
+    if _IS_RESOURCE.search(content):
+        message = f"{SETTINGS_FILE} holds the settings of trueup and is no resource file"
+        yield Problem(message, Place(SETTINGS_FILE), "give the file another name")
 
 
 def _is_hidden(path: str) -> bool:

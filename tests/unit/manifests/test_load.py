@@ -98,6 +98,16 @@ def test_hidden_excluded_and_nested_files_do_not_count(load):
     assert [node.name for node in stack.nodes] == ["a"]
 
 
+def test_the_settings_beside_the_stack_file_are_no_resource_unless_they_look_like_one(load):
+    settings = 'store = "s.db"\npolicies = [{name = "a", enforce = "warn", rule = """\nkind == "A" """}]\n'
+    stack = {"stack.yaml": HEAD + "spec: {allowEmpty: true}\n"}
+    assert load({**stack, "trueup.toml": settings}).nodes == ()
+    with pytest.raises(ManifestError, match=r"trueup\.toml holds the settings"):
+        load({**stack, "trueup.toml": 'apiVersion = "v1"\nkind = "A"\n'})
+    with pytest.raises(ManifestError, match=r"below/trueup\.toml"):
+        load({**stack, "below/trueup.toml": settings})
+
+
 @pytest.mark.parametrize("path", ["sub/x.values.yaml", "dat/a.yaml", "sub/data/a.yaml"])
 def test_a_glob_without_double_stars_stays_in_its_directory(load, path):
     with pytest.raises(ManifestError):
