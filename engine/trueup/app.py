@@ -17,6 +17,7 @@ from trueup.manifests.given_values import ValuesRequest
 from trueup.manifests.load import load_stack
 from trueup.manifests.question import Question as Question
 from trueup.model.address import Address
+from trueup.model.change import Change
 from trueup.model.observation import Health, Observed
 from trueup.model.plan import Decision, Plan, Verdict
 from trueup.model.resource import Facts, Grants, Policy, Stack
@@ -322,6 +323,7 @@ class App:
                 change,
                 self._health(change.address, situation, knowledge),
                 situation.records.get(change.address),
+                _is_ours(change, situation),
             )
             for change in plan.changes
         )
@@ -378,3 +380,7 @@ class App:
             self._secret_settings,
             is_destroy=is_destroy,
         )
+
+
+def _is_ours(change: Change, situation: Situation) -> bool:
+    return change.observed is not None and change.observed.owner == situation.owner(change.address)

@@ -40,11 +40,15 @@ class Loaded:
 
 @dataclass(frozen=True)
 class NodeStatus:
-    """One node as it stands: what a plan would do to it, its health, and its inventory row if it has one."""
+    """One node as it stands: what a plan would do to it, its health, and its inventory row if it has one.
+
+    `is_ours`: the object carries the marker of this very node.
+    """
 
     change: Change
     health: Health | None
     record: Record | None
+    is_ours: bool = False
 
 
 @dataclass(frozen=True)

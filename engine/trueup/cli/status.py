@@ -23,14 +23,14 @@ from trueup.cli.output import (
     print_lines,
     short_commit,
 )
-from trueup.cli.plan_text import describe_revision
+from trueup.cli.plan_text import WaysOut, describe_revision, render_holds
 from trueup.model.change import Action, Change
 from trueup.model.observation import Readiness
-from trueup.reconcile.plan_document import FORMAT_VERSION
+from trueup.reconcile.plan_document import FORMAT_VERSION, plan_document
 
 if TYPE_CHECKING:
     from trueup.app import NodeStatus, StackStatus
-    from trueup.state.store import RunRecord
+    from trueup.state.store import Record, RunRecord
 
 _STATES = {
     Action.NONE: "in sync",
@@ -61,15 +61,16 @@ def status(call: Call, output: str) -> None:
     """
     with call.open_app() as app:
         found = app.status(call.source, call.selection)
+    ways = call.ways_out(found.plan.digest)
     if output == "json":
         print_json(status_document(found))
         return
     console = make_console()
-    print_lines(console, render_status(found, time.time()))
+    print_lines(console, render_status(found, time.time(), ways))
 
 
-def render_status(found: StackStatus, now: float) -> Iterator[Text]:
-    """The stack's lines and a table of its nodes. `now` is in seconds since the epoch."""
+def render_status(found: StackStatus, now: float, ways: WaysOut) -> Iterator[Text]:
+    """The stack's lines, a table of its nodes, what holds its plan. `now` is in seconds since the epoch."""
     plan = found.plan
     yield plain((escape(plan.stack), "bold"), (f" at {describe_revision(plan.revision)}", ""))
     if found.runs:
@@ -98,27 +99,40 @@ def render_status(found: StackStatus, now: float) -> Iterator[Text]:
     in_sync = sum(describe_state(node) == "in sync" for node in found.nodes)
     yield plain(("", ""))
     yield plain((f"{count(len(found.nodes), 'resource')}, {in_sync} in sync", ""))
+    yield from render_holds(plan, ways)
 
 
 def describe_state(node: NodeStatus) -> str:
     """The node against Git, in a word or two."""
+    if node.change.action is Action.ADOPT and node.is_ours:
+        # A run ended before it could write down that the object is there.
+        return "not recorded"
+    if node.change.action is Action.UNKNOWN and node.health is not None:
+        return "refused"
     return describe_change(node.change)
 
 
 def describe_change(change: Change) -> str:
     """What a change says of the node as it is now."""
+    if change.action is Action.UNKNOWN and change.observed is not None:
+        return "refused"
     if change.is_drift or (change.action is Action.NONE and change.fields):
         return "gone" if change.action is Action.CREATE else "drifted"
     return _STATES[change.action]
 
 
 def _row(node: NodeStatus, now: float) -> tuple[str, str, str, str]:
-    record = node.record
+    record = _applied(node)
     applied = "-"
     if record is not None and record.applied_at:
         applied = f"{ago(record.applied_at, now)} at {short_commit(record.commit)}"
     health = node.health.readiness.value if node.health else "-"
     return escape(node.change.address.text), describe_state(node), health, applied
+
+
+def _applied(node: NodeStatus) -> Record | None:
+    """The row of an object that came to be: one is written before each create, too."""
+    return node.record if node.record is not None and node.record.external_id else None
 
 
 def _describe_run(run: RunRecord, now: float) -> str:
@@ -130,6 +144,7 @@ def _describe_run(run: RunRecord, now: float) -> str:
 def status_document(found: StackStatus) -> dict[str, Any]:
     """The same as JSON; times are in seconds since the epoch."""
     revision = found.plan.revision
+    plan = plan_document(found.plan)
     return {
         "formatVersion": FORMAT_VERSION,
         "stack": found.plan.stack,
@@ -138,11 +153,12 @@ def status_document(found: StackStatus) -> dict[str, Any]:
         "leaseHolder": found.lease_holder or None,
         "nodes": [_node_document(node) for node in found.nodes],
         "runs": [_run_document(run) for run in found.runs],
+        **{key: plan[key] for key in ("holds", "decision", "staleApproval") if key in plan},
     }
 
 
 def _node_document(node: NodeStatus) -> dict[str, Any]:
-    change, record = node.change, node.record
+    change, record = node.change, _applied(node)
     return {
         "address": change.address.text,
         "state": describe_state(node),

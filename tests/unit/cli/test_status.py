@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,13 +11,16 @@ from tests.unit.cli import samples
 
 from trueup.app import NodeStatus, StackStatus
 from trueup.cli import run
-from trueup.cli.status import render_status
+from trueup.cli.plan_text import WaysOut
+from trueup.cli.status import describe_state, render_status
 from trueup.model.change import Change
 from trueup.model.observation import READY, Health, degraded, progressing
 from trueup.model.outcome import RunStatus
+from trueup.model.plan import Hold, Verdict
 from trueup.state.store import Record, RunRecord
 
 NOW = 1_800_000_000.0
+WAYS = WaysOut("trueup approve shop D", "trueup reject shop D", "trueup reconcile shop --approve D")
 
 
 def node(change: Change, health: Health | None = READY, applied: float | None = NOW - 7300) -> NodeStatus:
@@ -42,12 +48,12 @@ STATUS = StackStatus(samples.plan_of(*(found.change for found in NODES)), NODES,
 
 
 def test_a_stack_with_one_of_everything_reads_like_this() -> None:
-    samples.check_snapshot("status.txt", samples.render(render_status(STATUS, NOW)))
+    samples.check_snapshot("status.txt", samples.render(render_status(STATUS, NOW, WAYS)))
 
 
 def test_a_run_that_has_not_ended_is_under_way() -> None:
     running = RunRecord(8, "shop", "u", "c" * 40, "", None, NOW - 70)
-    text = samples.render(render_status(StackStatus(STATUS.plan, NODES, [running], ""), NOW))
+    text = samples.render(render_status(StackStatus(STATUS.plan, NODES, [running], ""), NOW, WAYS))
     assert "last run: 8 (under way) 1 minute ago at cccccccccccc\n" in text
     assert "being reconciled by" not in text
 
@@ -78,3 +84,40 @@ def test_a_real_stack_is_missing_first_and_in_sync_after_a_run(
     capsys.readouterr()
     assert run(["status", str(stack)]) == 0
     assert "2 resources, 2 in sync\n" in capsys.readouterr().out
+
+
+def test_what_is_refused_is_not_unknown() -> None:
+    assert describe_state(node(samples.refused(), None)) == "refused"
+    assert describe_state(node(replace(samples.refused(), observed=None), READY)) == "refused"
+    assert describe_state(node(samples.unseen(), None)) == "unknown"
+
+
+def test_a_held_plan_is_shown_with_what_people_said_to_it(capsys: pytest.CaptureFixture[str]) -> None:
+    held = samples.plan_of(*(found.change for found in NODES), holds=[Hold("stateful", "it loses data")])
+    text = samples.render(render_status(StackStatus(held, NODES, [RUN], ""), NOW, WAYS))
+    assert "Held back. Nothing is done until" in text
+    assert "  stateful: it loses data\n" in text
+    assert "  trueup approve shop D\n" in text
+    rejected = replace(held, decision=samples.decision(Verdict.REJECTED, "not today"))
+    status = StackStatus(rejected, NODES, [RUN], "")
+    engine = samples.PlayedEngine(rejected, status_found=status)
+    assert run(["status", "shop", "--output", "json"], engine=engine) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["holds"] == [{"guard": "stateful", "message": "it loses data", "final": False}]
+    assert document["decision"]["note"] == "not today"
+
+
+def test_an_object_of_ours_that_a_run_could_not_write_down_is_ours_and_was_never_applied(
+    stack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = str(tmp_path / "s.db")
+    assert run(["reconcile", str(stack), "--yes", "--store", store]) == 0
+    with closing(sqlite3.connect(store)) as database:
+        database.execute("UPDATE inventory SET external_id = ''")
+        database.commit()
+    capsys.readouterr()
+    assert run(["status", str(stack), "--store", store, "--output", "json"]) == 0
+    nodes = json.loads(capsys.readouterr().out)["nodes"]
+    assert [(found["state"], found["appliedAt"]) for found in nodes] == [("not recorded", None)] * 2
+    assert run(["status", str(stack), "--store", store]) == 0
+    assert " ago at " not in capsys.readouterr().out.partition("LAST APPLIED")[2]
