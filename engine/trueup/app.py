@@ -26,6 +26,7 @@ from trueup.model.values import Value, use_digest_key
 from trueup.plugins.load import InstalledProviders, InstalledSecretSources
 from trueup.reconcile.boundary import health_of
 from trueup.reconcile.cycle import Request, find_losses, plan_cycle, run_cycle
+from trueup.reconcile.drift import DriftReport, find_drift
 from trueup.reconcile.forget import forget_records
 from trueup.reconcile.gather import check_outputs_read, find_secrets, gather_facts
 from trueup.reconcile.grant import check_targets
@@ -190,6 +191,10 @@ class App:
     def plan(self, source: SourceSpec, selection: Selection = EVERYTHING) -> Plan:
         """What a run would do now. Changes nothing anywhere."""
         return self._plan(source, selection)[0]
+
+    def drift(self, source: SourceSpec, selection: Selection = EVERYTHING) -> DriftReport:
+        """What moved by itself in the live systems since it was applied. Changes nothing anywhere."""
+        return find_drift(*self._plan(source, selection))
 
     def reconcile(
         self,

@@ -101,7 +101,7 @@ def describe_rewriting(plan: Plan) -> str:
     return f"the commit of the last run, {before}, is no ancestor of this one."
 
 
-def render_change(change: Change) -> Iterator[Text]:
+def render_change(change: Change, *, with_fields: bool = True) -> Iterator[Text]:
     """One node: its address, what is done and why, then its fields."""
     is_reported = change.action is Action.NONE
     sign = "!" if is_reported else SIGNS[change.action]
@@ -117,7 +117,8 @@ def render_change(change: Change) -> Iterator[Text]:
             yield plain((f"      {line}", "red"))
         for line in escape_lines(change.hint) if change.hint else ():
             yield plain((f"      {line}", "cyan"))
-    yield from render_fields(change.fields)
+    if with_fields:
+        yield from render_fields(change.fields)
 
 
 def render_fields(fields: Iterable[FieldChange]) -> Iterator[Text]:

@@ -16,6 +16,7 @@ COMMANDS = (
     "approve",
     "reject",
     "status",
+    "drift",
     "outputs",
     "history",
     "show",

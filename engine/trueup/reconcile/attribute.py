@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from trueup.model.change import FieldChange
+from trueup.model.change import Change, FieldChange
 from trueup.model.observation import Observed
 from trueup.reconcile.boundary import writers_of
 from trueup.sdk.contracts import Kind
+
+
+def attribute(change: Change, kind: Kind, provider: str) -> Change:
+    """The change, its fields with who gave them their live values where they drifted."""
+    if not change.is_drift or change.observed is None:
+        return change
+    return replace(change, fields=name_writers(change.fields, change.observed, kind, provider))
 
 
 def name_writers(

@@ -14,7 +14,7 @@ from trueup.model.change import Action, Change
 from trueup.model.observation import Observed
 from trueup.model.plan import Plan
 from trueup.model.resource import Node
-from trueup.reconcile.attribute import name_writers
+from trueup.reconcile.attribute import attribute
 from trueup.reconcile.boundary import broken_plugin
 from trueup.reconcile.diff import Standing, diff_node, diff_undeclared, refuse
 from trueup.reconcile.doubt import forget_id, refuse_doubt
@@ -113,10 +113,7 @@ def judge(node: Node, situation: Situation, knowledge: Knowledge, *, is_applied:
             is_applied,
             move.address if move else None,
         )
-        change = diff_node(resolved, observation, standing)
-        if change.is_drift and change.fields and isinstance(observation, Observed):
-            named = name_writers(change.fields, observation, kind, node.target.provider)
-            change = replace(change, fields=named)
+        change = attribute(diff_node(resolved, observation, standing), kind, node.target.provider)
         if change.action is Action.ADOPT and change.is_drift and isinstance(observation, Observed):
             # Drift that is only reported stays as it lives, also while the object is taken over.
             paths = tuple(field.path for field in change.fields)

@@ -1,0 +1,197 @@
+"""`trueup drift`: what moved by itself in the live systems, who did it, and how Git can accept it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+from rich.text import Text
+
+from trueup.cli.exit_codes import CHANGES, ERROR, OK
+from trueup.cli.options import Call, takes_output, takes_stack
+from trueup.cli.output import (
+    STYLES,
+    count,
+    escape,
+    escape_line,
+    make_console,
+    plain,
+    print_json,
+    print_lines,
+)
+from trueup.cli.plan_text import describe_revision, render_change, render_fields
+from trueup.errors import Place
+from trueup.model.address import Address
+from trueup.model.change import Action
+from trueup.reconcile.plan_document import FORMAT_VERSION, field_document
+
+if TYPE_CHECKING:
+    from trueup.app import SourceSpec
+    from trueup.reconcile.drift import DriftedNode, DriftReport
+    from trueup.reconcile.suggest import Edit, Suggestion
+
+    Suggestions = Mapping[Address, Sequence[Suggestion]]
+
+
+@click.command()
+@click.option(
+    "--suggest",
+    "with_suggestions",
+    is_flag=True,
+    help="Print for each field the rule that ignores it, and the edit that accepts the live value.",
+)
+@takes_stack
+@takes_output("text", "json")
+@click.pass_context
+def drift(ctx: click.Context, call: Call, with_suggestions: bool, output: str) -> None:
+    """Shows what somebody changed outside of Git, field by field, and who it was where the system knows.
+
+    What Git changes and no run has applied yet is not shown: see `trueup plan`. Changes nothing anywhere.
+
+    Exit code 0: no drift. 2: there is drift. 1: an error, or a resource could not be judged.
+
+    \b
+    Example:
+      trueup drift ./shop --suggest
+    """
+    with call.open_app() as app:
+        report = app.drift(call.source, call.selection)
+        suggestions = _suggest(report, call.source) if with_suggestions else None
+    if output == "json":
+        print_json(drift_document(report, suggestions))
+    else:
+        print_lines(make_console(), render_drift(report, suggestions or {}))
+    ctx.exit(exit_code(report))
+
+
+def _suggest(report: DriftReport, source: SourceSpec) -> Suggestions:
+    from trueup.reconcile.suggest import suggest
+    from trueup.sources.open import open_tree
+
+    if not report.nodes:
+        return {}
+    with closing(open_tree(source.location, source.ref, source.path, offline_ok=True)) as tree:
+        return {each.node.address: suggest(each, tree) for each in report.nodes}
+
+
+def exit_code(report: DriftReport) -> int:
+    """As with a plan, what could not be judged counts more."""
+    if report.failures:
+        return ERROR
+    return CHANGES if report.nodes else OK
+
+
+def render_drift(report: DriftReport, suggestions: Suggestions) -> Iterator[Text]:
+    """Each node that drifted with its fields, live value first; then what could not be judged."""
+    plan = report.plan
+    yield plain((escape(plan.stack), "bold"), (f" at {describe_revision(plan.revision)}", ""))
+    for each in report.nodes:
+        yield plain(("", ""))
+        yield from _render_node(each, suggestions.get(each.node.address, ()))
+    if report.failures:
+        yield plain(("", ""))
+        yield plain(("Could not be judged:", "bold red"))
+        for change in report.failures:
+            yield from render_change(change, with_fields=False)
+    yield plain(("", ""))
+    yield _summary(report)
+
+
+def _render_node(drifted: DriftedNode, suggestions: Sequence[Suggestion]) -> Iterator[Text]:
+    sign = "-" if drifted.is_gone else "!" if drifted.is_reported else "~"
+    style = STYLES[Action.DELETE] if drifted.is_gone else STYLES[Action.UPDATE]
+    what = f"{describe_state(drifted)}; {_describe_outlook(drifted)}"
+    yield plain((f"{sign:>3} ", style), (escape(drifted.node.address.text), "bold"), (f"  {what}", style))
+    by_path = {each.path: each for each in suggestions}
+    if not suggestions:
+        yield from render_fields(drifted.fields)
+        return
+    for field in drifted.fields:
+        yield from render_fields([field])
+        yield from _render_suggestion(by_path[field.path])
+    if "" in by_path and drifted.is_gone:
+        yield from _render_suggestion(by_path[""])
+
+
+def describe_state(drifted: DriftedNode) -> str:
+    """The node in a word."""
+    return "gone" if drifted.is_gone else "drifted"
+
+
+def _describe_outlook(drifted: DriftedNode) -> str:
+    if drifted.change.problem:
+        return "a run cannot correct it"
+    if drifted.is_reported:
+        return "it is only reported"
+    return "the next run makes it again" if drifted.is_gone else "the next run corrects it"
+
+
+def _render_suggestion(suggestion: Suggestion) -> Iterator[Text]:
+    if suggestion.ignore is not None:
+        yield from _render_edit("to ignore it", suggestion.ignore)
+    if suggestion.accept is not None:
+        verb = "to accept it, remove" if suggestion.accept.is_removal else "to accept it"
+        yield from _render_edit(verb, suggestion.accept)
+    if suggestion.ignore is None and suggestion.accept is None:
+        way = (
+            "nothing in Git accepts this alone; `lifecycle: {drift: report}` leaves the whole resource alone"
+        )
+        yield plain((f"          {way}", "cyan"))
+
+
+def _render_edit(what: str, edit: Edit) -> Iterator[Text]:
+    where = f" at {escape(str(edit.place))}" if edit.place != Place() else ""
+    note = f" ({edit.note})" if edit.note else ""
+    yield plain((f"          {what}{where}{note}{':' if edit.yaml else ''}", "cyan"))
+    for line in edit.yaml.splitlines():
+        yield plain((f"            {escape_line(line)}", ""))
+
+
+def _summary(report: DriftReport) -> Text:
+    total = count(len(report.plan.changes), "resource")
+    failed = f", {len(report.failures)} could not be judged" if report.failures else ""
+    if not report.nodes:
+        return plain(("No drift", "bold green" if not failed else "bold"), (f" in {total}{failed}.", ""))
+    return plain(("Drift", "bold yellow"), (f" in {len(report.nodes)} of {total}{failed}.", ""))
+
+
+def drift_document(report: DriftReport, suggestions: Suggestions | None) -> dict[str, Any]:
+    """The same as JSON: docs/schemas/drift-v1.json. Without suggestions, their keys are missing."""
+    plan = report.plan
+    return {
+        "formatVersion": FORMAT_VERSION,
+        "stack": plan.stack,
+        "commit": plan.revision.commit,
+        "resources": len(plan.changes),
+        "nodes": [_node_document(each, suggestions) for each in report.nodes],
+        "failures": [
+            {"address": change.address.text, "problem": change.problem, "hint": change.hint or None}
+            for change in report.failures
+        ],
+    }
+
+
+def _node_document(drifted: DriftedNode, suggestions: Suggestions | None) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "address": drifted.node.address.text,
+        "state": describe_state(drifted),
+        "reported": drifted.is_reported,
+        "place": str(drifted.node.place) or None,
+        "fields": [field_document(field) for field in drifted.fields],
+    }
+    if suggestions is not None:
+        found = suggestions.get(drifted.node.address, ())
+        document["suggestions"] = [
+            {"path": each.path, "ignore": _edit_document(each.ignore), "accept": _edit_document(each.accept)}
+            for each in found
+        ]
+    return document
+
+
+def _edit_document(edit: Edit | None) -> dict[str, Any] | None:
+    if edit is None:
+        return None
+    document: dict[str, Any] = {"place": str(edit.place), "yaml": edit.yaml, "remove": edit.is_removal}
+    return {**document, "note": edit.note} if edit.note else document
