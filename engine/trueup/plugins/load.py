@@ -65,8 +65,11 @@ class _Plugins(Generic[Plugin]):
         self._lock = threading.Lock()
 
     @cached_property
-    def _entry_points(self) -> dict[str, EntryPoint]:
-        return {point.name: point for point in entry_points(group=self._group)}
+    def _entry_points(self) -> dict[str, list[EntryPoint]]:
+        found: dict[str, list[EntryPoint]] = {}
+        for point in entry_points(group=self._group):
+            found.setdefault(point.name, []).append(point)
+        return found
 
     def names(self) -> Sequence[str]:
         return sorted(self._entry_points)
@@ -78,15 +81,26 @@ class _Plugins(Generic[Plugin]):
             return self._loaded[name]
 
     def _load(self, name: str) -> Plugin:
-        point = self._entry_points.get(name)
-        if point is None:
+        points = self._entry_points.get(name, [])
+        if not points:
             near = difflib.get_close_matches(name, self.names(), 1)
             hint = f"did you mean {near[0]!r}?" if near else f"installed: {', '.join(self.names())}"
             raise PluginError(f"there is no {self._noun} {name!r}", hint=hint)
+        if len({point.value for point in points}) > 1:
+            # Whoever comes last must not get what is meant for the other.
+            values = " and ".join(sorted(point.value for point in points))
+            raise PluginError(f"there are several of {self._noun} {name!r}: {values}", hint="uninstall one")
+        point = points[0]
         try:
             module = point.load()
         except ImportError as error:
             raise missing_library(name, error, self._noun) from error
+        except Exception as error:
+            raise PluginError(
+                f"the plugin of {self._noun} {name!r} ({point.value}) cannot be loaded: "
+                f"it raised {type(error).__name__}",
+                hint="please report it to its authors",
+            ) from error
         hooks = pluggy.PluginManager(hookspecs.PROJECT)
         hooks.add_hookspecs(hookspecs)
         hooks.register(module, name)

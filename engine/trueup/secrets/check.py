@@ -10,7 +10,7 @@ import fnmatch
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from trueup.errors import Denied, Invalid, ManifestError, Problem, TrueupError
+from trueup.errors import Denied, Invalid, ManifestError, Problem, ProviderError, TrueupError
 from trueup.model.resource import SecretReference, Stack, Target
 from trueup.model.values import Value
 from trueup.sdk.secrets import SecretSource, SecretSources
@@ -56,7 +56,7 @@ def check_secrets(
     for reference in dict.fromkeys(references):
         try:
             secret = _check(reference, stack, sources, settings, grants)
-            for path in secret.source.files(reference.key):
+            for path in _files_of(secret.source, reference.key):
                 if path not in files:
                     files[path] = read_file(path)
             found.append(secret)
@@ -70,6 +70,27 @@ def check_secrets(
 def problem_of(reference: SecretReference, error: TrueupError) -> Problem:
     """Why a secret cannot be had, at the place of its expression."""
     return Problem(f'secret("{reference.text}"): {error.message}', reference.place, error.hint)
+
+
+def broken_source(source: SecretSource, call: str, error: Exception) -> ProviderError:
+    """What a bug of a source becomes. The exception's text is not repeated: it may hold a secret."""
+    trace, where = error.__traceback__, ""
+    while trace is not None:
+        where = f" at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return ProviderError(
+        f"a bug in secret source {source.name!r}: {call} raised {type(error).__name__}{where}",
+        hint="please report it to its authors",
+    )
+
+
+def _files_of(source: SecretSource, key: str) -> Sequence[str]:
+    try:
+        return list(source.files(key))
+    except TrueupError:
+        raise
+    except Exception as error:
+        raise broken_source(source, "files", error) from error
 
 
 def _check(
@@ -94,7 +115,12 @@ def _check(
             )
     source = sources.source(name)
     target = _find_target(reference, source, stack)
-    source.check(reference.key, settings)
+    try:
+        source.check(reference.key, settings)
+    except TrueupError:
+        raise
+    except Exception as error:
+        raise broken_source(source, "check", error) from error
     return CheckedSecret(reference, source, target)
 
 

@@ -17,7 +17,7 @@ from trueup.model.values import Sensitive, Value, leaves, reveal
 from trueup.redaction import hide
 from trueup.sdk.contracts import Session
 from trueup.sdk.secrets import SecretAnswer, SecretContext, SecretSource
-from trueup.secrets.check import CheckedSecret, CheckedSecrets, problem_of
+from trueup.secrets.check import CheckedSecret, CheckedSecrets, broken_source, problem_of
 
 DEADLINE = 120.0
 _ATTEMPTS = 2
@@ -160,21 +160,10 @@ def _read_once(source: SecretSource, keys: Sequence[str], context: SecretContext
             else "install it where trueup runs",
         )
     except Exception as error:  # noqa: BLE001 - its text may hold a secret
-        failure = _broken_source(source, error)
+        failure = broken_source(source, "read", error)
     missing = failure or ProviderError(f"source {source.name} gave no answer for it")
     found = {key: answers.get(key) for key in keys}
     return {
         key: answer if isinstance(answer, Sensitive | ProviderError) else missing
         for key, answer in found.items()
     }
-
-
-def _broken_source(source: SecretSource, error: Exception) -> ProviderError:
-    trace, where = error.__traceback__, ""
-    while trace is not None:
-        where = f" at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
-        trace = trace.tb_next
-    return ProviderError(
-        f"a bug in secret source {source.name!r}: read raised {type(error).__name__}{where}",
-        hint="please report it to its authors",
-    )

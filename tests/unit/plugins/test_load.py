@@ -95,6 +95,22 @@ def test_a_plugin_that_breaks_the_hook_is_refused(site: Path, code: str, message
         InstalledProviders().provider("broken")
 
 
+def test_a_plugin_that_cannot_be_imported_says_so_without_its_text(site: Path) -> None:
+    make_plugin(site, "wicked", "wicked_plugin", "raise RuntimeError('kanarienvogel')")
+    with pytest.raises(PluginError) as caught:
+        InstalledProviders().provider("wicked")
+    assert caught.value.message == (
+        "the plugin of provider 'wicked' (wicked_plugin) cannot be loaded: it raised RuntimeError"
+    )
+
+
+def test_no_plugin_takes_the_name_of_another_one(site: Path) -> None:
+    make_plugin(site, "env", "not_the_environment", "raise SystemExit('imported')", "trueup.secrets")
+    assert list(InstalledSecretSources().names()).count("env") == 1
+    with pytest.raises(PluginError, match="several of secret source 'env': not_the_environment and trueup"):
+        InstalledSecretSources().source("env")
+
+
 def test_loading_a_provider_imports_no_sdk_of_its_system() -> None:
     code = (
         "import sys\n"

@@ -31,12 +31,26 @@ class Vessel(Cloud):
     needs_target = True
 
 
+class Wicked(Cloud):
+    """One whose bugs quote what they see."""
+
+    name = "wicked"
+    provider = ""
+
+    def check(self, key: str, settings: Mapping[str, Value]) -> None:
+        if key == "check":
+            raise KeyError("kanarienvogel")
+
+    def files(self, key: str) -> Sequence[str]:
+        raise ValueError("kanarienvogel")
+
+
 class Sources(SecretSources):
     """Those above, and the installed ones."""
 
     def __init__(self) -> None:
         self._installed = InstalledSecretSources()
-        self._own: dict[str, SecretSource] = {"cloud": Cloud(), "vessel": Vessel()}
+        self._own: dict[str, SecretSource] = {"cloud": Cloud(), "vessel": Vessel(), "wicked": Wicked()}
 
     def names(self) -> Sequence[str]:
         return [*self._own, "env", "file", "sops"]
@@ -120,7 +134,7 @@ def test_all_problems_are_told_at_once_each_in_its_place() -> None:
         (
             2,
             'secret("nothing:like-it"): there is no secret source "nothing"',
-            "installed: cloud, vessel, env, file, sops",
+            "installed: cloud, vessel, wicked, env, file, sops",
         ),
         (3, 'secret("env:"): it names no source or no key', 'write secret("source:key")'),
         (4, 'secret(":A"): it names no source or no key', 'write secret("source:key")'),
@@ -157,6 +171,15 @@ def test_all_problems_are_told_at_once_each_in_its_place() -> None:
             choice.replace("cloud", "vessel"),
         ),
     ]
+
+
+@pytest.mark.parametrize(("call", "error"), [("check", "KeyError"), ("files", "ValueError")])
+def test_a_bug_of_a_source_is_a_problem_of_its_secret(call: str, error: str) -> None:
+    with pytest.raises(ManifestError) as caught:
+        check(f"wicked:{call}")
+    (problem,) = caught.value.problems
+    assert f"a bug in secret source 'wicked': {call} raised {error} at " in problem.message
+    assert "kanarienvogel" not in problem.message
 
 
 def test_a_source_that_needs_a_target_is_refused_where_there_is_none() -> None:
