@@ -253,7 +253,9 @@ class Act(Caller):
             )
         if not isinstance(seen, Observed) or seen.external_id == old.external_id:
             return
-        if seen.owner == self._shop.situation.owner(self.change.address) or self._node.lifecycle.adopt:
+        is_free = seen.owner is None and self._kind.traits.shared
+        is_ours = seen.owner == self._shop.situation.owner(self.change.address)
+        if is_free or is_ours or self._node.lifecycle.adopt:
             return
         whose = f"belongs to {seen.owner.address}" if seen.owner else "trueup does not manage"
         raise Undone(

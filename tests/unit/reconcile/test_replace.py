@@ -10,6 +10,8 @@ import pytest
 from trueup.model.change import Action
 from trueup.model.outcome import RunStatus
 from trueup.reconcile.report import RunReport, Selection
+from trueup.sdk import Traits
+from trueup.sdk.testing.memory_kinds import Named
 from trueup.sdk.testing.memory_world import Fault
 
 if TYPE_CHECKING:
@@ -504,3 +506,23 @@ def test_what_is_left_of_one_replacement_covers_no_second_one(
     monkeypatch.undo()
     assert results(loop.run())["app"] == "replaced"
     expect_rest(loop, "Named/c", "Thing/source")
+
+
+class Unit(Named):
+    """Named, and may be there without us, as a service is that is renamed to another one."""
+
+    name = "Unit"
+    traits = Traits(shared=True)
+
+
+def test_a_shared_object_that_is_there_already_can_take_the_place_of_another_one(loop: Loop) -> None:
+    loop.provider._by_name[Unit.api_version, Unit.name] = Unit()
+    loop.declare("app", {"name": "a"}, kind="Unit")
+    loop.run()
+    loop.world.put("Unit/b", {"id": "packaged", "version": 1, "owner": None, "spec": {"name": "b"}})
+    loop.declare("app", {"name": "b"}, kind="Unit")
+    assert results(loop.run()) == {"app": "replaced"}
+    entry = loop.world.peek("Unit/b")
+    assert entry is not None
+    assert entry["id"] == "packaged"
+    expect_rest(loop, "Unit/b")
