@@ -105,6 +105,10 @@ class SourceDocument:
         """A map inside this document as a document of its own."""
         return replace(self, value=value, prefix=self.prefix + path)
 
+    def is_hidden(self, _path: Path) -> bool:
+        """Nothing is: what stands in a file is in Git for all to see."""
+        return False
+
     def problem(self, message: str, path: Path = (), hint: str = "", *, at_key: bool = False) -> Problem:
         return Problem(message, self.place_of_key(path) if at_key else self.place_of(path), hint)
 

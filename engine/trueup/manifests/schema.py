@@ -1,17 +1,18 @@
 """A value against a JSON Schema, with every error in the words and at the place that a user needs.
 
-Called by `validate` for specs and by `stack_file` for the config of targets.
+Called by `validate` for specs, by `stack_file` for the config of targets, and by reconcile for values that
+are known only later.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import jsonschema_rs
 
 from trueup.errors import PluginError, Problem
-from trueup.manifests.document import Path, SourceDocument, kind_of_value
+from trueup.manifests.document import Path, kind_of_value
 from trueup.manifests.suggestions import did_you_mean, suggest
 from trueup.model.values import Value, split_pointer
 
@@ -31,6 +32,22 @@ _TYPES = {
 _LOOKS_INSIDE = frozenset(
     {"anyOf", "oneOf", "not", "if", "then", "else", "const", "enum", "uniqueItems", "contains"}
 )
+# What is said of these quotes the schema alone, so that it can be said of sensitive values as well.
+_TELLS_NOTHING = frozenset(
+    {"type", "required", "pattern", "format", "minLength", "maxLength", "minimum", "maximum"}
+)
+
+
+class Reporter(Protocol):
+    """The document that a value stands in: it knows the places, and what of it may be shown."""
+
+    def problem(self, message: str, path: Path = (), hint: str = "", *, at_key: bool = False) -> Problem:
+        """A problem of what stands at the path, or of its key."""
+        ...
+
+    def is_hidden(self, path: Path) -> bool:
+        """Whether what stands at the path is a sensitive value, or part of one."""
+        ...
 
 
 class CompiledSchema:
@@ -51,14 +68,14 @@ class CompiledSchema:
         """Whether a value fits; says nothing about it, for it may be sensitive."""
         return bool(self._validator.is_valid(value))
 
-    def check(self, value: Value, document: SourceDocument, path: Path) -> Iterable[Problem]:
+    def check(self, value: Value, document: Reporter, path: Path) -> Iterable[Problem]:
         """What is wrong with a value that stands at the path of the document."""
         if self._validator.is_valid(value):
             return
         for error in self._validator.iter_errors(value):
             yield from self._problems(error, value, document, path)
 
-    def _problems(self, error: Any, root: Value, document: SourceDocument, base: Path) -> Iterable[Problem]:
+    def _problems(self, error: Any, root: Value, document: Reporter, base: Path) -> Iterable[Problem]:
         inside: Path = tuple(error.instance_path)
         value = _follow(root, inside)
         kind = error.kind
@@ -66,6 +83,12 @@ class CompiledSchema:
         if value == LATER or (keyword in _LOOKS_INSIDE and _holds_later(value)):
             return
         path = base + inside
+        is_hidden = document.is_hidden(path)
+        if is_hidden and (document.is_hidden(path[:-1]) or keyword not in _TELLS_NOTHING):
+            while path and document.is_hidden(path[:-1]):
+                path = path[:-1]
+            yield document.problem(f"{_name(path)} has a value that is not allowed", path)
+            return
         where = _name(path)
         if keyword in ("additionalProperties", "unevaluatedProperties"):
             known = self._known_fields(error, value)
@@ -83,7 +106,8 @@ class CompiledSchema:
         elif keyword == "type":
             expected = " or ".join(_TYPES.get(name, name) for name in kind.types)
             message = f"{where} must be {expected}, not {kind_of_value(value)}"
-            hint = _type_hint(kind.types, value, is_shown=not self._is_sensitive(error))
+            is_shown = not is_hidden and not self._is_sensitive(error)
+            hint = _type_hint(kind.types, value, is_shown=is_shown)
             yield document.problem(message, path, hint)
         elif keyword == "enum":
             options = [str(option) for option in kind.options]
@@ -97,9 +121,7 @@ class CompiledSchema:
         else:
             yield document.problem(_message(keyword, kind, where), path)
 
-    def _alternatives(
-        self, error: Any, root: Value, document: SourceDocument, base: Path
-    ) -> Iterable[Problem]:
+    def _alternatives(self, error: Any, root: Value, document: Reporter, base: Path) -> Iterable[Problem]:
         """What to say of a value that fits none of several schemas, or more than one."""
         inside: Path = tuple(error.instance_path)
         where, path = _name(base + inside), base + inside

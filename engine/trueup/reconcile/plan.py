@@ -28,8 +28,9 @@ from trueup.reconcile.move import (
     refuse_rival,
     refuse_taken,
 )
+from trueup.reconcile.recheck import resolve_checked
 from trueup.reconcile.replace import resume
-from trueup.reconcile.resolve import keep_ignored, resolve_node
+from trueup.reconcile.resolve import keep_ignored
 from trueup.reconcile.rollout import assign_batches
 from trueup.reconcile.situation import Knowledge, Situation
 from trueup.reconcile.trigger import add_triggers
@@ -95,7 +96,8 @@ def judge(node: Node, situation: Situation, knowledge: Knowledge, *, is_applied:
     try:
         kind = situation.catalog.kind_of(node)
         if address in situation.graph.expressions:
-            knowledge.declared[address] = kind.seal(resolve_node(node, knowledge).body)
+            applied = record.body if record and record.external_id else None
+            knowledge.declared[address] = resolve_checked(node, knowledge, kind, applied)
         declared = knowledge.declared[address]
         external_id = observation.external_id if isinstance(observation, Observed) else node.external_id
         resolved = node.with_body(declared, external_id)
@@ -115,11 +117,7 @@ def judge(node: Node, situation: Situation, knowledge: Knowledge, *, is_applied:
         )
         change = attribute(diff_node(resolved, observation, standing), kind, node.target.provider)
         if change.action is Action.ADOPT and change.is_drift and isinstance(observation, Observed):
-            # Drift that is only reported stays as it lives, also while the object is taken over.
-            paths = tuple(field.path for field in change.fields)
-            kept = replace(resolved, lifecycle=replace(resolved.lifecycle, ignore=paths))
-            kept = keep_ignored(kept, observation, kind, record.body if record else None)
-            resolved, change = resolved.with_body(kept.body), replace(change, fields=())
+            resolved, change = _keep_drift(resolved, observation, change, standing)
     except TrueupError as error:
         knowledge.know(node, is_made_anew=True)
         return refuse(node, "; ".join(str(problem) for problem in error.problems))
@@ -128,6 +126,15 @@ def judge(node: Node, situation: Situation, knowledge: Knowledge, *, is_applied:
         return refuse(node, broken_plugin(node.target.provider, "diff", error).message)
     knowledge.know(resolved, is_made_anew=change.action in (Action.CREATE, Action.REPLACE))
     return change
+
+
+def _keep_drift(node: Node, observed: Observed, change: Change, standing: Standing) -> tuple[Node, Change]:
+    """Drift that is only reported stays as it lives, also while the object is taken over."""
+    paths = tuple(field.path for field in change.fields)
+    kept = replace(node, lifecycle=replace(node.lifecycle, ignore=paths))
+    record = standing.record
+    kept = keep_ignored(kept, observed, standing.kind, record.body if record else None)
+    return node.with_body(kept.body), replace(change, fields=())
 
 
 def _renamed(record: Record | None, node: Node) -> Record | None:
