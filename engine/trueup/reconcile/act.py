@@ -20,7 +20,7 @@ from trueup.reconcile.call import Caller, StepFlow, Undone, Wait, Workshop
 from trueup.reconcile.crash_point import reach
 from trueup.reconcile.diff import is_renamed
 from trueup.reconcile.doubt import is_unfindable
-from trueup.reconcile.enforce import find_breaches, find_new_breach
+from trueup.reconcile.enforce import find_breaches, refuse_breach
 from trueup.reconcile.plan import judge
 from trueup.reconcile.record import outcome_of
 from trueup.reconcile.replace import is_begun_now, leave, make_entries, resume
@@ -28,7 +28,14 @@ from trueup.reconcile.resolve import resolve_node
 from trueup.reconcile.situation import name_only
 from trueup.reconcile.trigger import baseline, with_triggers
 from trueup.reconcile.unmade import was_never_made
-from trueup.reconcile.verify import Verdict, Verification, verify_gone, verify_health, verify_present
+from trueup.reconcile.verify import (
+    Verdict,
+    Verification,
+    is_foreign,
+    verify_gone,
+    verify_health,
+    verify_present,
+)
 from trueup.sdk.contracts import Session
 from trueup.state.store import Record
 
@@ -178,13 +185,8 @@ class Act(Caller):
                 "it would have to be replaced by now, which the plan did not say",
                 "run again to see the new plan",
             )
-        breach = find_new_breach(self.change, passed, self._shop.situation, self._shop.knowledge)
-        if breach is not None:
-            reason = breach.policy.message or breach.policy.rule
-            raise Undone(
-                f"policy {breach.policy.name} is not fulfilled by what is known now: {reason}",
-                "run again to see the new plan",
-            )
+        if refusal := refuse_breach(self.change, passed, self._shop.situation, self._shop.knowledge):
+            raise Undone(refusal, "run again to see the new plan")
 
     def _take_away(self, session: Session) -> Generator[Wait, None, None]:
         if self.change.action is Action.FORGET:
@@ -340,6 +342,10 @@ class Act(Caller):
         row = row or self._make_unseen_row()
         if row is None and self._is_removed and old is not None:
             row = replace(old, external_id="")
+        seen_last = self._shop.knowledge.observations.get(self.change.address)
+        if row is not None and is_foreign(seen_last, self.change, old, self._kind):
+            # Without our marker it is not ours yet: the manifest of the next run says whether it shall be.
+            row = replace(row, external_id="")
         if row is not None:
             # What was meant is not what was achieved: the next run must not take the rest for drift.
             seen = self._shop.recorder.seen_triggers(self.change.address)

@@ -35,15 +35,17 @@ def find_breaches(
     return tuple(breaches)
 
 
-def find_new_breach(
+def refuse_breach(
     change: Change, passed: Sequence[Breach], situation: Situation, knowledge: Knowledge
-) -> Breach | None:
-    """A breach that must stop a change that was judged anew: the plan could not be held for it."""
+) -> str:
+    """Why a change that was judged anew must not be made, empty if it may: the plan was not held for this."""
     policies = [breach.policy for breach in passed]
     for breach in find_breaches([change], situation, knowledge):
-        if breach.policy.enforce is not Enforce.WARN and breach.policy not in policies:
-            return breach
-    return None
+        policy = breach.policy
+        if policy.enforce is not Enforce.WARN and policy not in policies:
+            reason = policy.message or policy.rule
+            return f"policy {policy.name} is not fulfilled by what is known now: {reason}"
+    return ""
 
 
 def hold_breaches(breaches: Sequence[Breach], situation: Situation) -> tuple[Hold, ...]:
