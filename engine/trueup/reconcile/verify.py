@@ -11,6 +11,8 @@ from enum import StrEnum
 
 from trueup.model.change import Action, Change
 from trueup.model.observation import Absent, Failed, Health, Observation, Observed, Readiness
+from trueup.sdk.contracts import Kind
+from trueup.state.store import Record
 
 
 class Verdict(StrEnum):
@@ -62,3 +64,11 @@ def verify_gone(observation: Observation, external_id: str) -> Verification:
             return Verification(Verdict.GOOD)
         return Verification(Verdict.UNSETTLED, "the object is still there")
     return Verification(Verdict.UNSETTLED, f"it cannot be read: {observation.error.message}")
+
+
+def is_foreign(observation: Observation | None, change: Change, record: Record | None, kind: Kind) -> bool:
+    """Whether the object, which was to be adopted, is still somebody else's. `record`: before the step."""
+    if not isinstance(observation, Observed) or observation.owner is not None:
+        return False
+    is_known = record is not None and bool(record.external_id)
+    return not is_known and change.moved_from is None and not kind.traits.shared

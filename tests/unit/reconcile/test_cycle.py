@@ -964,3 +964,29 @@ def test_the_text_of_a_missing_field_is_not_a_missing_field(loop: Loop) -> None:
     assert loop.spec("Thing/a")["value"] == "(absent)"
     loop.edit("Thing/a", value="other")
     assert results(loop.run()) == {"a": "updated"}
+
+
+def test_an_adoption_that_failed_does_not_outlive_the_manifest_that_allowed_it(loop: Loop) -> None:
+    foreign = {"id": "theirs", "version": 1, "owner": None, "spec": {"size": 5}}
+    loop.world.put("Thing/a", foreign)
+    loop.declare("a", {"size": 1}, lifecycle={"adopt": True})
+    loop.world.inject(Fault("update", "Denied"))
+    assert results(loop.run()) == {"a": "failed"}
+    loop.declare("a", {"size": 1})
+    report = loop.run()
+    assert "does not manage is in the way" in report.outcomes[0].message
+    assert loop.world.peek("Thing/a") == foreign
+    loop.undeclare("a")
+    assert results(loop.run()) == {"a": "forgotten"}
+    assert loop.world.peek("Thing/a") == foreign
+
+
+def test_an_adoption_whose_answer_was_lost_is_known_all_the_same(loop: Loop) -> None:
+    loop.world.put("Thing/a", {"id": "theirs", "version": 1, "owner": None, "spec": {"size": 5}})
+    loop.declare("a", {"size": 1}, lifecycle={"adopt": True})
+    loop.world.inject(Fault("update", "bug", "after"))
+    assert results(loop.run()) == {"a": "failed"}
+    assert results(loop.run()) == {"a": "adopted"}
+    assert loop.records()["a"].external_id == "theirs"
+    loop.undeclare("a")
+    assert results(loop.run()) == {"a": "deleted"}
