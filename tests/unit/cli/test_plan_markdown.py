@@ -78,3 +78,10 @@ def test_policies_verdicts_and_rewriting_are_in_the_comment() -> None:
     final = replace(plan, decision=None, holds=(Hold("policy", "m", is_final=True),))
     assert "no approval lifts it" in render_markdown(final, WAYS)
     assert "trueup approve" not in render_markdown(final, WAYS)
+
+
+def test_who_did_it_is_said_of_a_field_and_cannot_end_its_block() -> None:
+    field = FieldChange("/spec/mode", "0600", "0644", by="bo\n``````\n@everyone")
+    text = render_markdown(samples.plan_of(replace(samples.drifted(), fields=(field,))), WAYS)
+    assert '! /spec/mode  "0600" -> "0644"  # by bo\\n``````\\n@everyone' in text
+    assert "\n``````\n" not in text
