@@ -48,6 +48,7 @@ RESULTS = {
     Action.FORGET: Result.FORGOTTEN,
     Action.NONE: Result.UNCHANGED,
 }
+_SEE_PLAN = "run again to see the new plan"
 
 
 class Act(Caller):
@@ -181,12 +182,9 @@ class Act(Caller):
         if self.change.action is Action.REPLACE and (
             planned is not Action.REPLACE or (is_begun_now(self.change) and not was_begun)
         ):
-            raise Undone(
-                "it would have to be replaced by now, which the plan did not say",
-                "run again to see the new plan",
-            )
+            raise Undone("it would have to be replaced by now, which the plan did not say", _SEE_PLAN)
         if refusal := refuse_breach(self.change, passed, self._shop.situation, self._shop.knowledge):
-            raise Undone(refusal, "run again to see the new plan")
+            raise Undone(refusal, _SEE_PLAN)
 
     def _take_away(self, session: Session) -> Generator[Wait, None, None]:
         if self.change.action is Action.FORGET:
