@@ -84,7 +84,7 @@ class TestLocal(ProviderContract):
 
     @pytest.fixture
     def target(self, tmp_path: Path) -> Iterator[Target]:
-        ROOT.mkdir(mode=0o700)
+        ROOT.mkdir(mode=0o755)  # what other users cannot reach is not imported
         yield Target("here", "ssh", config={"connection": "local", "stateDir": str(tmp_path / "state")})
         shutil.rmtree(ROOT)
 

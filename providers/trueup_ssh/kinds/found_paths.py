@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import posixpath
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from trueup.sdk import Discovered, Document, Invalid, Missing, ProviderError, has_pattern
@@ -16,7 +18,8 @@ from trueup_ssh.session import HostSession
 DEFAULT_FILE_MODE = "0644"
 DEFAULT_DIRECTORY_MODE = "0755"
 _ROOT = "root"
-_PRIVATE_KEY = "PRIVATE KEY-----"
+# Of OpenSSL, OpenSSH and PGP; of PuTTY; of age.
+_PRIVATE_KEY = re.compile(r"PRIVATE KEY( BLOCK)?-----|^PuTTY-User-Key-File-|\bAGE-SECRET-KEY-1", re.MULTILINE)
 _BY_HAND = (
     "write the resource by hand, with content from secret(...), sensitive: true and lifecycle.adopt: true"
 )
@@ -47,7 +50,10 @@ def export_file(kind: HostKind, body: Document) -> Document:
     if not int(live["mode"], 8) & 0o004:
         why = f"its mode {live['mode']} keeps it from other users, so that it may hold a secret"
         raise Invalid(why, hint=_BY_HAND)
-    if _PRIVATE_KEY in live["content"]:
+    if status.get("closed"):
+        why = f"the directory {status['closed']} keeps it from other users, so that it may hold a secret"
+        raise Invalid(why, hint=_BY_HAND)
+    if _PRIVATE_KEY.search(live["content"]):
         raise Invalid("it holds a private key", hint=_BY_HAND)
     spec = {"path": live["path"], "content": live["content"], **_attributes(live, DEFAULT_FILE_MODE)}
     return exported(kind, name_for(live["path"]), spec)
@@ -114,11 +120,16 @@ def _read_files(kind: HostKind, host: HostSession, paths: Sequence[str]) -> Iter
     calls = [call("show_marker", str(index), key_of(f"file:{path}")) for index, path in enumerate(paths)]
     calls.append(call("probe_paths", *paths))
     calls += [call("probe_file", str(index), path, "", "yes") for index, path in enumerate(paths)]
-    answer = host.run(Script(("path",), calls))
+    folders = list(dict.fromkeys(posixpath.dirname(path) for path in paths))
+    calls += [call("say_closed", str(index), folder) for index, folder in enumerate(folders)]
+    answer = host.run(Script(("path", "import"), calls))
+    said = answer.by_index("closed")
+    closed = {folders[index]: decode(text).decode(errors="replace") for index, text in said.items()}
     stats, lines = read_stats(answer), answer.by_index("file")
     for index, path in enumerate(paths):
         try:
-            found = _read_file(kind, path, lines.get(index, ""), stats, answer, index)
+            shut = closed.get(posixpath.dirname(path), "")
+            found = _read_file(kind, path, lines.get(index, ""), stats, answer, index, shut)
         except ProviderError as error:
             yield Missing(path, error)
         else:
@@ -126,7 +137,7 @@ def _read_files(kind: HostKind, host: HostSession, paths: Sequence[str]) -> Iter
 
 
 def _read_file(
-    kind: HostKind, path: str, line: str, stats: Mapping[str, Stat], answer: Answer, index: int
+    kind: HostKind, path: str, line: str, stats: Mapping[str, Stat], answer: Answer, index: int, closed: str
 ) -> Discovered:
     seen, _, rest = line.partition(" ")
     stat = stats.get(path)
@@ -146,6 +157,7 @@ def _read_file(
         "gid": stat.gid,
         "sha256": digest,
         "refused": refused,
+        "closed": closed,
     }
     body = {
         "apiVersion": kind.api_version,

@@ -33,7 +33,27 @@ list_files_in() {
     say "unread $1 $(encode "cannot read $2")"
     return
   fi
-  [ -z "$words" ] || printf '%s\n' "$words" | head -n "$MOST_PATHS"
+  [ -n "$words" ] || return 0
+  [ "$(printf '%s\n' "$words" | wc -l)" -le "$MOST_PATHS" ] ||
+    fail invalid "more than $MOST_PATHS files are in $2" 'name fewer of them'
+  printf '%s\n' "$words"
+}
+
+# say_closed INDEX FOLDER: the folder on the way to it, all links followed, that keeps other users out, if any.
+say_closed() {
+  folder=$(cd -P -- "$2" 2>/dev/null && pwd -P) || {
+    say "closed $1 $(encode "$2")"
+    return 0
+  }
+  while [ -n "$folder" ]; do
+    case $(stat -c %a -- "$folder" 2>/dev/null) in
+      *[1357]) ;;
+      *)
+        say "closed $1 $(encode "$folder")"
+        return 0 ;;
+    esac
+    folder=${folder%/*}
+  done
 }
 
 # list_packages: a line for each installed package, and the names of those that somebody asked for.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -42,9 +44,14 @@ def session(target: Target) -> Session:
 
 
 @pytest.fixture
-def etc(tmp_path: Path) -> Path:
-    """A few files, a link and a directory, with names that shells like to take apart."""
-    etc = tmp_path / "etc"
+def etc() -> Iterator[Path]:
+    """A few files, a link and a directory, with names that shells like to take apart; open to all users."""
+    with tempfile.TemporaryDirectory(prefix="trueup-etc-") as folder:
+        Path(folder).chmod(0o755)
+        yield fill(Path(folder) / "etc")
+
+
+def fill(etc: Path) -> Path:
     etc.mkdir(mode=0o755)
     for name in ("a.conf", "b c.conf", "$(touch x).conf", "-n.conf", "readme"):
         (etc / name).write_text(f"this is {name}\n")
@@ -130,6 +137,9 @@ def test_a_directory_is_described_with_its_mode(session: Session, etc: Path) -> 
         (b"secret", 0o600, "its mode 0600 keeps it from other users"),
         (b"secret", 0o640, "its mode 0640 keeps it from other users"),
         (b"-----BEGIN OPENSSH PRIVATE KEY-----\nx\n", 0o644, "it holds a private key"),
+        (b"-----BEGIN PGP PRIVATE KEY BLOCK-----\nx\n", 0o644, "it holds a private key"),
+        (b"x\nPuTTY-User-Key-File-3: ssh-ed25519\n", 0o644, "it holds a private key"),
+        (b"# public key: age1x\nAGE-SECRET-KEY-1XXX\n", 0o644, "it holds a private key"),
         (b"\xff\xfe", 0o644, "it is not UTF-8 text"),
         (b"a\0b", 0o644, "NUL"),
         (b"x" * (256 * 1024 + 513), 0o644, "larger than 256 KiB"),
@@ -143,6 +153,19 @@ def test_what_must_not_or_cannot_stand_in_git_is_refused(
     (etc / "odd").chmod(mode)
     with pytest.raises(Invalid, match=words):
         export(session, FILE, etc / "odd")
+
+
+def test_a_file_that_others_cannot_reach_is_refused(session: Session, etc: Path) -> None:
+    inner = etc / "sub.conf" / "inner.conf"
+    inner.chmod(0o644)
+    with pytest.raises(Invalid, match=r"the directory .*/sub\.conf keeps it from other users"):
+        export(session, FILE, inner)
+    (etc / "sub.conf").chmod(0o751)
+    assert export(session, FILE, inner)["spec"]["content"] == "inner\n"
+    (etc / "way").symlink_to("sub.conf")
+    etc.parent.chmod(0o700)
+    with pytest.raises(Invalid, match=f"the directory {etc.parent} keeps it"):
+        export(session, FILE, etc / "way" / "inner.conf")
 
 
 def test_taking_a_file_over_writes_its_marker_and_not_the_file(
