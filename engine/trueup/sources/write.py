@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -50,13 +51,22 @@ class NewFiles:
             file = self._top / path
             try:
                 if text:
-                    part = file.with_name(f".{file.name}.part")
-                    part.write_text(text, encoding="utf-8", newline="")
-                    part.replace(file)
+                    self._replace_one(file, text)
                 else:
                     file.unlink(missing_ok=True)
             except OSError as error:
                 raise SourceError(f"cannot write {show_path(str(file))}: {error.strerror}") from error
+
+    def _replace_one(self, file: Path, text: str) -> None:
+        # A name that nobody can know, so that no link of a repository lies in wait there.
+        part = file.with_name(f".{file.name}.{secrets.token_hex(8)}.part")
+        written = len(self._files)
+        try:
+            self._write_one(part, text)
+            part.replace(file)
+        finally:
+            del self._files[written:]
+            part.unlink(missing_ok=True)
 
     def _make_folder(self, folder: Path) -> None:
         missing = []

@@ -65,6 +65,22 @@ def test_files_can_be_rewritten_and_removed(tmp_path: Path) -> None:
     assert tree(tmp_path) == {"a.yaml": "c\n"}
 
 
+def test_rewriting_follows_no_link_and_leaves_no_part(tmp_path: Path) -> None:
+    outside, stack = tmp_path / "outside", tmp_path / "stack"
+    outside.write_text("mine\n")
+    stack.mkdir()
+    (stack / ".a.yaml.part").symlink_to(outside)
+    files = NewFiles(stack)
+    files.write({"a.yaml": "a\n"})
+    files.rewrite({"a.yaml": "c\n"})
+    assert outside.read_text() == "mine\n"
+    assert (stack / "a.yaml").read_text() == "c\n"
+    assert not (stack / "a.yaml").is_symlink()
+    assert sorted(path.name for path in stack.iterdir()) == [".a.yaml.part", "a.yaml"]
+    files.undo()
+    assert not (stack / "a.yaml").exists()
+
+
 def test_only_a_directory_of_this_machine_can_be_written_to(tmp_path: Path) -> None:
     (tmp_path / "shop").mkdir()
     assert find_directory(str(tmp_path), path="shop") == tmp_path / "shop"
