@@ -16,13 +16,19 @@ from trueup.sdk.hookspecs import hookimpl
 from trueup.sdk.secrets import SecretAnswer, SecretContext, SecretSource, answer_each_key
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# What trueup itself signs in with. A stack's author is not the operator, so these must be granted by name.
+# What trueup itself, or a program that it starts, signs in with. A stack's author is not the operator, so these must be granted by name.
 _OWN_CREDENTIALS = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
-    "AWS_ACCESS_KEY_ID",
+    "AZURE_CLIENT_CERTIFICATE_PASSWORD",
+    "AZURE_CLIENT_SECRET",
+    "GIT_CONFIG_VALUE_*",
+    "GOOGLE_CREDENTIALS",
+    "GOOGLE_OAUTH_ACCESS_TOKEN",
     "PGPASSWORD",
-    "SOPS_AGE_KEY",
+    "SOPS_AGE_KEY*",
     "SSH_AUTH_SOCK",
     "TRUEUP_*",
     "VAULT_SECRET_ID",

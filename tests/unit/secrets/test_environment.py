@@ -45,7 +45,12 @@ def test_a_name_that_no_variable_has_is_refused(name: str) -> None:
     [
         (None, "DB_PASSWORD", True),
         (None, "AWS_SECRET_ACCESS_KEY", False),
+        (None, "AWS_CONTAINER_AUTHORIZATION_TOKEN", False),
+        (None, "AZURE_CLIENT_SECRET", False),
+        (None, "GIT_CONFIG_VALUE_0", False),
+        (None, "GOOGLE_CREDENTIALS", False),
         (None, "SOPS_AGE_KEY", False),
+        (None, "SOPS_AGE_KEY_CMD", False),
         (None, "TRUEUP_STORE", False),
         (["DB_*"], "DB_PASSWORD", True),
         (["DB_*"], "HOME", False),
