@@ -18,7 +18,7 @@ from trueup.manifests.syntax_tree import Call
 from trueup.manifests.text_places import Part, ProgramPart
 from trueup.model.address import Address
 from trueup.model.resource import OutputReference, Reference, SecretReference
-from trueup.model.values import UNKNOWN, Document, Sensitive, Unknown, Value, map_leaves
+from trueup.model.values import UNKNOWN, Document, Sensitive, Unknown, Value
 
 
 class Lookup(Protocol):
@@ -331,16 +331,21 @@ def resolve(body: Document, lookup: Lookup) -> Document:
     problems: list[Problem] = []
     done: dict[Expression, Value] = {}
 
-    def change(leaf: Value) -> Value:
-        if not isinstance(leaf, Expression):
-            return leaf
-        try:
-            return leaf._evaluate(lookup, done)
-        except ManifestError as error:
-            problems.extend(error.problems)
-            return UNKNOWN
+    def change(value: Value) -> Value:
+        if isinstance(value, Expression):
+            try:
+                return value._evaluate(lookup, done)
+            except ManifestError as error:
+                problems.extend(error.problems)
+                return UNKNOWN
+        # As `map_leaves`, past the strings, of which there are most.
+        if type(value) is dict or isinstance(value, Mapping):
+            return {key: item if type(item) is str else change(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [change(item) for item in value]
+        return value
 
-    result: Document = map_leaves(body, change)
+    result: Document = change(body)
     if problems:
         raise ManifestError(dict.fromkeys(problems))
     return result

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from trueup.manifests.suggestions import suggest
 from trueup.model.address import Address
@@ -99,7 +100,9 @@ class NodeIndex:
     def one(self, text: str, source: Address) -> Address:
         """The node that `ref(text)` means inside the node `source`. Raises Unresolved."""
         wanted = _parse(text)
-        found = _narrow(self._matches(wanted), source)
+        found = self._matches(wanted)
+        if len(found) > 1:
+            found = _narrow(found, source)
         if len(found) == 1:
             if found[0] == source:
                 raise Unresolved(f"{text} refers to itself", "use vars for a value that both need")
@@ -227,6 +230,7 @@ class NodeIndex:
         return f"{MODULE}/{'/'.join(parts[: name.count('/') + 1])}"
 
 
+@lru_cache(maxsize=50_000)
 def _parse(text: str) -> _Wanted:
     path, at, target = text.partition("@")
     kind, *parts = path.split("/")

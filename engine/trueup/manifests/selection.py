@@ -16,6 +16,7 @@ FieldPath = tuple[str, ...]
 PLAIN_TYPES = frozenset({str, bool, int, float, type(None)})
 # A dict, which nearly every map is, is told far quicker than a Mapping.
 _MAPS = (dict, Mapping)
+_CONTAINERS = (*_MAPS, list, tuple)
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,7 @@ class Selector:
 
     def _open(self, value: Value) -> Value:
         """The value itself: what an expression gives, what a sensitive value holds."""
-        if type(value) in PLAIN_TYPES or isinstance(value, (*_MAPS, list, tuple)):
+        if type(value) in PLAIN_TYPES or isinstance(value, _CONTAINERS):
             return value
         if value is UNKNOWN:
             raise _NotKnown

@@ -183,7 +183,7 @@ def _resolve_early(address: Address, situation: Situation, knowledge: Knowledge)
     except Exception:  # noqa: BLE001 - the plan meets the same bug and tells it
         return node
     knowledge.declared[address] = body
-    return node.with_body(body)
+    return node if body is node.body else node.with_body(body)
 
 
 def _has_name(node: Node, situation: Situation) -> bool:

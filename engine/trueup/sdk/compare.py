@@ -7,8 +7,7 @@ Called by `Kind.diff`. Pure. A provider with its own idea of equality normalises
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from trueup.model.change import MISSING, Action, Change, FieldChange
 from trueup.model.observation import Absent, Observed
@@ -108,8 +107,7 @@ def has_keyword(schema: Value, keyword: str) -> bool:
     return isinstance(schema, list | tuple) and any(has_keyword(item, keyword) for item in schema)
 
 
-@dataclass(frozen=True)
-class _Spot:
+class _Spot(NamedTuple):
     """Where a comparison stands: the pointer, the schema there, and what it inherits from above."""
 
     path: str
