@@ -44,7 +44,7 @@ def decide(call: Call, digest: str, verdict: Verdict, who: str, note: str, outpu
             f"{digest!r} is not the digest of a plan",
             hint="`trueup plan` and a held run show it whole: sha256: and 64 digits",
         )
-    with call.open_app(may_create=True) as app:
+    with call.open_app(needs_store=True) as app:
         stack, decision = app.decide(_source(call), digest, verdict, who or this_person(), note)
     if output == "json":
         print_json({"formatVersion": FORMAT_VERSION, "stack": stack, **decision_document(decision)})

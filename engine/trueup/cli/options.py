@@ -95,17 +95,20 @@ class Call:
 
         return Selection(self.targets, self.only)
 
-    def open_app(self, *, may_create: bool = False) -> App:
+    def open_app(self, *, may_create: bool = False, needs_store: bool = False) -> App:
         """The engine with its settings: the command line, then the environment, then trueup.toml.
 
-        `may_create`: the command writes into the store, so it is made where there is none.
+        `may_create`: the command writes into the store, so it is made where there is none. `needs_store`: it
+        is about what a run has left there.
         """
         config = self._config
         store = self.store or config.store or default_store()
         if self.engine is not None:
             return self.engine(store, self.parallelism or config.parallelism)
-        from trueup.cli.store_place import place_store
+        from trueup.cli.store_place import place_store, require_store
 
+        if needs_store:
+            require_store(store)
         return self._make_app(place_store(store, is_named=bool(self.store), may_create=may_create))
 
     def open_without_store(self, catalog: Catalog) -> App:

@@ -12,6 +12,16 @@ from trueup.state.open import NO_STORE, file_of
 _log = logging.getLogger("trueup.cli")
 
 
+def require_store(url: str) -> None:
+    """Raises UsageError where there is no store: what the command is about cannot be there."""
+    file = file_of(url)
+    if file is not None and not file.exists():
+        raise UsageError(
+            f"there is no store at {file}",
+            hint="--store, TRUEUP_STORE or `store` of trueup.toml names the one that the runs use",
+        )
+
+
 def place_store(url: str, *, is_named: bool, may_create: bool) -> str:
     """The store's URL, or NO_STORE where there is none and none may be made.
 

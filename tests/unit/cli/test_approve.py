@@ -44,7 +44,16 @@ def test_a_moved_world_makes_the_approval_stale_and_the_run_says_so(stack: Path,
     assert (stack.parent / "live" / "www" / "index.html").read_text() == "by hand"
 
 
+def test_a_verdict_into_a_store_that_is_not_there_is_refused(stack: Path, capsys) -> None:
+    for verb in ("approve", "reject"):
+        assert run([verb, str(stack), DIGEST, "--store", "mistyped.db"]) == 1
+        assert "there is no store at" in capsys.readouterr().err
+    assert not Path("mistyped.db").exists()
+
+
 def test_as_json_it_is_what_was_written_down(stack: Path, capsys) -> None:
+    assert run(["reconcile", str(stack), "--yes"]) == 0
+    capsys.readouterr()
     assert run(["approve", str(stack), DIGEST, "-o", "json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert "@" in document.pop("who")
