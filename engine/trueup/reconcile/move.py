@@ -249,6 +249,9 @@ def judge_former(
         ids = {record.external_id, old.external_id if isinstance(old, Observed) else ""}
         if new.external_id in ids:
             return forget_moved(node.address, heir)
+    if isinstance(old, Observed) and old.external_id in {seen.external_id for seen in change.replaced}:
+        # A replacement that is not finished: the row of the new object leads to it by now.
+        return forget_moved(node.address, heir)
     if isinstance(old, Observed) and old.owner in (None, situation.owner(node.address)):
         return refuse(
             node,
