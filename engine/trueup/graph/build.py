@@ -13,6 +13,7 @@ from enum import StrEnum
 from functools import cached_property
 
 from trueup.errors import ManifestError, Problem
+from trueup.graph.foresee import foresee, is_foreseeable
 from trueup.model.address import Address
 from trueup.model.resource import Deferred, Node
 from trueup.model.values import Sensitive, Unknown, Value
@@ -115,12 +116,30 @@ def build_graph(nodes: Sequence[Node], catalog: Catalog) -> Graph:
             edges.setdefault((dependency, node.address), EdgeReason.DEPENDS_ON)
         for trigger in node.lifecycle.triggers:
             edges.setdefault((trigger, node.address), EdgeReason.TRIGGERS)
-    for edge in _implied_edges(nodes, catalog):
+    foreseen = _foresee(by_address, edges, expressions)
+    for edge in _implied_edges(nodes, catalog, foreseen):
         edges.setdefault(edge, EdgeReason.IMPLIED)
     graph = Graph(by_address, edges, expressions)
     if len(graph.order) < len(by_address):
         raise ManifestError(_cycle_problems(graph))
+    doubles = list(_find_doubles(graph, catalog, foreseen))
+    if doubles:
+        raise ManifestError(doubles)
     return graph
+
+
+def _foresee(
+    nodes: Mapping[Address, Node],
+    edges: Mapping[tuple[Address, Address], EdgeReason],
+    expressions: Mapping[Address, Sequence[Deferred]],
+) -> Mapping[Address, Node]:
+    """The nodes whose expressions the files alone can answer, with these values."""
+    waiting = {address for address, found in expressions.items() if any(map(is_foreseeable, found))}
+    if not waiting:
+        return {}
+    # What waits in a circle is in no order, and is reported.
+    order = Graph(nodes, dict(edges), expressions).order
+    return foresee(nodes, expressions, [address for address in order if address in waiting])
 
 
 def deferred_in(value: Value) -> list[Deferred]:
@@ -149,7 +168,9 @@ def _add_deferred(value: Value, found: list[Deferred]) -> None:
         found.append(value)
 
 
-def _implied_edges(nodes: Sequence[Node], catalog: Catalog) -> Iterator[tuple[Address, Address]]:
+def _implied_edges(
+    nodes: Sequence[Node], catalog: Catalog, foreseen: Mapping[Address, Node]
+) -> Iterator[tuple[Address, Address]]:
     kinds: dict[tuple[str, str, str], Kind] = {}
     providers_of: dict[tuple[str, str], list[Address]] = {}
     needed: list[tuple[Node, str]] = []
@@ -158,13 +179,49 @@ def _implied_edges(nodes: Sequence[Node], catalog: Catalog) -> Iterator[tuple[Ad
         kind = kinds.get(key)
         if kind is None:
             kind = kinds[key] = catalog.kind_of(node)
-        for token in kind.provides(node):
+        provided, wanted = _tokens(kind, node, foreseen.get(node.address))
+        for token in provided:
             providers_of.setdefault((node.target.name, token), []).append(node.address)
-        needed.extend((node, token) for token in kind.needs(node))
+        needed.extend((node, token) for token in wanted)
     for node, token in needed:
         for provider in providers_of.get((node.target.name, token), ()):
             if provider != node.address:
                 yield provider, node.address
+
+
+def _tokens(kind: Kind, node: Node, foreseen: Node | None) -> tuple[Iterable[str], Iterable[str]]:
+    """What a node provides and needs."""
+    if foreseen is None:
+        return kind.provides(node), kind.needs(node)
+    try:
+        return tuple(kind.provides(foreseen)), tuple(kind.needs(foreseen))
+    except Exception:  # noqa: BLE001 - a kind may rely on its schema, which these values were not held against
+        return (), ()
+
+
+def _find_doubles(graph: Graph, catalog: Catalog, foreseen: Mapping[Address, Node]) -> Iterator[Problem]:
+    """Nodes that are one object by a name that is foreseen. About all others the manifests were checked."""
+    targets = {node.target.name for node in foreseen.values()}
+    known: dict[tuple[str, str], Node] = {}
+    for address, node in graph.nodes.items():
+        is_foreseen = address in foreseen
+        if node.target.name not in targets or (address in graph.expressions and not is_foreseen):
+            continue
+        identity = _foreseen_identity(catalog.kind_of(node), foreseen.get(address, node))
+        first = known.setdefault((node.target.name, identity), node)
+        if identity and first is not node and (is_foreseen or first.address in foreseen):
+            yield Problem(
+                f"{address.reference} is the same object as {first.address.reference} at {first.place}",
+                node.place,
+                f"both are {identity} on {node.target.name}: remove one of the two",
+            )
+
+
+def _foreseen_identity(kind: Kind, node: Node) -> str:
+    try:
+        return kind.identity(node)
+    except Exception:  # noqa: BLE001 - as above
+        return ""
 
 
 def _cycle_problems(graph: Graph) -> Iterator[Problem]:
