@@ -22,7 +22,7 @@ def destroy(ctx: click.Context, call: Call, output: str, yes: bool) -> None:
     (`lifecycle.protect`) refuses it. Packages, services and directories that were there before
     trueup are left in place; other objects that were adopted are deleted.
 
-    Exit code 0: all is gone. 1: something is not. 130: interrupted.
+    Exit code 0: all is gone. 1: something is not. 3: a policy denies it. 130: interrupted.
 
     \b
     Example:
