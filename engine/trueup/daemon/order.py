@@ -1,8 +1,9 @@
 """Which of the daemon's stacks waits for which: by `dependsOn`, and by the outputs that a stack reads.
 
 A stack waits for another one until that has converged once, now or by the store's history, and while a run of
-that is under way; never for one that this daemon does not follow. Afterwards each goes its own way: a dependency that fails later holds
-nobody back. Called by `follow`; one `Order` serves all followers of a `Service`.
+that is under way; never for one that this daemon does not follow. Afterwards each goes its own way: a
+dependency that fails later holds nobody back. Called by `follow`; one `Order` serves all followers of a
+`Service`.
 """
 
 from __future__ import annotations
