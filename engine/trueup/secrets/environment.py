@@ -16,7 +16,8 @@ from trueup.sdk.hookspecs import hookimpl
 from trueup.sdk.secrets import SecretAnswer, SecretContext, SecretSource, answer_each_key
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# What trueup itself, or a program that it starts, signs in with. A stack's author is not the operator, so these must be granted by name.
+# What trueup itself, or a program that it starts, signs in with. A stack's author is not the operator, so
+# these must be granted by name.
 _OWN_CREDENTIALS = (
     "AWS_ACCESS_KEY_ID",
     "AWS_CONTAINER_AUTHORIZATION_TOKEN",
