@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from trueup.sdk import Document, Invalid
+
+if TYPE_CHECKING:
+    from jinja2 import nodes
 
 
 def render(template: str, data: Document) -> str:
@@ -20,11 +25,28 @@ def render(template: str, data: Document) -> str:
     )
     try:
         return environment.from_string(template).render(data)
+    except TemplateSyntaxError as error:
+        # Its words are a piece of the template.
+        where = f"line {error.lineno}: {type(error).__name__}"
+        raise Invalid(f"the template cannot be rendered: {where}: {error.message}") from None
     except TemplateError as error:
-        # Only these two have words without values in them: a name, or a piece of the template.
-        words = f": {error.message}" if isinstance(error, UndefinedError | TemplateSyntaxError) else ""
-        line = f"line {error.lineno}: " if isinstance(error, TemplateSyntaxError) else ""
-        raise Invalid(f"the template cannot be rendered: {line}{type(error).__name__}{words}") from None
+        message = error.message or ""
+        is_safe = isinstance(error, UndefinedError) and _names_what_is_written(
+            message, environment.parse(template)
+        )
+        words = f": {message}" if is_safe else ""
+        raise Invalid(f"the template cannot be rendered: {type(error).__name__}{words}") from None
     except (TypeError, ValueError, ArithmeticError, LookupError, RecursionError, AttributeError) as error:
         # The words of these errors may hold values, and values may be secrets.
         raise Invalid(f"the template cannot be rendered: {type(error).__name__}") from None
+
+
+def _names_what_is_written(message: str, template: nodes.Template) -> bool:
+    """Whether the name that the message ends with stands in the template; it could be made of a secret."""
+    from jinja2 import nodes
+
+    names = {node.name for node in template.find_all(nodes.Name)}
+    names |= {node.attr for node in template.find_all(nodes.Getattr)}
+    names |= {node.value for node in template.find_all(nodes.Const) if isinstance(node.value, str)}
+    forms = ("{!r} is undefined", " has no attribute {!r}")
+    return message.endswith(tuple(form.format(name) for form in forms for name in names))

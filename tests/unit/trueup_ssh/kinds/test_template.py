@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from trueup.sdk import Invalid
@@ -42,3 +44,32 @@ def test_an_error_shows_no_value() -> None:
     with pytest.raises(Invalid) as caught:
         render("{{ a + 1 }}", {"a": "canary-81c2"})
     assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ d[a | upper] }}",
+        "{{ d[a[:9]] }}",
+        "{{ d[a[7:9] | int] }}",
+        "{{ 0 | attr(a | upper) }}",
+        "{{ a | attr('__' ~ a ~ '__') }}",
+        "{{ d[a ~ ' is undefined'] }}",
+    ],
+)
+def test_an_error_shows_no_part_of_a_value(template: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        render(template, {"a": "canary-81c2", "d": {"x": 1}})
+    message = caught.value.message
+    assert "canary" not in message.lower() and "81" not in message
+
+
+def test_an_error_shows_the_name_that_is_written_and_not_there() -> None:
+    for template, words in {
+        "{{ missing }}": "UndefinedError: 'missing' is undefined",
+        "{{ d.port }}": "UndefinedError: 'dict object' has no attribute 'port'",
+        "{{ d['a b'] }}": "UndefinedError: 'dict object' has no attribute 'a b'",
+        "x\n{% if %}": "line 2: TemplateSyntaxError: ",
+    }.items():
+        with pytest.raises(Invalid, match=re.escape(words)):
+            render(template, {"d": {}})
