@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from trueup.errors import Place, TrueupError
+from trueup.manifests.document import SourceDocument
 from trueup.manifests.field_places import find_document
 from trueup.manifests.print_yaml import print_documents
 from trueup.model.change import MISSING, FieldChange
@@ -52,29 +53,41 @@ def suggest(drifted: DriftedNode, tree: Tree) -> Sequence[Suggestion]:
     """One for each drifted field, in their order."""
     node = drifted.node
     document = find_document(tree, node.place)
-    # What a chart or a generator gave has its line in what it was made from, and no field of its own there.
-    written = document.value if document is not None and document.value.get("kind") == node.kind else None
+    if document is not None and document.value.get("kind") != node.kind:
+        # What was rendered has its line in what it was made from, and no field of its own there.
+        document = None
     count = _describe_siblings(drifted.siblings)
     if drifted.observed is None:
         note = "; ".join(filter(None, ("the resource as a whole", count)))
         removal = Edit(node.place, "", is_removal=True, note=note)
-        return [Suggestion("", None, removal if written is not None else None)]
-    place_of = document.place_of_key if document is not None and written is not None else None
+        return [Suggestion("", None, removal if document is not None else None)]
     found = []
     for field in drifted.fields:
-        ignore = accept = None
-        if _can_be_ignored(field, drifted, drifted.observed):
-            rules = {"lifecycle": {"ignore": [*node.lifecycle.ignore, field.path]}}
-            place = place_of(("lifecycle", "ignore")) if place_of else node.place
-            ignore = Edit(place, print_documents([rules]), note=count)
-        trial = _accept(field, drifted, drifted.observed)
-        if trial is not None and place_of is not None:
-            path, snippet = trial
-            is_removal = field.before is MISSING
-            note = "; ".join(filter(None, (_find_expression(written, path), count)))
-            accept = Edit(place_of(path), print_documents([snippet]), is_removal, note)
-        found.append(Suggestion(field.path, ignore, accept))
+        try:
+            ways = _find_ways(field, drifted, drifted.observed, document)
+        except Exception:  # noqa: BLE001 - what a kind cannot try out is not suggested
+            ways = None, None
+        found.append(Suggestion(field.path, *ways))
     return found
+
+
+def _find_ways(
+    field: FieldChange, drifted: DriftedNode, observed: Observed, document: SourceDocument | None
+) -> tuple[Edit | None, Edit | None]:
+    """The rule and the edit. `document` is the node's own, None where it was rendered."""
+    ignore = accept = None
+    node, count = drifted.node, _describe_siblings(drifted.siblings)
+    if _can_be_ignored(field, drifted, observed):
+        rules = {"lifecycle": {"ignore": [*node.lifecycle.ignore, field.path]}}
+        place = document.place_of_key(("lifecycle", "ignore")) if document is not None else node.place
+        ignore = Edit(place, print_documents([rules]), note=count)
+    trial = _accept(field, drifted, observed)
+    if trial is not None and document is not None:
+        path, snippet = trial
+        note = "; ".join(filter(None, (_find_expression(document.value, path), count)))
+        place = document.place_of_key(path)
+        accept = Edit(place, print_documents([snippet]), field.before is MISSING, note)
+    return ignore, accept
 
 
 def _describe_siblings(siblings: int) -> str:
@@ -99,7 +112,7 @@ def _settles(field: FieldChange, node: Node, drifted: DriftedNode, observed: Obs
         kept = keep_ignored(node, observed, kind, recorded)
         left = kind.diff(kept, observed, recorded).fields
     except TrueupError:
-        return False
+        return False  # the live value is none that Git could declare
     return not any(_is_around(field.path, each.path) or _is_around(each.path, field.path) for each in left)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,8 +115,15 @@ class Keyed(Thing):
     }
 
 
+class Helpless(Keyed):
+    """Cannot find its items."""
+
+    def find_item(self, *_words: Any) -> int | None:
+        raise KeyError("a bug")
+
+
 def suggest_keyed(
-    folder: Path, declared: list[Any], live: list[Any], *, kind: str = "Keyed"
+    folder: Path, declared: list[Any], live: list[Any], *, kind: str = "Keyed", keyed: Keyed | None = None
 ) -> list[tuple[str, str | None, str | None]]:
     document = {"apiVersion": "v1", "kind": kind, "metadata": {"name": "a"}, "spec": {"items": declared}}
     (folder / "a.yaml").write_text(yaml.safe_dump(document))
@@ -125,7 +133,7 @@ def suggest_keyed(
     seen = Observed(address, {**body, "spec": {"items": live}}, "id")
     record = Record(address, "v1", {}, "f", "id", body)
     change = Keyed().diff(node, seen, body)
-    drifted = DriftedNode(node, change, Keyed(), record, seen, is_reported=False)
+    drifted = DriftedNode(node, change, keyed or Keyed(), record, seen, is_reported=False)
     with closing(open_tree(str(folder), "", "")) as tree:
         found = suggest(drifted, tree)
     return [(each.path, each.ignore and each.ignore.yaml, each.accept and each.accept.yaml) for each in found]
@@ -154,3 +162,19 @@ def test_what_was_rendered_has_no_line_to_edit(tmp_path: Path) -> None:
     ((_, ignore, accept),) = suggest_keyed(tmp_path, declared, live, kind="Chart")
     assert ignore is not None
     assert accept is None
+
+
+def test_what_a_kind_cannot_try_out_is_not_suggested(tmp_path: Path) -> None:
+    declared, live = [{"name": "a", "size": 1}], [{"name": "a", "size": 2}]
+    assert suggest_keyed(tmp_path, declared, live, keyed=Helpless()) == [("/spec/items/a/size", None, None)]
+
+
+def test_that_a_document_counts_for_other_resources_is_told(loop: Loop) -> None:
+    loop.declare("a", {"value": 1})
+    loop.run()
+    loop.edit("Thing/a", value=2)
+    (node,) = loop.app.drift(loop.source).nodes
+    with closing(open_tree(str(loop.folder / "stack"), "", "")) as tree:
+        (found,) = suggest(replace(node, siblings=2), tree)
+    assert found.ignore is not None
+    assert found.ignore.note == "it counts for 2 more resources that the same document makes"
