@@ -27,6 +27,7 @@ CREDENTIALS_HINT = (
     "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, where trueup runs,"
     " or profile in the target's config"
 )
+_UNREACHABLE_HINT = "look at the target's region and endpointUrl, and whether the network leads there"
 CONNECT_TIMEOUT = 5
 # Secrets are asked for in groups, one group after the other.
 SECRET_READERS = 2
@@ -237,7 +238,7 @@ def _translate(error: Exception, operation: str, is_secret: bool) -> ProviderErr
     if isinstance(error, botocore.exceptions.ParamValidationError | botocore.exceptions.InvalidRegionError):
         return Invalid(text)
     if isinstance(error, botocore.exceptions.HTTPClientError | botocore.exceptions.ConnectionError):
-        return Transient(text)
+        return Transient(text, hint=_UNREACHABLE_HINT)
     if isinstance(
         error, botocore.exceptions.IncompleteReadError | botocore.exceptions.ResponseStreamingError
     ):

@@ -22,6 +22,7 @@ from trueup_kubernetes.errors import Answer
 
 CONNECT_TIMEOUT = 10.0
 USER_AGENT = "trueup"
+_UNREACHABLE_HINT = "look whether the cluster runs, and at the server of the kubeconfig's context"
 
 
 class Client:
@@ -54,11 +55,15 @@ class Client:
             response = self._api.call_api(*serialized, _request_timeout=self._timeout)
             data = response.read()  # type: ignore[no-untyped-call]
         except urllib3.exceptions.NewConnectionError as error:  # which is a TimeoutError, too
-            raise Transient(f"the cluster cannot be reached ({_root_of(error)})") from error
+            raise Transient(
+                f"the cluster cannot be reached ({_root_of(error)})", hint=_UNREACHABLE_HINT
+            ) from error
         except urllib3.exceptions.TimeoutError as error:
             raise Transient(f"the cluster gave no answer within {self._timeout[1]:g} s") from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise Transient(f"the cluster cannot be reached ({_root_of(error)})") from error
+            raise Transient(
+                f"the cluster cannot be reached ({_root_of(error)})", hint=_UNREACHABLE_HINT
+            ) from error
         except ApiException as error:
             why = " ".join(str(error.reason).split())
             if "CERTIFICATE_VERIFY_FAILED" in why:

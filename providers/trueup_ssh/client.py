@@ -17,6 +17,7 @@ from trueup_ssh.session import Execution
 KEEPALIVE_SECONDS = 15
 SILENCE_MILLISECONDS = 30_000
 LOGIN_HINT = "check user and identityFile; a key with a passphrase has to be in an SSH agent"
+_UNREACHABLE_HINT = "look whether the host is up and runs sshd, and at the target's host and port"
 MAX_OUTPUT = 256 * 1024 * 1024
 
 
@@ -260,6 +261,8 @@ class _translated:
             return Denied(f"{place}: the host refused the log-in: {words}", hint=LOGIN_HINT)
         if isinstance(error, paramiko.SSHException) and words == "No existing session":
             return Transient(f"{place}: it accepts connections, but does not answer")
-        if isinstance(error, OSError | EOFError | paramiko.SSHException):
+        if isinstance(error, OSError):
+            return Transient(f"{place}: {words}", hint=_UNREACHABLE_HINT)
+        if isinstance(error, EOFError | paramiko.SSHException):
             return Transient(f"{place}: {words}")
         return Invalid(f"{place}: {type(error).__name__}: {words}")

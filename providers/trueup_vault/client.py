@@ -129,7 +129,10 @@ def _translate(error: Exception, what: str, address: str) -> ProviderError:
     if isinstance(error, requests.exceptions.SSLError):
         return Invalid(f"{what}: the certificate of {address} is not to be trusted", hint="set VAULT_CACERT")
     if isinstance(error, requests.RequestException):
-        return Transient(f"{what}: {address} cannot be reached ({type(error).__name__})")
+        return Transient(
+            f"{what}: {address} cannot be reached ({type(error).__name__})",
+            hint="look whether Vault runs there, and at VAULT_ADDR",
+        )
     return Transient(f"{what}: the server answers {type(error).__name__}")
 
 

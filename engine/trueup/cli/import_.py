@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import PurePosixPath
@@ -100,8 +101,10 @@ def _read_wanted(target: str, kind: str, ids: Sequence[str], is_all: bool) -> Wa
     if is_all and kind:
         raise UsageError("--all is for every kind", hint="leave out --all, or KIND and everything after it")
     if not is_all and not kind:
-        missing = "KIND" if target else "TARGET and KIND"
-        raise UsageError(f"{missing} is missing", hint="`trueup import --all` looks for everything")
+        if target:
+            hint = f"`{shlex.join(('trueup', 'import', target, '--all'))}` looks for everything there"
+            raise UsageError("KIND is missing", hint=hint)
+        raise UsageError("TARGET and KIND are missing", hint="`trueup import --all` looks for everything")
     return Wanted((target,) if target else (), kind, tuple(ids))
 
 

@@ -30,8 +30,12 @@ def outputs(call: Call, name: str, output: str) -> None:
       trueup outputs ./network --name vpcId
     """
     with call.open_app() as app:
-        stack = app.load(call.source).stack.name
+        loaded = app.load(call.source).stack
+        stack = loaded.name
         found = app.store.outputs(stack)
+    if not found and not loaded.outputs:
+        found = {}
+        sys.stderr.write(f"stack {escape(stack)} declares no outputs (spec.outputs)\n")
     if found is None:
         raise UsageError(f"stack {stack} has no outputs yet", hint="reconcile it first")
     values = shown_outputs(found)

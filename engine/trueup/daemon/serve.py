@@ -41,7 +41,7 @@ def check_address(host: str, *, allow_remote: bool) -> None:
     if not is_loopback:
         raise UsageError(
             f"the daemon refuses to listen on {host or 'all addresses'}: others could reach it unasked",
-            hint="Listen on 127.0.0.1, or set `allow_remote = true` in [daemon] of trueup.toml.",
+            hint="listen on 127.0.0.1, or set `allow_remote = true` in [daemon] of trueup.toml",
         )
 
 

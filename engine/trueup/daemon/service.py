@@ -35,7 +35,7 @@ class Service:
         if not stacks:
             raise UsageError(
                 "there is no stack to follow",
-                hint="Add a [[stacks]] table to trueup.toml, see docs/daemon.md.",
+                hint="add a [[stacks]] table to trueup.toml, see docs/daemon.md",
             )
         order = Order()
         self._followers = [Follower(stack, engine, metrics, order, now) for stack in stacks]

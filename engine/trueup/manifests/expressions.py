@@ -20,6 +20,10 @@ from trueup.model.address import Address
 from trueup.model.resource import OutputReference, Reference, SecretReference
 from trueup.model.values import UNKNOWN, Document, Sensitive, Unknown, Value
 
+_VARS = "use vars instead"
+# A variable would put the secret into Git.
+_INSTEAD = {"secret": "it would be shown there: put secret() into a field of a resource"}
+
 
 class Lookup(Protocol):
     """What an expression reads when it is evaluated; UNKNOWN for whatever is not known yet."""
@@ -280,7 +284,7 @@ class Expression:
             for call in part.program.needs:
                 offset = call.offset - len(call.function)
                 message = f"{call.function}() cannot be used {where}"
-                return part.problem(ExpressionError(message, offset, "use vars instead"))
+                return part.problem(ExpressionError(message, offset, _INSTEAD.get(call.function, _VARS)))
         names = " and ".join(f"{name}()" for name in sorted(self.functions))
         hint = f"its value comes from {names}" if names else "its value is sensitive"
         for part in self.programs:

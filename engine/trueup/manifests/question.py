@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trueup.errors import Place, Problem
 from trueup.manifests.document import Path, SourceDocument, SourceText
@@ -11,7 +11,7 @@ from trueup.manifests.given_values import is_unicode
 from trueup.manifests.interpolation import has_expression
 from trueup.manifests.program import ExpressionError, compile_expression
 from trueup.manifests.suggestions import suggest
-from trueup.manifests.templates import Filled, Scope, Template
+from trueup.manifests.templates import NO_TARGET, Filled, Scope, Template
 from trueup.manifests.text_places import TextPlace
 from trueup.model.values import UNKNOWN, Value
 
@@ -72,4 +72,15 @@ def read_question(
             problems.append(Problem(f'there is no target "{question.target}"', Place(FILE), hint))
             return Filled(UNKNOWN)
         scope = scope.extended(target=targets[question.target])
-    return Template(document, text, (), problems).fill(scope, problems)
+    before = len(problems)
+    filled = Template(document, text, (), problems).fill(scope, problems)
+    if not question.target:
+        known = ", ".join(targets)
+        hint = (
+            f"say which one with --target NAME; there are: {known}" if known else "the stack has no targets"
+        )
+        problems[before:] = [
+            replace(each, hint=hint) if each.message.startswith(f"{NO_TARGET}") else each
+            for each in problems[before:]
+        ]
+    return filled

@@ -69,7 +69,7 @@ def _refuse_secrets(fields: Fields, config: Mapping[str, Value], schema: Mapping
     for key, rule in properties.items() if isinstance(properties, Mapping) else ():
         if isinstance(rule, Mapping) and rule.get("x-plain") and not is_plain(config.get(key)):
             message = f"config.{key} is shown in messages and records, so it cannot hold a secret"
-            fields.note(message, "config", key, hint="use vars instead")
+            fields.note(message, "config", key, hint="write what may be shown, or use vars for it")
 
 
 def _fill(document: SourceDocument, value: Value, scope: Scope, problems: list[Problem]) -> Value:

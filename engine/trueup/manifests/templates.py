@@ -71,9 +71,10 @@ class _ListTemplate:
 _TEMPLATES = frozenset({_TextTemplate, _MapTemplate, _ListTemplate})
 
 
+NO_TARGET = "target is not known here"
 _ESCAPES = {
     "each": ("each exists only in a resource with forEach", "add forEach, or use vars"),
-    "target": ("target is not known here", "use vars"),
+    "target": (NO_TARGET, "use vars"),
     "git": ("git is not known here", "use vars"),
     "self": ("self exists only in the check of a variable", "use ref() for another resource"),
 }

@@ -90,8 +90,9 @@ class Validator:
                 other = first.address.reference
                 what = "remove one of the two"
                 if node.place == first.place:
-                    # Two uses of a module, or two items of forEach.
-                    what = "use vars in metadata.name, or in the field that names the object"
+                    # Two items of forEach, or two uses of a module.
+                    differs = "each.key" if "forEach" in expanded.declaration.own else "vars"
+                    what = f"use {differs} in metadata.name, or in the field that names the object"
                 yield Problem(
                     f"{node.address.reference} is the same object as {other} at {first.place}",
                     node.place,

@@ -97,14 +97,15 @@ class Proposer:
     def propose(self, found: Iterable[Found], ids: Sequence[str]) -> Proposals:
         """A proposal for each object that can be imported. `ids` are what was asked for, none for everything.
 
-        An object that was named by its own id, and not by a pattern, has to be imported; no other has.
+        An object that was named by its own id, and not by a pattern or by the directory that it is in, has to
+        be imported; no other has.
         """
         has_patterns = not ids or any(map(has_pattern, ids))
         chosen: list[Proposal] = []
         refused: list[ImportOutcome] = []
         left_out = 0
         for each in found:
-            is_named = not has_patterns or each.object.id in ids
+            is_named = each.object.id in ids or not (has_patterns or _is_below(each.object.id, ids))
             if each.object.is_system and not is_named:
                 left_out += 1
                 continue
@@ -236,6 +237,11 @@ class Proposer:
         if len([target for target in self._stack.targets if target.provider == provider]) == 1:
             return node.body
         return {**node.body, "targets": {"names": [node.target.name]}}
+
+
+def _is_below(name: str, ids: Sequence[str]) -> bool:
+    """Whether an object was found in a directory that was named."""
+    return any(each.startswith("/") and name.startswith(f"{each.rstrip('/')}/") for each in ids)
 
 
 def _identities(graph: Graph, catalog: Catalog) -> dict[tuple[str, str], Address]:

@@ -15,10 +15,16 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from trueup.errors import Invalid, Transient
+from trueup.errors import Denied, Invalid, Transient
 
 # A key server may have to be asked, or a person may have to touch a token.
 DEADLINE = 60.0
+# The exit code of sops where it cannot get the data key.
+_NO_KEY = 128
+NO_KEY_HINT = (
+    "set SOPS_AGE_KEY or SOPS_AGE_KEY_FILE where trueup runs, or the credentials of the key service;"
+    " `sops --decrypt FILE` tells what it tries"
+)
 # sops quotes a value that is not encrypted although it should be.
 _QUOTED_VALUE = re.compile(r"(Input string ).*( does not match)", re.DOTALL)
 
@@ -72,6 +78,9 @@ def _run(command: list[str], folder: str, path: str, environment: Mapping[str, s
                 raise
             message = f"sops did not decrypt {path} within {DEADLINE:.0f} s"
             raise Transient(message, hint="try `sops --decrypt` by hand") from None
+    if process.returncode == _NO_KEY:
+        # sops tells at length what it tried, key by key.
+        raise Denied(f"sops has no key that fits {path}", hint=NO_KEY_HINT)
     if process.returncode != 0:
         raise Invalid(f"sops cannot decrypt {path}: {_explain(said, command[-1], path)}")
     return output

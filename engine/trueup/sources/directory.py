@@ -48,7 +48,7 @@ class DirectoryTree:
         if not self._contents:
             raise SourceError(
                 f"the directory {self._where} holds no files",
-                hint="An empty directory is never taken for 'delete everything'.",
+                hint="write a stack.yaml; an empty directory is never taken for 'delete everything'",
             )
         self._total = total
         self._revision = Revision(url=str(root), path=path, commit=f"sha256:{digest.hexdigest()}")
@@ -72,8 +72,9 @@ class DirectoryTree:
                     limits.check_count(len(found), f"{directory}, seen from {self._where},")
         if not found:
             raise SourceError(
-                f"there are no files below {limits.show_path(directory)}, seen from {self._where}",
-                hint="Hidden directories are left out.",
+                f"there is no directory {limits.show_path(directory)} with files in it,"
+                f" seen from {self._where}",
+                hint="make it, or correct the path; hidden files and directories do not count",
             )
         return sorted(found)
 
@@ -130,7 +131,7 @@ class DirectoryTree:
         if not _is_plain(directory) or not _is(Path.is_dir, directory):
             raise SourceError(
                 f"there is no directory {limits.show_path(name)}, seen from {self._where}",
-                hint="Links to directories are not followed.",
+                hint="links to directories are not followed",
             )
         return directory
 
@@ -165,7 +166,7 @@ def _resolve(root: Path, path: str) -> Path:
     if not directory.is_relative_to(top):
         raise limits.leaving_link(path)
     if not directory.is_dir():
-        raise SourceError(f"{root / path} is a file, not a directory", hint="Name the directory it is in.")
+        raise SourceError(f"{root / path} is a file, not a directory", hint="name the directory it is in")
     return directory
 
 

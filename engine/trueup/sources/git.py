@@ -141,7 +141,7 @@ class Mirror:
         """The error for a mirror that git cannot read."""
         return SourceError(
             f"the copy of {self.remote.name} cannot be read: {reason}",
-            hint=f"Remove {self._directory}: it is fetched again.",
+            hint=f"remove {self._directory}: it is fetched again",
         )
 
     def open_reader(self) -> BlobReader:
@@ -255,7 +255,7 @@ def open_git(directory: Path) -> Git:
     try:
         from git import Git
     except ImportError as error:
-        raise SourceError("the program git is missing", hint="Install git 2.31 or newer.") from error
+        raise SourceError("the program git is missing", hint="install git 2.31 or newer") from error
     return Git(directory)
 
 

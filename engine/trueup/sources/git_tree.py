@@ -57,7 +57,7 @@ class GitTree:
             self.close()
             raise SourceError(
                 f"there are no files in {self._where}",
-                hint="An empty directory is never taken for 'delete everything'.",
+                hint="an empty directory is never taken for 'delete everything'",
             )
 
     @property
@@ -77,8 +77,9 @@ class GitTree:
                     limits.check_count(len(own), f"{directory}, seen from {self._where},")
         if not own:
             raise SourceError(
-                f"there are no files below {limits.show_path(directory)}, seen from {self._where}",
-                hint="Hidden directories are left out.",
+                f"there is no directory {limits.show_path(directory)} with files in it,"
+                f" seen from {self._where}",
+                hint="make it, or correct the path; hidden files and directories do not count",
             )
         return sorted(own)
 
@@ -169,7 +170,7 @@ class _Listing:
         if entry.mode == _SUBMODULE:
             raise SourceError(
                 f"{path} in {self.where} is a submodule: submodules are not read",
-                hint="Keep the files in this repository, or read the other one as a source of its own.",
+                hint="keep the files in this repository, or read the other one as a source of its own",
             )
         return self._follow(path) if entry.mode == _LINK else entry
 
@@ -214,11 +215,11 @@ def _find_tree(mirror: Mirror, revision: Revision) -> str:
     if not tree:
         raise SourceError(
             f"there is no path {revision.path!r} in {where}",
-            hint="It was moved or deleted: nothing is pruned for that.",
+            hint="it was moved or deleted: nothing is pruned for that",
         )
     if mirror.try_local("cat-file", "-t", tree) != "tree":
         raise SourceError(
-            f"{revision.path!r} in {where} is not a directory", hint="Name the directory it is in."
+            f"{revision.path!r} in {where} is not a directory", hint="name the directory it is in"
         )
     return tree
 

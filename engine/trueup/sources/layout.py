@@ -24,7 +24,7 @@ def path_from_root(base: str, path: str) -> str:
             if not done:
                 raise SourceError(
                     f"the path {limits.show_path(path)} leads out of the source",
-                    hint="Name a file below the root of the repository.",
+                    hint="name a file below the root of the repository",
                 )
             done.pop()
         elif part not in ("", "."):

@@ -36,7 +36,7 @@ def check_name(path: str) -> None:
     if not path.isprintable():
         raise SourceError(
             f"the name of the file {show_path(path)} is not printable UTF-8",
-            hint="Rename it, or move it out of the directory of the stack.",
+            hint="rename it, or move it out of the directory of the stack",
         )
 
 
@@ -45,7 +45,7 @@ def check_count(count: int, where: str, most: int | None = None) -> None:
     if count > most:
         raise SourceError(
             f"{where} holds more than {most} files",
-            hint="Name the subdirectory in which the stack's files are.",
+            hint="name the subdirectory in which the stack's files are",
         )
 
 
@@ -53,7 +53,7 @@ def check_total(total: int, where: str) -> None:
     if total > MAX_TOTAL_BYTES:
         raise SourceError(
             f"the files of {where} come to more than {MAX_TOTAL_BYTES // 1024**2} MiB",
-            hint="Name the subdirectory in which the stack's files are.",
+            hint="name the subdirectory in which the stack's files are",
         )
 
 
@@ -66,14 +66,14 @@ def check_content(path: str, content: bytes) -> None:
     if content.startswith(_LFS_MARK):
         raise UnfitFile(
             f"the file {show_path(path)} is a Git LFS pointer, not the content itself",
-            hint="Keep the file in Git itself: files kept by LFS are not fetched.",
+            hint="keep the file in Git itself: files kept by LFS are not fetched",
         )
 
 
 def leaving_link(path: str, what: str = OWN) -> SourceError:
     return SourceError(
         f"the symbolic link {show_path(path)} leaves {what}",
-        hint=f"Copy the file into {what}, or remove the link.",
+        hint=f"copy the file into {what}, or remove the link",
     )
 
 

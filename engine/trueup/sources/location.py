@@ -51,7 +51,7 @@ def check_text(what: str, text: str) -> None:
         raise SourceError(f"the {what} has characters that cannot be printed")
     if text.startswith("-"):
         raise SourceError(
-            f"the {what} {mask_credentials(text)!r} begins with '-'", hint="Write ./-name for a file."
+            f"the {what} {mask_credentials(text)!r} begins with '-'", hint="write ./-name for a file"
         )
 
 
@@ -61,11 +61,11 @@ def parse_location(
     """A remote, or the path of something local. Raises SourceError for every other form."""
     check_text("location of the source", location)
     if not location.strip():
-        raise SourceError("the source has no location", hint="Name a directory or a Git URL.")
+        raise SourceError("the source has no location", hint="name a directory or a Git URL")
     if _HELPER.match(location):
         raise SourceError(
             f"the source {mask_credentials(location)!r} names a helper program of git: that is refused",
-            hint="Use an https:// or ssh:// URL.",
+            hint="use an https:// or ssh:// URL",
         )
     if "://" in location:
         return _parse_url(location, allow_file_urls, allow_git_protocol)
@@ -92,7 +92,7 @@ def _parse_url(location: str, allow_file_urls: bool, allow_git_protocol: bool) -
         parts = urlsplit(location)
         host, _port = parts.hostname or "", parts.port
     except ValueError as error:
-        raise SourceError(f"the URL {name} is not valid", hint="The port has to be a number.") from error
+        raise SourceError(f"the URL {name} is not valid", hint="the port has to be a number") from error
     scheme = parts.scheme
     if scheme == "file":
         if not allow_file_urls:
@@ -109,13 +109,13 @@ def _parse_url(location: str, allow_file_urls: bool, allow_git_protocol: bool) -
         return Remote(location, name, "git")
     if scheme == "git":
         raise SourceError(
-            f"the URL {name} is neither encrypted nor authenticated", hint="Use https:// or ssh://."
+            f"the URL {name} is neither encrypted nor authenticated", hint="use https:// or ssh://"
         )
     if scheme == "http" and not _is_loopback(host):
-        raise SourceError(f"the URL {name} is not encrypted", hint="Use https://.")
+        raise SourceError(f"the URL {name} is not encrypted", hint="use https://")
     if scheme in ("http", "https"):
         return _parse_http(parts, name)
-    raise SourceError(f"the URL {name} has a scheme that is not allowed", hint="Use https:// or ssh://.")
+    raise SourceError(f"the URL {name} has a scheme that is not allowed", hint="use https:// or ssh://")
 
 
 def _parse_http(parts: SplitResult, name: str) -> Remote:
@@ -134,7 +134,7 @@ def _without_password(parts: SplitResult) -> str:
         return parts.geturl()
     raise SourceError(
         f"the URL {mask_credentials(parts.geturl())} holds a password, which SSH does not take from an URL",
-        hint="Use a key, by an agent or by ~/.ssh/config.",
+        hint="use a key, by an agent or by ~/.ssh/config",
     )
 
 

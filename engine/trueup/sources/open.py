@@ -49,7 +49,7 @@ def find_directory(location: str, ref: str = "", path: str = "") -> Path:
 
     Raises SourceError for every other source.
     """
-    hint = "Name the stack's directory in a work tree, and commit what was written there."
+    hint = "name the stack's directory in a work tree, and commit what was written there"
     place = parse_location(location)
     if isinstance(place, Path) and not ref and not _is_bare(place):
         directory = place / clean_path(path)
@@ -77,7 +77,7 @@ def open_pinned(
 
     place = parse_location(location, allow_file_urls=allow_file_urls)
     if isinstance(place, Path):
-        raise SourceError(f"{location!r} is not the URL of a repository", hint="Use https:// or ssh://.")
+        raise SourceError(f"{location!r} is not the URL of a repository", hint="use https:// or ssh://")
     mirror = _open_mirror(place, cache_dir or default_cache_dir())
     found = find_pinned(mirror, ref, offline_ok=offline_ok)
     revision = Revision(url=place.name, path=clean_path(path), commit=found.commit, ref=ref)
@@ -147,7 +147,7 @@ def _find_repository(place: Path, ref: str) -> tuple[Remote, str] | None:
     top = next((folder for folder in (place, *place.parents) if (folder / ".git").exists()), None)
     if top is None:
         raise SourceError(
-            f"{place} is not in a Git repository: it has no ref {ref!r}", hint="Leave out --ref."
+            f"{place} is not in a Git repository: it has no ref {ref!r}", hint="leave out --ref"
         )
     return _local_remote(top), place.relative_to(top).as_posix()
 

@@ -16,7 +16,7 @@ _HEX = re.compile(r"^[0-9a-f]{4,64}$")
 _NOT_IN_REFS = re.compile(r"[\s~^:?*\[\\\x7f]|\.\.|@\{|//|\.lock(/|$)|(^|/)\.|[/.]$|^/|^@$")
 _FULL_LENGTHS = (40, 64)
 _BRANCHES = "refs/heads/"
-_PIN = "Name a tag, or a commit with all of its digits."
+_PIN = "name a tag, or a commit with all of its digits"
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def find_pinned(mirror: Mirror, ref: str, *, offline_ok: bool = False) -> Found:
     tags = mirror.list_remote("refs/tags/*").refs
     names = sorted({tag.removeprefix("refs/tags/").removesuffix("^{}") for tag in tags})
     near = difflib.get_close_matches(short, names, n=5) or names[-5:]
-    hint = f"There are: {', '.join(near)}." if near else "There are no tags: name a full commit."
+    hint = f"there are: {', '.join(near)}" if near else "there are no tags: name a full commit"
     raise SourceError(f"{where} has no tag {short!r}", hint=hint)
 
 
@@ -153,9 +153,7 @@ def _expand(mirror: Mirror, ref: str) -> str:
     if not commit and len(ref) not in _FULL_LENGTHS:
         count = len(mirror.try_local("rev-parse", f"--disambiguate={ref}").split())
         if count > 1:
-            raise SourceError(
-                f"the short commit {ref} fits {count} objects", hint="Write more of its digits."
-            )
+            raise SourceError(f"the short commit {ref} fits {count} objects", hint="write more of its digits")
     return commit
 
 
@@ -194,13 +192,13 @@ def _missing(mirror: Mirror, ref: str) -> SourceError:
     where = mirror.remote.name
     listing = mirror.list_remote("refs/heads/*", "refs/tags/*")
     if not listing.refs:
-        return SourceError(f"the source {where} holds no commit", hint="Push a branch to it first.")
+        return SourceError(f"the source {where} holds no commit", hint="push a branch to it first")
     if ref in ("", "HEAD"):
-        return SourceError(f"the source {where} has no default branch", hint="Name a branch with --ref.")
+        return SourceError(f"the source {where} has no default branch", hint="name a branch with --ref")
     names = sorted({name.split("/", 2)[2].removesuffix("^{}") for name in listing.refs})
     short = ref.removeprefix(_BRANCHES).removeprefix("refs/tags/")
     near = difflib.get_close_matches(short, names, n=5) or names[:5]
     return SourceError(
         f"the source {where} has no branch, tag or commit {short!r}: it was deleted or never existed",
-        hint=f"There are: {', '.join(near)}.",
+        hint=f"there are: {', '.join(near)}",
     )

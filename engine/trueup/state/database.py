@@ -61,7 +61,7 @@ def open_sqlite(file: Path) -> Database:
     except PermissionError as error:
         raise StoreError(
             f"the store {name} cannot be opened for writing: {error.strerror}",
-            hint=f"User {os.geteuid()} needs to read and write {file} and its directory.",
+            hint=f"user {os.geteuid()} needs to read and write {file} and its directory",
         ) from error
     except OSError as error:
         raise StoreError(f"the store {name} cannot be opened: {error.strerror}") from error
@@ -93,7 +93,7 @@ def open_postgresql(url: URL) -> Database:
     if importlib.util.find_spec("psycopg") is None:
         raise StoreError(
             "the store is in PostgreSQL, for which the library psycopg is missing",
-            hint="Install it with: pip install 'trueup[postgres]'",
+            hint="install it with: pip install 'trueup[postgres]'",
         )
     given = url.query.get("options", "")
     options = f"{_POSTGRESQL_SETTINGS} {given if isinstance(given, str) else ' '.join(given)}".strip()

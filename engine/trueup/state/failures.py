@@ -51,7 +51,7 @@ def _explain_sqlite(store: str, file: Path, error: sqlite3.Error) -> StoreError:
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StoreError(
             f"the store {store} is locked by {_find_locker(file)}",
-            hint="Wait until it is done; a process that hangs or is stopped has to be ended first.",
+            hint="wait until it is done; a process that hangs or is stopped has to be ended first",
         )
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         what = "is not an SQLite database" if code == sqlite3.SQLITE_NOTADB else "is damaged"
@@ -59,12 +59,12 @@ def _explain_sqlite(store: str, file: Path, error: sqlite3.Error) -> StoreError:
     if code == sqlite3.SQLITE_FULL:
         return StoreError(
             f"the disk of the store {store} is full: nothing was written",
-            hint=f"Free some space in {file.parent}, then run again.",
+            hint=f"free some space in {file.parent}, then run again",
         )
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN):
         return StoreError(
             f"the store {store} cannot be opened for writing ({error})",
-            hint=f"User {os.geteuid()} needs to read and write {file} and its directory.",
+            hint=f"user {os.geteuid()} needs to read and write {file} and its directory",
         )
     return StoreError(f"the store {store} failed: {_line_of(error)}")
 
@@ -72,18 +72,18 @@ def _explain_sqlite(store: str, file: Path, error: sqlite3.Error) -> StoreError:
 def _explain_postgresql(store: str, error: BaseException) -> StoreError:
     state = getattr(error, "sqlstate", None) or ""
     if state == "55P03":
-        return StoreError(f"the store {store} is locked by another session", hint="Run again in a moment.")
+        return StoreError(f"the store {store} is locked by another session", hint="run again in a moment")
     if state.startswith("53"):
         return StoreError(f"the store {store} has no room or connections left: {_line_of(error)}")
     if state in ("25006", "42501"):
         return StoreError(
             f"the store {store} cannot be written: {_line_of(error)}",
-            hint="The role needs to create and write tables, on a server that is not a read-only replica.",
+            hint="the role needs to create and write tables, on a server that is not a read-only replica",
         )
     if not state or state.startswith(("08", "28", "3D", "57P")):
         return StoreError(
             f"the store {store} cannot be reached: {_line_of(error)}",
-            hint="Check the URL, the network and the server, then run again.",
+            hint="check the URL, the network and the server, then run again",
         )
     return StoreError(f"the store {store} failed: {_line_of(error)}")
 

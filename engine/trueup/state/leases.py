@@ -153,5 +153,5 @@ def _is_lease(lease: Lease) -> tuple[Any, ...]:
 def _lost(lease: Lease) -> LeaseLost:
     return LeaseLost(
         f"another process took over the stack {lease.stack!r}: this one writes nothing more for it",
-        hint="It was stopped, or could not reach the store, for longer than its lease lasts.",
+        hint="it was stopped, or could not reach the store, for longer than its lease lasts",
     )

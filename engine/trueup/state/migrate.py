@@ -65,12 +65,12 @@ def _refuse_foreign(database: Database, connection: Connection, revision: str) -
         raise StoreError(
             f"the store {database.name} was made by a newer trueup ({program or 'of unknown version'}, "
             f"schema {revision}); this is {__version__}, schema {REVISIONS[-1]}. Nothing was changed",
-            hint=f"Upgrade trueup to {program or 'that version'}, or name another store.",
+            hint=f"upgrade trueup to {program or 'that version'}, or name another store",
         )
     if not revision and database.file is not None and inspect(connection).get_table_names():
         raise StoreError(
             f"{database.name} is an SQLite database, but not one of trueup. Nothing was changed",
-            hint="Name another file for the store.",
+            hint="name another file for the store",
         )
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 # Stands for an empty store in memory, which ends with the process. Nobody can type it.
 NO_STORE = "\0"
-_FORMS = "Use a path, sqlite:////absolute/path.db or postgresql://user@host/database."
+_FORMS = "use a path, sqlite:////absolute/path.db or postgresql://user@host/database"
 
 
 def open_store(url: str, clock: Clock | None = None, keep_runs: int = KEPT_RUNS) -> Store:

@@ -65,7 +65,10 @@ def test_target_and_values_come_from_options(source: Path, capsys: pytest.Captur
     ("arguments", "message"),
     [
         (["vars.m"], 'expression:1:1: there is no variable "m"'),
-        (["1 + target.name"], "expression:1:5: target is not known here"),
+        (
+            ["1 + target.name"],
+            "expression:1:5: target is not known here\n  say which one with --target NAME; there are: here\n",
+        ),
         (["1 +"], "expression:1:4: the expression is not valid CEL"),
         (['vars.n + "a'], "expression:1:10: the expression is not valid CEL"),
         (["{'a': 1"], "expression:1:8: the expression is not valid CEL"),

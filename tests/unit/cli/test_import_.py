@@ -142,7 +142,7 @@ def test_what_was_named_and_cannot_be_imported_has_exit_code_1(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "TARGET and KIND is missing"),
+        ([], "TARGET and KIND are missing"),
         (["here"], "KIND is missing"),
         (["here", "Thing", "--all"], "--all is for every kind"),
         (["here", "Thing", "--file", "/etc/a.yaml"], "--file cannot be"),
@@ -160,6 +160,38 @@ def test_what_makes_no_sense_is_an_error(
 ) -> None:
     assert run(["import", *words, "--yes"], engine=engine) == 1
     assert message in capsys.readouterr().err
+
+
+def test_a_target_without_a_kind_is_told_how_to_import_all_of_it(
+    engine: Engine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["import", "eu west"], engine=engine) == 1
+    assert "`trueup import 'eu west' --all` looks for everything there" in capsys.readouterr().err
+
+
+def test_of_a_directory_what_is_unfit_is_skipped_as_with_a_pattern(
+    stack: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = stack.parent / "live" / "conf"
+    folder.mkdir()
+    (folder / "a.conf").write_text("a\n")
+    (folder / "key.conf").write_text("b\n")
+    (folder / "key.conf").chmod(0o600)
+    words = ["import", "here", "File", "--dry-run", "--into", str(stack), "--store", "s.db"]
+    for what in (f"{folder}/*.conf", str(folder), f"{folder}/"):
+        assert run([*words, what]) == 0
+        # Nobody else may look into the folders of a test either.
+        assert "Nothing to import, 2 skipped" in capsys.readouterr().err
+    assert run([*words, f"{folder}/key.conf"]) == 1
+    assert "1 failed" in capsys.readouterr().err
+
+
+def test_an_empty_directory_needs_a_stack_file_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["import", "here", "File", "/etc/motd", "--dry-run"]) == 1
+    assert "write a stack.yaml" in capsys.readouterr().err
 
 
 def test_another_directory_and_one_file_can_be_named(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,3 +85,16 @@ def test_a_sensitive_output_by_its_name_is_an_error_and_a_mask_elsewhere(
     assert capsys.readouterr().out == "(sensitive)\n"
     assert outputs(stack) == 0
     assert "pw    (sensitive)" in capsys.readouterr().out
+
+
+def test_a_stack_that_declares_none_is_not_told_to_reconcile(
+    stack: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["reconcile", str(stack), "--yes", "--store", str(stack.parent / "s.db")]) == 0
+    capsys.readouterr()
+    assert outputs(stack, "-o", "json") == 0
+    told = capsys.readouterr()
+    assert told.out == "{}\n"
+    assert told.err == "stack shop declares no outputs (spec.outputs)\n"
+    assert outputs(stack, "--name", "a") == 1
+    assert "there are: none" in capsys.readouterr().err

@@ -208,9 +208,12 @@ def test_without_a_fitting_identity_it_says_what_to_set(
 ) -> None:
     content = sops.encrypt("s.yaml", "a: 1\n")
     monkeypatch.setenv("SOPS_AGE_KEY", str(pyrage.x25519.Identity.generate()))
-    assert "s.yaml" in refuse(content, "s.yaml#/a").message
-    monkeypatch.delenv("SOPS_AGE_KEY")
-    assert "s.yaml" in refuse(content, "s.yaml#/a").message
+    for _ in range(2):
+        refused = refuse(content, "s.yaml#/a")
+        assert "s.yaml" in refused.message
+        assert len(refused.message) < 100
+        assert "SOPS_AGE_KEY" in refused.hint
+        monkeypatch.delenv("SOPS_AGE_KEY", raising=False)
 
 
 @pytest.mark.parametrize("place", ["SOPS_AGE_KEY_FILE", "keys.txt"])
