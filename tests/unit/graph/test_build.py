@@ -69,6 +69,12 @@ def test_a_selection_takes_its_dependencies_along_and_nothing_else() -> None:
     assert names(graph.nodes) == ["a", "b", "c", "d"]
 
 
+def test_the_graph_has_the_expressions_of_each_node_and_a_part_of_it_those_of_its_nodes() -> None:
+    graph = build_graph([make_node("a"), make_node("b", "a"), make_node("c", "a", "b")], CATALOG)
+    assert {address.name: len(found) for address, found in graph.expressions.items()} == {"b": 1, "c": 2}
+    assert names(graph.select([make_address("b")]).expressions) == ["b"]
+
+
 def test_a_cycle_is_told_with_its_path_and_reasons() -> None:
     nodes = [make_node("a", "c", line=3), make_node("b", depends_on=["a"]), make_node("c", "b")]
     with pytest.raises(ManifestError) as caught:
