@@ -5,6 +5,7 @@ One secret that cannot be read fails the stack: what would be applied without it
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -60,10 +61,27 @@ def resolve_secrets(checked: CheckedSecrets, access: Access) -> Mapping[str, Sen
 
 
 def _texts_of(answers: Iterable[SecretAnswer]) -> Iterator[str]:
-    """Every text and number in the secrets."""
+    """Every text and number in the secrets, also in those that are JSON documents."""
     for answer in answers:
         if isinstance(answer, Sensitive):
-            yield from (str(leaf) for _, leaf in leaves(reveal(answer)) if not isinstance(leaf, bool))
+            for text in _scalars(reveal(answer)):
+                yield text
+                yield from _scalars_in(text)
+
+
+def _scalars(value: Value) -> Iterator[str]:
+    found = (leaf for _, leaf in leaves(value) if isinstance(leaf, str | int | float))
+    return (str(leaf) for leaf in found if not isinstance(leaf, bool))
+
+
+def _scalars_in(text: str) -> list[str]:
+    """What is in a secret that is a JSON document, such as the key of a service account."""
+    if text.lstrip()[:1] not in ("{", "["):
+        return []
+    try:
+        return list(_scalars(json.loads(text)))
+    except (ValueError, RecursionError):
+        return []
 
 
 def _read_all(

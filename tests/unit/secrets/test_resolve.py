@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ import pytest
 from trueup.errors import Denied, Invalid, ManifestError, Place, Transient
 from trueup.model.resource import SecretReference, Target
 from trueup.model.values import Sensitive
+from trueup.redaction import MASK, redact
 from trueup.sdk.contracts import Session
 from trueup.sdk.secrets import SecretAnswer, SecretContext, SecretSource
 from trueup.secrets import resolve
@@ -247,3 +249,15 @@ def test_the_config_of_a_target_may_need_a_secret_that_is_read_through_none() ->
 
 def test_no_secret_asks_for_no_connection() -> None:
     assert run(connect=None) == {}
+
+
+def test_what_is_in_a_secret_document_is_masked_too() -> None:
+    text = json.dumps({"user": "shop-user", "key": {"private": [CANARY]}, "port": 543210, "on": True})
+
+    def read(keys: Sequence[str], _context: SecretContext) -> Mapping[str, SecretAnswer]:
+        documents = {"text": text, "map": {"password": "geheimnisvoll"}, "deep": "[" * 5000, "broken": "{x"}
+        return {key: Sensitive(documents[key]) for key in keys}
+
+    run(*(secret(Source("s", read), key) for key in ("text", "map", "deep", "broken")))
+    shown = redact(f"refused {CANARY} of shop-user at 543210 with geheimnisvoll and {'[' * 5000}: True")
+    assert shown == f"refused {MASK} of {MASK} at {MASK} with {MASK} and {MASK}: True"
