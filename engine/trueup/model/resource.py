@@ -187,10 +187,18 @@ class Node:
     rollout: Rollout | None = None
 
     def with_body(self, body: Document, external_id: str = "") -> Node:
-        """The same node with another body. `dataclasses.replace` takes ten times as long."""
-        node = object.__new__(Node)
-        node.__dict__.update(self.__dict__, body=body, external_id=external_id or self.external_id)
-        return node
+        """The same node with another body. `dataclasses.replace` takes three times as long."""
+        return Node(
+            self.address,
+            self.api_version,
+            self.target,
+            body,
+            self.lifecycle,
+            self.depends_on,
+            self.place,
+            external_id or self.external_id,
+            self.rollout,
+        )
 
     @property
     def kind(self) -> str:
