@@ -22,17 +22,19 @@ _WIDTH = 100
 
 
 @click.command()
-@click.argument("name", metavar="KIND[.FIELD]")
+@click.argument("name", metavar="[KIND[.FIELD]]", required=False, default="")
 @takes_cluster
 @click.pass_context
 def explain(ctx: click.Context, name: str, source: str, target: str) -> None:
     """Shows the fields of a kind: types, defaults, what is create-only, and an example.
 
-    KIND may be written with its provider or its apiVersion, as in ssh/Service. Stack and Module explain the
-    files of stacks and modules. For the kinds of a cluster, --source and --target say which cluster to ask.
+    Without KIND it lists all kinds. KIND may be written with its provider or its apiVersion, as in
+    ssh/Service. Stack explains stack.yaml, Module the file of a module and the resource that uses one. For the
+    kinds of a cluster, --source and --target say which cluster to ask.
 
     \b
     Example:
+      trueup explain
       trueup explain File
       trueup explain AWS::SQS::Queue.spec.RedrivePolicy
       trueup explain Deployment.spec.strategy --source . --target prod
@@ -40,26 +42,56 @@ def explain(ctx: click.Context, name: str, source: str, target: str) -> None:
     from trueup.plugins.load import InstalledProviders
 
     try:
-        for line in render(InstalledProviders(), name, source, target):
+        catalog = InstalledProviders()
+        for line in render(catalog, name, source, target) if name else render_kinds(catalog):
             sys.stdout.write(escape(line) + "\n")
     except TrueupError as error:
         problems.show(error, "text")
         ctx.exit(ERROR)
 
 
+def render_kinds(catalog: Catalog) -> Iterator[str]:
+    """All kinds, each under its provider and its apiVersion."""
+    yield "trueup"
+    yield "  trueup.dev/v1"
+    yield "    Stack, Module"
+    for name in catalog.names():
+        by_version: dict[str, list[str]] = {}
+        for kind in catalog.provider(name).kinds():
+            by_version.setdefault(kind.api_version, []).append(kind.name)
+        yield ""
+        yield name
+        for version, names in by_version.items():
+            yield f"  {version}"
+            yield from _wrapped(", ".join(sorted(names)), "    ")
+
+
 def render(catalog: Catalog, text: str, source: str = "", target: str = "") -> Iterator[str]:
-    """The lines about a kind or about one field of it."""
-    from trueup.manifests.explain import find_field, type_of
+    """The lines about a kind or about one field of it; Module is a file as well as a kind."""
+    from trueup.manifests.explain import find_field
 
     prefix, slash, rest = text.rpartition("/")
     name, *path = rest.split(".")
-    title, root, is_open = _document(catalog, f"{prefix}{slash}{name}", source, target)
+    documents = list(_documents(catalog, f"{prefix}{slash}{name}", source, target))
+    found = [each for each in documents if find_field(each[1], path) is not None]
+    if not found:
+        _, root, is_open = documents[-1]
+        raise UsageError(f"{name} has no field {'.'.join(path)}", hint=_near(root, path, is_open=is_open))
+    for index, (title, root, is_open) in enumerate(found):
+        if index:
+            yield ""
+        yield from _render_document(title, root, path, is_open=is_open)
+
+
+def _render_document(title: str, root: dict[str, Any], path: list[str], *, is_open: bool) -> Iterator[str]:
+    from trueup.manifests.explain import describe_field, find_field
+
     part = find_field(root, path)
     if part is None:
-        raise UsageError(f"{name} has no field {'.'.join(path)}", hint=_near(root, path, is_open=is_open))
+        return
     yield title
     if path:
-        yield f"FIELD: {'.'.join(path)}   {type_of(part, root)}"
+        yield f"FIELD: {'.'.join(path)}   {describe_field(root, path)}"
     if part.get("description"):
         yield ""
         yield from _wrapped(str(part["description"]), "  ")
@@ -98,18 +130,24 @@ def _fields(part: Mapping[str, Any], root: Mapping[str, Any], title: str) -> Ite
         yield f"  One of: {', '.join(choices)}"
 
 
-def _document(catalog: Catalog, name: str, source: str, target: str) -> tuple[str, dict[str, Any], bool]:
+def _documents(
+    catalog: Catalog, name: str, source: str, target: str
+) -> Iterator[tuple[str, dict[str, Any], bool]]:
     """The title, the schema of the document, and whether only a live system knows the rest of it."""
     from trueup.manifests import editor_schema as schemas
 
-    if name.lower() == "stack":
-        return "FILE: stack.yaml", schemas.stack_document(catalog), False
-    if name.lower() == "module":
-        return "KIND: Module (trueup.dev/v1)", schemas.module_call_document(), False
+    word = name.removeprefix(f"{schemas.API_VERSION}/").lower()
+    if word == "stack":
+        yield "FILE: stack.yaml", schemas.stack_document(catalog), False
+        return
+    if word == "module":
+        yield "FILE: module.yaml, what a module takes and gives", schemas.module_document(), False
+        yield "KIND: Module (trueup.dev/v1), a use of a module", schemas.module_call_document(), False
+        return
     found = find_kind(catalog, name)
     live = live_schema(catalog, found, source, target)
     title = f"KIND: {found.kind.name} ({found.kind.api_version}), provider {found.provider}"
-    return title, schemas.kind_document(found.kind, live), found.kind.schema is None and live is None
+    yield title, schemas.kind_document(found.kind, live), found.kind.schema is None and live is None
 
 
 def _near(root: dict[str, Any], path: list[str], *, is_open: bool) -> str:
@@ -135,9 +173,9 @@ def _wrapped(text: str, indent: str) -> Iterator[str]:
 
 def _example(root: dict[str, Any]) -> Iterator[str]:
     """The smallest document of the kind, in YAML."""
-    import yaml
-
     from trueup.manifests.explain import example_of
+    from trueup.manifests.interpolation import ESCAPED, OPEN
+    from trueup.manifests.print_yaml import print_documents
 
     document = example_of(root, root)
     document["metadata"] = {"name": "example"}
@@ -145,4 +183,5 @@ def _example(root: dict[str, Any]) -> Iterator[str]:
     if spec is not None:
         # A cluster requires it of few kinds, and yet nothing goes without it.
         document.setdefault("spec", example_of(spec, root))
-    yield from yaml.safe_dump(document, sort_keys=False, allow_unicode=True).splitlines()
+    # In an example an expression is one.
+    yield from print_documents([document]).replace(ESCAPED, OPEN).splitlines()

@@ -34,6 +34,8 @@ FILES = ("stack", "module", "resources")
 def schema(ctx: click.Context, kinds: Sequence[str], output_dir: str, source: str, target: str) -> None:
     """Prints the JSON Schema of a kind, of a stack file, of a module file, or of all resources together.
 
+    `module` is the file of a module, and `Module` the kind of the resource that uses one.
+
     An editor that uses it completes and checks files while they are written; docs/editors.md shows how. For
     the kinds of a cluster, --source and --target say which cluster to ask.
 
@@ -62,8 +64,10 @@ def make_schema(catalog: Catalog, name: str, source: str = "", target: str = "")
     """The schema of one of FILES, or of a kind."""
     from trueup.manifests import editor_schema as schemas
 
-    if name == "stack":
+    if name in ("stack", "Stack"):
         made = schemas.schema_of(schemas.stack_document(catalog))
+    elif name == "Module":
+        made = schemas.schema_of(schemas.module_call_document())
     elif name == "module":
         made = schemas.schema_of(schemas.module_document())
     elif name == "resources":

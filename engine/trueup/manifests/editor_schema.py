@@ -57,7 +57,7 @@ def _said(description: str, schema: Mapping[str, Any]) -> Schema:
     return {"description": description, **schema}
 
 
-DRIFT: Schema = {"enum": ["correct", "report"], "default": "correct"}
+DRIFT: Schema = {"enum": ["correct", "report"]}
 LIFECYCLE = _closed(
     {
         "protect": _said("Never deleted or replaced, also after this block is gone.", {"type": "boolean"}),
@@ -71,7 +71,7 @@ LIFECYCLE = _closed(
             {"enum": ["allow", "deny", "createFirst"]},
         ),
         "adopt": _said("Take over a foreign object that stands in the way.", {"type": "boolean"}),
-        "drift": _said("Correct drift, or only report it.", DRIFT),
+        "drift": _said("Correct drift, or only report it. By default as the stack says.", DRIFT),
         "movedFrom": _said("The addresses that it had before.", _NAMES),
         "triggers": _said("What makes it act when it changes: restart, reload, redeploy.", _NAMES),
         "timeout": _said("How long a step may wait for it to be ready.", _DURATION),
@@ -184,7 +184,7 @@ def stack_document(catalog: Catalog) -> Schema:
     spec = _closed(
         {
             "interval": _said("How often drift is looked for without an event.", _DURATION),
-            "drift": _said("Correct drift, or only report it.", DRIFT),
+            "drift": _said("Correct drift, or only report it.", {**DRIFT, "default": "correct"}),
             "prune": _said("Whether what leaves Git is deleted.", {"type": "boolean", "default": True}),
             "dependsOn": _said("Names of other stacks that come first.", _NAMES),
             "variables": _said("What the values of an environment may set.", _VARIABLES),

@@ -35,6 +35,14 @@ def find_field(schema: Schema, path: Sequence[str]) -> Schema | None:
     return current
 
 
+def describe_field(root: Schema, path: Sequence[str]) -> str:
+    """The type of the field at a path, and what is special about it."""
+    above = find_field(root, path[:-1])
+    fields = list_fields(above, root) if above is not None else ()
+    field = next((field for field in fields if field.name == path[-1]), None)
+    return "   ".join(filter(None, (field.type, ", ".join(field.words)))) if field is not None else ""
+
+
 def list_fields(part: Schema, root: Schema) -> Iterator[Field]:
     """The fields directly below a schema, the required ones first, as `root` defines what it refers to."""
     inside = _inside(part, root)

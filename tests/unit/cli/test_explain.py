@@ -18,14 +18,14 @@ def test_a_kind_shows_its_fields_and_an_example(capsys: pytest.CaptureFixture[st
     assert "  path       string   required, create-only\n      Absolute path" in output
     assert "  mode       string   default: 0644\n" in output
     assert "  One of: content, template\n" in output
-    assert output.endswith("    mode: '0644'\n")
+    assert output.endswith('    content: |\n      Managed by trueup.\n    mode: "0644"\n')
 
 
 def test_one_field_is_explained_through_lists_and_maps(capsys: pytest.CaptureFixture[str]) -> None:
     output = explain(capsys, "AWS::SQS::Queue.spec.RedrivePolicy")
     assert "FIELD: spec.RedrivePolicy   map\n" in output
     assert "  deadLetterTargetArn  string             required\n" in output
-    assert "FIELD: spec.targets.name   string\n" in explain(capsys, "Stack.spec.targets.name")
+    assert "FIELD: spec.targets.name   string   required\n" in explain(capsys, "Stack.spec.targets.name")
 
 
 def test_the_last_part_of_a_long_name_will_do(capsys: pytest.CaptureFixture[str]) -> None:
@@ -50,7 +50,6 @@ def test_a_kind_of_a_cluster_says_that_the_cluster_knows_more(capsys: pytest.Cap
     [
         ("Fiel", 'did you mean "File"?'),
         ("Zyx", "for what else a cluster has, write apiVersion/Kind"),
-        ("", 'there is no kind ""'),
         ("File.spec.contnt", 'did you mean "content"?'),
         ("File.nothing.at.all", "fields there: "),
     ],
@@ -89,3 +88,34 @@ def test_a_cluster_behind_a_secret_is_asked_without_a_store(
     monkeypatch.delenv("KUBE")
     assert run([command, "Deployment", "--source", str(tmp_path), "--target", "c"]) == 1
     assert "the environment variable KUBE is not set" in capsys.readouterr().err
+
+
+def test_all_kinds_are_listed_by_their_providers(capsys: pytest.CaptureFixture[str]) -> None:
+    output = explain(capsys)
+    assert output.startswith("trueup\n  trueup.dev/v1\n    Stack, Module\n\naws\n")
+    assert "\nssh\n  ssh.trueup.dev/v1\n    Directory, File, " in output
+    assert "\n  apps/v1\n" in output
+
+
+def test_a_module_is_a_file_and_a_use_of_it(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("Module", "module", "trueup.dev/v1/Module"):
+        output = explain(capsys, name)
+        assert "FILE: module.yaml" in output
+        assert "\nKIND: Module (trueup.dev/v1), a use of a module\n" in output
+    assert "module.yaml" not in explain(capsys, "Module.spec.source")
+    assert explain(capsys, "Module.spec.inputs").count("FIELD: spec.inputs   ") == 2
+    assert run(["explain", "Module.spec.sauce"]) == 1
+    assert 'did you mean "source"?' in capsys.readouterr().err
+
+
+def test_one_field_says_all_that_the_table_says(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "FIELD: spec.mode   string   default: 0644\n" in explain(capsys, "File.spec.mode")
+    assert "FIELD: spec.path   string   required, create-only\n" in explain(capsys, "File.spec.path")
+    assert "default: correct" in explain(capsys, "Stack.spec.drift")
+    assert "default: correct" not in explain(capsys, "File.lifecycle.drift")
+
+
+def test_texts_of_several_lines_stand_as_blocks(capsys: pytest.CaptureFixture[str]) -> None:
+    output = explain(capsys, "v1/ConfigMap") + explain(capsys, "File") + explain(capsys, "AWS::SNS::Topic")
+    assert "content: |\n      Managed" in output
+    assert "\\n" not in output

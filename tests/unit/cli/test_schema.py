@@ -171,3 +171,12 @@ def test_the_schema_of_resources_says_what_the_engine_says(
     fields: dict[str, Any], is_right: bool, resources: dict[str, Any]
 ) -> None:
     assert (problems(resources, resource(**fields)) == []) == is_right
+
+
+def test_a_stack_and_a_module_are_found_by_the_names_of_their_kinds() -> None:
+    assert make_schema(CATALOG, "Stack") == make_schema(CATALOG, "stack")
+    call, file = (
+        make_schema(CATALOG, name)["properties"]["spec"]["anyOf"][0] for name in ("Module", "module")
+    )
+    assert sorted(call["properties"]) == ["inputs", "source"]
+    assert sorted(file["properties"]) == ["inputs", "outputs"]
