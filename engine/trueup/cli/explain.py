@@ -29,8 +29,8 @@ def explain(ctx: click.Context, name: str, source: str, target: str) -> None:
     """Shows the fields of a kind: types, defaults, what is create-only, and an example.
 
     Without KIND it lists all kinds. KIND may be written with its provider or its apiVersion, as in
-    ssh/Service. Stack explains stack.yaml, Module the file of a module and the resource that uses one. For the
-    kinds of a cluster, --source and --target say which cluster to ask.
+    ssh/Service. Stack explains stack.yaml, Module the file of a module and the resource that uses one. For
+    the kinds of a cluster, --source and --target say which cluster to ask.
 
     \b
     Example:
@@ -135,8 +135,9 @@ def _documents(
 ) -> Iterator[tuple[str, dict[str, Any], bool]]:
     """The title, the schema of the document, and whether only a live system knows the rest of it."""
     from trueup.manifests import editor_schema as schemas
+    from trueup.manifests.vocabulary import API_VERSION
 
-    word = name.removeprefix(f"{schemas.API_VERSION}/").lower()
+    word = name.removeprefix(f"{API_VERSION}/").lower()
     if word == "stack":
         yield "FILE: stack.yaml", schemas.stack_document(catalog), False
         return
