@@ -117,9 +117,10 @@ def read_fields(step: Step | None) -> Sequence[FieldChange]:
 
 
 def read_field(document: Document) -> FieldChange:
-    """One field of a step, as `record.to_json` wrote it."""
+    """One field of a step, as `field_record` wrote it."""
     before, after = (_read_value(document[key]) if key in document else MISSING for key in ("from", "to"))
-    return FieldChange(str(document["path"]), before, after, sensitive=bool(document.get("sensitive")))
+    by = str(document.get("by", ""))
+    return FieldChange(str(document["path"]), before, after, sensitive=bool(document.get("sensitive")), by=by)
 
 
 def _read_value(value: Value) -> Value:

@@ -9,7 +9,16 @@ from typing import Any
 
 from trueup.model.change import MISSING, Action, Change, FieldChange
 from trueup.model.plan import Breach, Decision, Plan
-from trueup.model.values import UNKNOWN, Sensitive, Value, has_sensitive, has_unknown, map_leaves
+from trueup.model.values import (
+    UNKNOWN,
+    Document,
+    Sensitive,
+    Value,
+    has_sensitive,
+    has_unknown,
+    map_leaves,
+    to_record,
+)
 
 FORMAT_VERSION = "1.0"
 
@@ -112,6 +121,17 @@ def field_document(field: FieldChange) -> dict[str, Any]:
         document["immutable"] = True
     if has_unknown(field.after):
         document["toUnknown"] = True
+    return document
+
+
+def field_record(field: FieldChange) -> Document:
+    """One field as a step of the history keeps it, with hashes of sensitive values; see history."""
+    document: dict[str, Value] = {"path": field.path, "sensitive": field.sensitive}
+    if field.by:
+        document["by"] = field.by
+    for key, value in (("from", field.before), ("to", field.after)):
+        if value is not MISSING:
+            document[key] = to_record(Sensitive(value) if field.sensitive else value)
     return document
 
 

@@ -14,16 +14,16 @@ from types import TracebackType
 
 from trueup.errors import LeaseLost
 from trueup.model.address import Address
-from trueup.model.change import MISSING, Action, Change, FieldChange
+from trueup.model.change import Action, Change
 from trueup.model.observation import Observed
 from trueup.model.outcome import Outcome, Result, RunStatus
 from trueup.model.plan import Plan
 from trueup.model.resource import Node, Target
-from trueup.model.values import Document, Sensitive, Value, map_leaves, to_record
+from trueup.model.values import Document, map_leaves, to_record
 from trueup.reconcile.crash_point import reach
 from trueup.reconcile.doubt import MAKING
 from trueup.reconcile.outputs import Outputs, find_outputs
-from trueup.reconcile.plan_document import plan_document
+from trueup.reconcile.plan_document import field_record, plan_document
 from trueup.reconcile.resolve import record_config
 from trueup.reconcile.situation import Knowledge, Situation, source_of
 from trueup.redaction import redact
@@ -327,17 +327,8 @@ class Recorder:
 
 def to_step(outcome: Outcome) -> Step:
     """An outcome as history keeps it: values masked."""
-    fields = [mask(to_json(field)) for field in outcome.change.fields] if outcome.change else []
+    fields = [mask(field_record(field)) for field in outcome.change.fields] if outcome.change else []
     return Step(outcome.address, outcome.result, outcome.message, outcome.seconds, fields)
-
-
-def to_json(field: FieldChange) -> Document:
-    """One field of a change as JSON without sensitive values."""
-    document: dict[str, Value] = {"path": field.path, "sensitive": field.sensitive}
-    for key, value in (("from", field.before), ("to", field.after)):
-        if value is not MISSING:
-            document[key] = to_record(Sensitive(value) if field.sensitive else value)
-    return document
 
 
 def mask(document: Document) -> Document:

@@ -9,6 +9,7 @@ from trueup.model.address import Address
 from trueup.model.change import FieldChange
 from trueup.model.observation import Observed
 from trueup.reconcile.attribute import find_writer, name_writers
+from trueup.reconcile.history import read_fields
 from trueup.sdk.testing.memory import Thing
 
 SEEN = Observed(Address("shop", "Thing", "a", "here"), {"status": {}}, "id")
@@ -55,3 +56,14 @@ def test_drift_is_shown_with_who_did_it_and_a_change_of_the_manifest_without(loo
     assert loop.plan().digest == digest
     loop.declare("a", {"value": 3, "size": 3})
     assert [field.by for field in loop.plan().changes[0].fields] == [""]
+
+
+def test_the_history_keeps_who_did_what_was_corrected(loop: Loop) -> None:
+    loop.declare("a", {"value": 1})
+    loop.run()
+    loop.edit("Thing/a", value=2)
+    loop.world.put("Thing/a", {**(loop.world.peek("Thing/a") or {}), "writers": {"/spec": "bo at noon"}})
+    report = loop.run()
+    (step,) = loop.app.store.steps(report.run)
+    assert [field.by for field in read_fields(step)] == ["bo at noon"]
+    assert loop.app.drift(loop.source).nodes == ()
