@@ -47,11 +47,14 @@ class Client:
             failure = _translate(error, f"{path} in Vault", self._address)
         except OSError as error:
             failure = _bad_certificate(error)
+        except RecursionError:
+            failure = Transient(f"{path} in Vault: {self._address} answers what nobody can read")
         if failure is not None:
             raise failure
         if not isinstance(answer, Mapping):
+            status = getattr(answer, "status_code", "a document")
             raise Transient(
-                f"{path} in Vault: {self._address} answers {answer.status_code} and not as Vault does",
+                f"{path} in Vault: {self._address} answers {status} and not as Vault does",
                 hint="name the server itself in VAULT_ADDR: no redirect is followed, it would get the token",
             )
         data = answer.get("data")
@@ -67,19 +70,27 @@ def sign_in() -> Client:
     if not address:
         raise Invalid("VAULT_ADDR is not set", hint="set it to the address of Vault where trueup runs")
     if not address.startswith(("https://", "http://")):
-        raise Invalid(f"VAULT_ADDR is no address: {address}", hint="write https://HOST:PORT")
+        # Not quoted: it may be a token that was put into the wrong variable.
+        raise Invalid("VAULT_ADDR is no address", hint="write https://HOST:PORT")
+    shown = _without_credentials(address)
     failure: ProviderError | None = None
     try:
         client = _open(address)
         if not client.token:
             _sign_in_by_role(client)
     except (VaultError, requests.RequestException) as error:
-        failure = _translate(error, "signing in to Vault", address)
+        failure = _translate(error, "signing in to Vault", shown)
     except OSError as error:
         failure = _bad_certificate(error)
     if failure is not None:
         raise failure
-    return Client(client, address)
+    return Client(client, shown)
+
+
+def _without_credentials(address: str) -> str:
+    """The address for messages: what stands before an @ may be a password."""
+    scheme, _, rest = address.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"
 
 
 def _open(address: str) -> hvac.Client:

@@ -43,7 +43,7 @@ def environment_for(path: str, file: SopsFile) -> Mapping[str, str]:
     for address in (str(each or "").rstrip("/") for each in addresses):
         if address != expected:
             raise Denied(
-                f"{path} names the Vault server {address}, and VAULT_ADDR is {expected or 'not set'}",
+                f"{path} names the Vault server {address}, which is not that of VAULT_ADDR",
                 hint="set VAULT_ADDR where trueup runs, if that server is to get its token",
             )
     return os.environ if addresses else {**os.environ, **_NO_TOKEN}
