@@ -9,6 +9,7 @@ from typing import Any
 from trueup.errors import NOWHERE, Problem
 from trueup.manifests.document import Path, SourceDocument
 from trueup.manifests.expand import Expanded
+from trueup.manifests.named_fields import join_problems, named_field
 from trueup.manifests.resource import OWN_KEYS, Declaration
 from trueup.manifests.schema import LATER, CompiledSchema
 from trueup.manifests.suggestions import suggest
@@ -59,15 +60,16 @@ class Validator:
             node = expanded.node
             if expanded.triggers and not kind.traits.refreshable:
                 yield self._not_refreshable(kind, expanded)
+            by_schema: list[Problem] = []
             if kind.schema is not None and id(node.body) not in checked:
                 # A body without expressions is one object for all targets.
                 checked.add(id(node.body))
                 body = expanded.pure.body
                 if not expanded.declaration.body.is_static:
                     body = map_leaves(body, lambda leaf: LATER if leaf is UNKNOWN else leaf)
-                yield from self._check_schema(kind, body, expanded.declaration.document)
-            for problem in kind.validate(expanded.pure):
-                yield replace(problem, place=node.place) if problem.place == NOWHERE else problem
+                by_schema = list(self._check_schema(kind, body, expanded.declaration.document))
+            by_kind = [_placed(problem, expanded) for problem in kind.validate(expanded.pure)]
+            yield from join_problems(by_schema, by_kind, node.body) if by_schema else by_kind
 
     def check_doubles(self, nodes: Sequence[Expanded]) -> Iterator[Problem]:
         """Two documents that give the same address, or the same object on one target."""
@@ -137,6 +139,14 @@ class Validator:
             return schema.check(body, document, ())
         spec = body.get("spec")
         return schema.check({} if spec is None else spec, document, ("spec",))
+
+
+def _placed(problem: Problem, expanded: Expanded) -> Problem:
+    """A problem that a kind tells, at the field that it names."""
+    if problem.place not in (NOWHERE, expanded.node.place):
+        return problem
+    path = named_field(problem.message, expanded.node.body)
+    return replace(problem, place=expanded.declaration.document.place_of(path))
 
 
 def _declared_twice(node: Node, first: Node) -> Problem:

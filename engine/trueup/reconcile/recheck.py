@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 from trueup.errors import NOWHERE, ManifestError, Place, Problem
 from trueup.manifests.document import Path
 from trueup.manifests.expressions import Expression, Lookup, expressions_in, resolve
-from trueup.manifests.named_fields import named_field
+from trueup.manifests.named_fields import join_problems, named_field
 from trueup.manifests.schema import LATER, CompiledSchema
 from trueup.model.resource import Node
 from trueup.model.values import UNKNOWN, Document, Sensitive, Value, map_leaves, reveal
@@ -34,7 +34,8 @@ def resolve_checked(node: Node, lookup: Lookup, kind: Kind, applied: Document | 
     sealed = kind.seal(body)
     if sealed == applied:
         return sealed
-    problems = [*_check_schema(node, sealed, kind), *_check_rules(node, body, kind)]
+    by_schema, by_kind = list(_check_schema(node, sealed, kind)), list(_check_rules(node, body, kind))
+    problems = join_problems(by_schema, by_kind, node.body)
     if problems:
         raise ManifestError(dict.fromkeys(problems))
     return sealed
@@ -60,7 +61,7 @@ def _check_rules(node: Node, body: Document, kind: Kind) -> Iterator[Problem]:
     shown = map_leaves(body, lambda leaf: UNKNOWN if isinstance(leaf, Sensitive) else leaf)
     for problem in kind.validate(node.with_body(shown)):
         is_placed = problem.place not in (NOWHERE, node.place)
-        path = named_field(problem.message)
+        path = named_field(problem.message, node.body)
         yield problem if is_placed else replace(problem, place=_place_of(node, path))
 
 
