@@ -1,7 +1,11 @@
-"""Runs the test cluster by hand until Ctrl-C: python -m tests.cluster.run [FOLDER]"""
+"""Runs the test cluster by hand until Ctrl-C: python -m tests.cluster.run [FOLDER]
+
+From the root of the repository; `KUBECONFIG=...` is printed as soon as it answers.
+"""
 
 from __future__ import annotations
 
+import argparse
 import signal
 import sys
 import tempfile
@@ -12,7 +16,12 @@ from tests.cluster.processes import Processes
 
 
 def main() -> int:
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(tempfile.mkdtemp(prefix="trueup-cluster-"))
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.cluster.run", description="Runs the test cluster until Ctrl-C."
+    )
+    parser.add_argument("folder", nargs="?", metavar="FOLDER", help="for its data; by default a new one")
+    given = parser.parse_args().folder
+    folder = Path(given or tempfile.mkdtemp(prefix="trueup-cluster-"))
     try:
         processes = Processes(find_binaries(), folder.absolute())
         processes.start()

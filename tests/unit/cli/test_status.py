@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.unit.cli import samples
+from tests.unit.reconcile.test_plan_document import check
 
 from trueup.app import NodeStatus, StackStatus
 from trueup.cli import run
@@ -71,6 +72,7 @@ def test_as_json_every_node_has_its_state(capsys: pytest.CaptureFixture[str]) ->
         "unknown",
         "drifted",
     ]
+    check(document, "status-v1")
     assert document["leaseHolder"] == "host-1:4711:ab"
     assert document["runs"][0]["status"] == "failed"
 
@@ -105,6 +107,7 @@ def test_a_held_plan_is_shown_with_what_people_said_to_it(capsys: pytest.Capture
     document = json.loads(capsys.readouterr().out)
     assert document["holds"] == [{"guard": "stateful", "message": "it loses data", "final": False}]
     assert document["decision"]["note"] == "not today"
+    check(document, "status-v1")
 
 
 def test_an_object_of_ours_that_a_run_could_not_write_down_is_ours_and_was_never_applied(
@@ -117,7 +120,9 @@ def test_an_object_of_ours_that_a_run_could_not_write_down_is_ours_and_was_never
         database.commit()
     capsys.readouterr()
     assert run(["status", str(stack), "--store", store, "--output", "json"]) == 0
-    nodes = json.loads(capsys.readouterr().out)["nodes"]
+    document = json.loads(capsys.readouterr().out)
+    check(document, "status-v1")
+    nodes = document["nodes"]
     assert [(found["state"], found["appliedAt"]) for found in nodes] == [("not recorded", None)] * 2
     assert run(["status", str(stack), "--store", store]) == 0
     assert " ago at " not in capsys.readouterr().out.partition("LAST APPLIED")[2]

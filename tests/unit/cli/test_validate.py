@@ -26,7 +26,9 @@ def test_all_problems_are_shown_with_their_places(stack: Path, capsys: pytest.Ca
 
 def test_as_json_the_problems_fit_their_schema(stack: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["validate", str(stack), "-o", "json"]) == 0
-    assert json.loads(capsys.readouterr().out)["resources"] == 2
+    valid = json.loads(capsys.readouterr().out)
+    check(valid, "validate-v1")
+    assert valid["resources"] == 2
     (stack / "site.yaml").write_text("kind: File\n")
     assert run(["validate", str(stack), "-o", "json"]) == 1
     document = json.loads(capsys.readouterr().out)
