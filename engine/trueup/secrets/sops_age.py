@@ -205,8 +205,9 @@ def _find_key_texts() -> Iterator[tuple[str, str]]:
             continue
         try:
             yield str(file), Path(file).read_text(encoding="utf-8")
-        except OSError as error:
-            raise Denied(f"the age identities in {file} cannot be read: {error.strerror}") from error
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            raise Denied(f"the age identities in {file} cannot be read: {why}") from None
 
 
 def _is_true(value: object) -> bool:

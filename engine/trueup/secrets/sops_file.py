@@ -59,6 +59,7 @@ def parse_sops_file(path: str, content: bytes) -> SopsFile:
     fault = ""
     try:
         documents = tuple(_PARSERS[form](content.decode()))
+        json.dumps(documents, ensure_ascii=False).encode()  # fails for half of a character, as in "\ud800"
     except (ValueError, RecursionError, yaml.YAMLError, configparser.Error) as error:
         fault = type(error).__name__
     if fault:

@@ -371,3 +371,21 @@ def test_the_libraries_are_imported_only_to_decrypt() -> None:
     code += "print([m for m in ('pyrage', 'cryptography') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_half_of_a_character_is_no_file_of_sops() -> None:
+    content = json.dumps({"a": "\ud800", "sops": {"mac": "x", "age": [{"enc": "A"}]}}).encode()
+    assert "cannot be read as json" in refuse(content, "s.json#/a").message
+
+
+def test_a_file_of_identities_that_is_no_text_is_told(
+    sops: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = sops.encrypt("s.yaml", "a: b\n")
+    (tmp_path / "keys").write_bytes(b"\xff\xfe")
+    monkeypatch.delenv("SOPS_AGE_KEY")
+    monkeypatch.setenv("SOPS_AGE_KEY_FILE", str(tmp_path / "keys"))
+    monkeypatch.setenv("PATH", "")
+    error = refuse(content, "s.yaml#/a")
+    assert isinstance(error, Denied)
+    assert "it is not UTF-8 text" in error.message
