@@ -64,6 +64,8 @@ class NodeIndex:
     # How many nodes there are, those of the modules inside among them.
     count: int = 0
     _by_name: dict[tuple[str, str], list[Address]] = field(default_factory=dict)
+    # In a fleet one name is on a thousand targets.
+    _by_target: dict[tuple[str, str, str], list[Address]] = field(default_factory=dict)
     _generated: dict[tuple[str, str], list[Address]] = field(default_factory=dict)
     _broken: set[tuple[str, str]] = field(default_factory=set)
     _modules: dict[str, _Module] = field(default_factory=dict)
@@ -72,6 +74,7 @@ class NodeIndex:
         """A node, here and in the indexes around."""
         key = (address.kind, address.name.removeprefix(self.prefix))
         self._by_name.setdefault(key, []).append(address)
+        self._by_target.setdefault((*key, address.target), []).append(address)
         self.count += 1
         if self.outer is not None:
             self.outer.add(address)
@@ -100,7 +103,7 @@ class NodeIndex:
     def one(self, text: str, source: Address) -> Address:
         """The node that `ref(text)` means inside the node `source`. Raises Unresolved."""
         wanted = _parse(text)
-        found = self._matches(wanted)
+        found = self._matches(wanted, source.target) or self._matches(wanted)
         if len(found) > 1:
             found = _narrow(found, source)
         if len(found) == 1:
@@ -138,7 +141,7 @@ class NodeIndex:
         key = (wanted.kind, wanted.splits[0][1])
         if wanted.kind == MODULE and not self._is_resource(wanted):
             return self._members(text, wanted, key, source)
-        found = self._matches(wanted)
+        found = self._matches(wanted, source.target) or self._matches(wanted)
         if not found and key in self._generated:
             generated = [a for a in self._generated[key] if wanted.target in ("", a.target)]
             return tuple(_on_same_target(generated, source))
@@ -171,13 +174,20 @@ class NodeIndex:
         """Whether `Module/name` is a resource: a cluster can have a kind of that name."""
         return wanted.splits[0][1] not in self._modules and bool(self._matches(wanted))
 
-    def _matches(self, wanted: _Wanted) -> list[Address]:
+    def _matches(self, wanted: _Wanted, target: str = "") -> list[Address]:
+        """What it may mean, on the target that it names, or else on the given one; on all without either."""
+        target = wanted.target or target
         return [
             address
             for namespace, name in wanted.splits
-            for address in self._by_name.get((wanted.kind, name), ())
-            if namespace in ("", address.namespace) and wanted.target in ("", address.target)
+            for address in self._named(wanted.kind, name, target)
+            if namespace in ("", address.namespace)
         ]
+
+    def _named(self, kind: str, name: str, target: str) -> Sequence[Address]:
+        if target:
+            return self._by_target.get((kind, name, target), ())
+        return self._by_name.get((kind, name), ())
 
     def _dangling(self, text: str, wanted: _Wanted) -> Unresolved:
         keys = [(wanted.kind, name) for _, name in wanted.splits]

@@ -56,6 +56,7 @@ def make_plan(situation: Situation, knowledge: Knowledge) -> Plan:
         change = change or _judge_undeclared(node, situation, knowledge)
         changes.append(resume(change, situation, knowledge))
     breaches = find_breaches(changes, situation, knowledge)
+    touched = _touched(changes)
     return Plan(
         situation.stack.name,
         situation.revision,
@@ -63,7 +64,7 @@ def make_plan(situation: Situation, knowledge: Knowledge) -> Plan:
         (*find_holds(changes, situation), *hold_breaches(breaches, situation)),
         {address: situation.graph.dependencies(address) for address in situation.graph.nodes},
         situation.is_destroy,
-        {target: place for target, place in knowledge.fingerprints.items() if target in _touched(changes)},
+        {target: place for target, place in knowledge.fingerprints.items() if target in touched},
         rewritten_from=situation.rewritten_from,
         breaches=breaches,
     )
