@@ -132,9 +132,7 @@ class SshProvider(Provider):
         for node in nodes:
             kind = by_name.get(node.kind)
             if kind is None or node.api_version != kind.api_version:
-                yield Failed(
-                    node.address, Invalid(f"{node.address}: the ssh provider has no kind {node.kind}")
-                )
+                yield Failed(node.address, Invalid(f"the ssh provider has no kind {node.kind}"))
             else:
                 pairs.append((kind, node))
         yield from observe_nodes(session, pairs)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 from trueup.errors import NOWHERE, Place
 from trueup.model.address import Address
@@ -141,7 +141,8 @@ class Deferred(Protocol):
     """A value inside a body that is known only later: an expression. See manifests/expressions.
 
     `references` are the nodes that it reads, `secrets` and `outputs` what comes from secret sources and from
-    other stacks.
+    other stacks. `evaluate` gives its value by a look-up of these, UNKNOWN where any of them is not known;
+    raises ManifestError.
     """
 
     @property
@@ -152,6 +153,8 @@ class Deferred(Protocol):
 
     @property
     def outputs(self) -> tuple[OutputReference, ...]: ...
+
+    def evaluate(self, lookup: Any, /) -> Value: ...
 
 
 @dataclass(frozen=True)

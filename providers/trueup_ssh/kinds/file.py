@@ -341,7 +341,7 @@ def _hash_content(content: Value) -> Value:
 def _outgoing(node: Node) -> str:
     content = reveal(_content(spec_of(node)))
     if not isinstance(content, str):
-        raise Invalid(f"{node.address}: its content is not known")
+        raise Invalid("its content is not known")
     return content
 
 

@@ -133,7 +133,7 @@ class HostKind(Kind):
         spec = {**spec_of(node), **self.identity_spec(node.external_id)}
         live = replace(node, body={**node.body, "spec": spec})
         if self.identity(live) != node.external_id:
-            raise Conflict(f"{node.address}: no {self.name} can be {node.external_id!r}, which was recorded")
+            raise Conflict(f"no {self.name} can be {node.external_id!r}, which was recorded")
         return live
 
     def marker_words(self, node: Node, intent: Intent) -> tuple[str, str, str]:
@@ -153,19 +153,17 @@ class HostKind(Kind):
         if observed is None:
             return ""
         if observed.external_id != self.known_identity(node):
-            raise Conflict(f"{node.address}: {observed.external_id} was observed, which is another object")
+            raise Conflict(f"{observed.external_id} was observed, which is another object")
         owner = observed.owner
         if owner is None:
             if not node.lifecycle.adopt and not self.traits.shared and not self.has_lost_marker(node, change):
                 raise Conflict(
-                    f"{node.address}: {observed.external_id} exists and is not managed by trueup",
+                    f"{observed.external_id} exists and is not managed by trueup",
                     hint="set lifecycle.adopt: true to take it over",
                 )
             return ""
         if owner.key != intent.owner.key and not node.lifecycle.adopt:
-            raise Conflict(
-                f"{node.address}: {observed.external_id} is managed by {owner.key} as {owner.address}"
-            )
+            raise Conflict(f"{observed.external_id} is managed by {owner.key} as {owner.address}")
         return owner_text(owner)
 
     def has_lost_marker(self, node: Node, change: Change) -> bool:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from trueup.model.change import Action
 from trueup.model.outcome import RunStatus
+from trueup.reconcile.report import EVERYTHING
+from trueup.reconcile.situation import undeclared_node
+from trueup.reconcile.unmade import explain_unmade, was_never_made
 from trueup.sdk.testing.memory_world import Fault
+from trueup.state.store import OpenIntent
 
 if TYPE_CHECKING:
     from tests.unit.reconcile.conftest import Loop
@@ -71,6 +76,32 @@ def test_a_name_that_a_run_learns_is_recorded_before_the_create(loop: Loop) -> N
     loop.undeclare("x", "Named")
     assert loop.run().status is RunStatus.CONVERGED
     assert loop.world.list_keys() == ["Thing/first"]
+
+
+def test_a_name_that_is_not_valid_is_none(unnamed: Loop) -> None:
+    plan_of = unnamed.app._plan
+    unnamed.undeclare("x", "Named")
+    _, situation, _ = plan_of(unnamed.source, EVERYTHING)
+    (address,) = situation.undeclared
+    record = replace(situation.records[address], body={"metadata": {"name": "x"}, "spec": {"name": 5}})
+    node = undeclared_node(record, situation.stack)
+    assert was_never_made(node, record, situation)
+    assert explain_unmade(node) == "it was never created: it never had a valid name"
+
+
+def test_what_may_have_been_made_is_not_taken_for_unmade(unnamed: Loop) -> None:
+    unnamed.undeclare("x", "Named")
+    _, situation, _ = unnamed.app._plan(unnamed.source, EVERYTHING)
+    ((address, node),) = situation.undeclared.items()
+    record = situation.records[address]
+    assert was_never_made(node, record, situation)
+    intent = OpenIntent("t", address, "create", "f", 1)
+    assert not was_never_made(node, record, replace(situation, begun={address: intent}))
+    assert not was_never_made(node, replace(record, external_id="7"), situation)
+    assert not was_never_made(node, replace(record, replacing={"7": {}}), situation)
+    assert not was_never_made(node, None, situation)
+    named = replace(record, body={"metadata": {"name": "x"}, "spec": {"name": "a"}})
+    assert not was_never_made(undeclared_node(named, situation.stack), named, situation)
 
 
 def test_a_failed_create_is_said_not_to_exist(loop: Loop) -> None:
