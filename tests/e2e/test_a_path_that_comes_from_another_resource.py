@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from trueup.app import App, SourceSpec
+from trueup.errors import ManifestError
 from trueup.model.outcome import RunStatus
 from trueup.reconcile.report import RunReport
 
@@ -74,17 +75,30 @@ def test_it_converges_rests_is_corrected_and_destroyed(app: App, tmp_path: Path)
     assert not (tmp_path / "www").exists()
 
 
-def test_two_files_that_turn_out_to_be_one_are_both_refused(app: App, tmp_path: Path) -> None:
-    source = write(tmp_path)
+def declare_double(folder: Path, path: str) -> None:
     document = {
         "apiVersion": "ssh.trueup.dev/v1",
         "kind": "File",
         "metadata": {"name": "double"},
-        "spec": {"path": "${{ ref('File/a').spec.path }}", "content": "other\n"},
+        "spec": {"path": path, "content": "other\n"},
     }
-    (tmp_path / "stack" / "double.yaml").write_text(yaml.safe_dump(document))
+    (folder / "stack" / "double.yaml").write_text(yaml.safe_dump(document))
+
+
+def test_two_files_with_one_path_are_refused_before_anything_is_looked_at(app: App, tmp_path: Path) -> None:
+    source = write(tmp_path)
+    declare_double(tmp_path, "${{ ref('File/a').spec.path }}")
+    with pytest.raises(ManifestError, match="File/a is the same object as File/double"):
+        app.reconcile(source)
+
+
+def test_a_file_that_turns_out_to_be_another_one_is_refused(app: App, tmp_path: Path) -> None:
+    source = write(tmp_path)
+    app.reconcile(source)
+    before = sorted(path.read_text() for path in (tmp_path / "www").iterdir())
+    declare_double(tmp_path, "${{ ref('Directory/www').spec.path }}/${{ ref('File/a').status.sha256 }}")
     report = app.reconcile(source)
-    assert results(report) == {"www": "created", "a": "failed", "b": "blocked", "double": "blocked"}
+    assert results(report) == {"www": "unchanged", "a": "unchanged", "b": "unchanged", "double": "failed"}
     messages = {outcome.address.name: outcome.message for outcome in report.outcomes}
-    assert "the same object as local/File/double@here" in messages["a"]
-    assert list((tmp_path / "www").iterdir()) == []
+    assert "local/File/b@here" in messages["double"]
+    assert sorted(path.read_text() for path in (tmp_path / "www").iterdir()) == before
