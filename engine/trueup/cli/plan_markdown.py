@@ -18,6 +18,7 @@ from trueup.cli.plan_text import (
     describe_revision,
     describe_rewriting,
     describe_size,
+    describe_unseen,
 )
 from trueup.model.change import Action, Change
 from trueup.model.plan import Plan, Verdict
@@ -37,6 +38,8 @@ def render_markdown(plan: Plan, ways: WaysOut) -> str:
     parts = [f"### trueup: plan for {code(plan.stack)}", f"At {code(describe_revision(plan.revision))}."]
     if plan.rewritten_from:
         parts.append(f"**History was rewritten**: {code(describe_rewriting(plan))}")
+    if plan.unseen:
+        parts.append(f"**Not waited for**: {code(describe_unseen(plan))}")
     if not shown:
         parts.append(f"Converged: {describe_size(plan)}, nothing to do.")
         return "\n\n".join(parts) + "\n"

@@ -54,10 +54,12 @@ def render_plan(plan: Plan) -> Iterator[Text]:
             (f": {describe_size(plan)}, nothing to do.", ""),
         )
         yield from _render_rewriting(plan)
+        yield from render_unseen(plan)
         return
     verb = ("Destroy ", "bold red") if plan.is_destroy else ("", "")
     yield plain(verb, (escape(plan.stack), "bold"), (f" at {describe_revision(plan.revision)}", ""))
     yield from _render_rewriting(plan)
+    yield from render_unseen(plan)
     yield plain(("", ""))
     for change in shown:
         yield from render_change(change)
@@ -93,6 +95,19 @@ def describe_policy(policy: Policy) -> str:
 def _render_rewriting(plan: Plan) -> Iterator[Text]:
     if plan.rewritten_from:
         yield plain(("History was rewritten: ", "bold red"), (describe_rewriting(plan), ""))
+
+
+def render_unseen(plan: Plan) -> Iterator[Text]:
+    """The stacks of `dependsOn` that nobody knows."""
+    if plan.unseen:
+        yield plain(("Not waited for: ", "bold yellow"), (describe_unseen(plan), ""))
+
+
+def describe_unseen(plan: Plan) -> str:
+    """The stacks of `dependsOn` that nobody knows, as a sentence."""
+    verb = "was" if len(plan.unseen) == 1 else "were"
+    names = escape(", ".join(plan.unseen))
+    return f"{names}, in spec.dependsOn, {verb} never reconciled with this store."
 
 
 def describe_rewriting(plan: Plan) -> str:

@@ -14,7 +14,7 @@ from rich.console import Console
 from trueup.cli.exit_codes import ERROR, HELD, INTERRUPTED, OK
 from trueup.cli.interruption import Interruption
 from trueup.cli.output import escape, make_console, plain, print_json, print_lines
-from trueup.cli.plan_text import WaysOut, render_holds, render_plan
+from trueup.cli.plan_text import WaysOut, render_holds, render_plan, render_unseen
 from trueup.cli.progress import Progress
 from trueup.cli.run_json import run_document
 from trueup.cli.run_text import render_report
@@ -91,6 +91,8 @@ class Running:
             if self.output == "text" and any(is_shown(change) for change in plan.changes):
                 print_lines(console, render_plan(plan))
                 console.print()
+            elif self.output == "text":
+                print_lines(console, render_unseen(plan))
 
         return show
 

@@ -63,7 +63,8 @@ class Plan:
     `places` are the fingerprints of the targets on which something changes. `decision` is what a person said
     to this very plan, `stale_approval` what somebody approved last where that is another plan by now.
     `rewritten_from` is the commit of the last run where it is no ancestor of this plan's. `breaches` are the
-    changes that do not fulfil a policy; those that hold the plan are among `holds` too.
+    changes that do not fulfil a policy; those that hold the plan are among `holds` too. `unseen` are stacks
+    of `dependsOn` that the store has never seen, as after a slip of the pen: nobody waits for them.
     """
 
     stack: str
@@ -77,6 +78,7 @@ class Plan:
     stale_approval: Decision | None = None
     rewritten_from: str = ""
     breaches: tuple[Breach, ...] = ()
+    unseen: tuple[str, ...] = ()
 
     @property
     def is_final(self) -> bool:

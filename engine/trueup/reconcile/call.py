@@ -184,8 +184,8 @@ class Caller:
     def _refuse_unknown(self) -> None:
         if has_unknown(self._node.body):
             declared = self._shop.situation.graph.nodes[self.change.address].body
-            why = name_unknown(declared, self._shop.situation.facts)
-            raise Undone(why or "it depends on a value that is not known yet", "run again")
+            why, hint = name_unknown(declared, self._shop.situation.facts)
+            raise Undone(why or "it depends on a value that is not known yet", hint or "run again")
 
     def _guarded(self, verb: str, call: Callable[..., Done | Pending], *arguments: object) -> Done | Pending:
         """Calls the plugin. Its own bug becomes an error of the node, whose effect is then unknown."""

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from trueup.collector import paused_collector
 from trueup.errors import StalePlan, StoreError, UsageError
@@ -92,7 +92,7 @@ def run_cycle(request: Request, store: Store, catalog: Catalog, parallelism: int
         try:
             with paused_collector():
                 knowledge = observe_stack(situation, connections, pool)
-                plan = weigh_decisions(make_plan(situation, knowledge), store)
+                plan = _make_plan(request, situation, knowledge, store)
             request.listener.planned(plan)
             if request.expected and plan.digest != request.expected:
                 raise StalePlan(
@@ -142,8 +142,15 @@ def plan_cycle(
                 knowledge = observe_stack(situation, connections, pool)
         finally:
             connections.close()
-        plan = weigh_decisions(make_plan(situation, knowledge), store)
+        plan = _make_plan(request, situation, knowledge, store)
         return plan, situation, knowledge
+
+
+def _make_plan(request: Request, situation: Situation, knowledge: Knowledge, store: Store) -> Plan:
+    plan = weigh_decisions(make_plan(situation, knowledge), store)
+    needed = () if request.is_destroy else request.stack.depends_on
+    known = set(store.stacks()) if needed else set()
+    return replace(plan, unseen=tuple(name for name in needed if name not in known))
 
 
 def describe(request: Request, store: Store, catalog: Catalog) -> Situation:

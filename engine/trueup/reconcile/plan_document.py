@@ -55,6 +55,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
             if said is not None
         },
         **({"rewrittenFrom": plan.rewritten_from} if plan.rewritten_from else {}),
+        **({"unseenStacks": list(plan.unseen)} if plan.unseen else {}),
     }
 
 

@@ -5,13 +5,14 @@ Called by plan for every node in dependency order, and by act again once the dep
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from trueup.errors import Invalid, ManifestError, ProviderError
 from trueup.graph.build import deferred_in
 from trueup.manifests.expressions import Expression, Lookup, resolve
 from trueup.manifests.schema import CompiledSchema
+from trueup.manifests.suggestions import did_you_mean
 from trueup.model.address import Address
 from trueup.model.observation import Observed
 from trueup.model.resource import Facts, Node, Target
@@ -112,9 +113,10 @@ def record_config(config: Document) -> Document:
     return recorded
 
 
-def name_unknown(body: Document, facts: Facts) -> str:
-    """Why values that a body takes from outside of the stack are not known; empty where all are."""
+def name_unknown(body: Document, facts: Facts) -> tuple[str, str]:
+    """Why values that a body takes from outside of the stack are not known, and a hint; empty for none."""
     reasons: dict[str, None] = {}
+    hints: dict[str, None] = {}
     for each in deferred_in(body):
         for secret in each.secrets:
             if secret.text not in facts.secrets:
@@ -124,13 +126,21 @@ def name_unknown(body: Document, facts: Facts) -> str:
             if given is None:
                 reasons[f"stack {output.stack} was never reconciled: reconcile it first"] = None
             elif output.output and output.output not in given:
-                reason = f"stack {output.stack} has no output {output.output} yet: reconcile it first"
-                reasons[reason] = None
+                reason = f"stack {output.stack} has no output {output.output}"
+                reasons[reason if given else f"{reason} yet: reconcile it first"] = None
+                if given:
+                    hints[_suggest(output.output, given)] = None
             elif has_unknown(given[output.output] if output.output else given):
                 what = f"output {output.output}" if output.output else "an output"
                 reason = f"{what} of stack {output.stack} is sensitive, which no other stack can read"
                 reasons[reason] = None
-    return "; ".join(reasons)
+    return "; ".join(reasons), "; ".join(hints)
+
+
+def _suggest(name: str, given: Iterable[str]) -> str:
+    """What to do where a stack has other outputs: the name is wrong, or new."""
+    there = f"there are: {', '.join(sorted(given))}"
+    return did_you_mean(name, given) or f"{there}; if that stack declares it by now, reconcile it first"
 
 
 def _missing_secrets(config: Document, facts: Facts) -> Iterator[str]:

@@ -65,9 +65,11 @@ def test_policies_verdicts_and_rewriting_are_in_the_comment() -> None:
         samples.plan_of(samples.created(), holds=holds),
         breaches=samples.breaches() * 20,
         rewritten_from="a" * 40,
+        unseen=("a|b", "c"),
         decision=said,
     )
     text = render_markdown(plan, WAYS)
+    assert "**Not waited for**: <code>a&#124;b, c, in spec" in text
     assert "**History was rewritten**: <code>the commit of the last run, aaaaaaaaaaaa, is no ancestor" in text
     assert "**Approved** by <code>bo&#64;web &#40;as &#42;agreed&#42;&#41;</code>, in spite of:" in text
     assert "trueup approve" not in text

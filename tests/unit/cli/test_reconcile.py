@@ -213,3 +213,30 @@ def test_drift_of_a_real_file_is_shown_and_corrected(stack: Path, capsys) -> Non
     assert "  ~ shop/File/index@here  update (drift): it was changed outside of Git\n" in shown
     assert "shop is converged: 1 updated, 1 unchanged in" in shown
     assert index.read_text().startswith("hello\n")
+
+
+def test_a_stack_that_was_never_reconciled_is_not_waited_for_and_that_is_said(
+    stack: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = stack / "stack.yaml"
+    file.write_text(file.read_text().replace("\nspec:\n", "\nspec:\n  dependsOn: [netwrok]\n"))
+    said = "Not waited for: netwrok, in spec.dependsOn, was never reconciled with this store.\n"
+    store = ["--store", str(stack.parent / "s.db")]
+    for _ in range(2):  # also where there is nothing to do
+        assert run(["reconcile", str(stack), "--yes", *store]) == 0
+        assert said in capsys.readouterr().out
+    assert run(["plan", str(stack), *store]) == 0
+    assert said in capsys.readouterr().out
+    assert run(["plan", str(stack), "-o", "json", *store]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["unseenStacks"] == ["netwrok"]
+    check(document, "plan-v1")
+
+    before = stack.parent / "before"
+    before.mkdir()
+    head = "apiVersion: trueup.dev/v1\nkind: Stack\nmetadata: {name: netwrok}\nspec: {allowEmpty: true}\n"
+    (before / "stack.yaml").write_text(head)
+    assert run(["reconcile", str(before), "--yes", *store]) == 0
+    capsys.readouterr()
+    assert run(["plan", str(stack), *store]) == 0
+    assert "Not waited for" not in capsys.readouterr().out

@@ -92,7 +92,13 @@ def test_outputs_of_another_stack_are_used_once_they_are_there(loop: Loop) -> No
     rename(network, "network")
     network.run()
     report = loop.run()
-    assert report.outcomes[0].message == "stack network has no output vpcId yet: reconcile it first"
+    assert report.outcomes[0].message == "stack network has no output vpcId"
+    hint = "there are: subnet; if that stack declares it by now, reconcile it first"
+    assert report.outcomes[0].hint == hint
+    network.write_stack(outputs={"vpcID": "s"})
+    rename(network, "network")
+    network.run()
+    assert loop.run().outcomes[0].hint == 'did you mean "vpcID"?'
 
     network.write_stack(outputs={"vpcId": "vpc-1", "key": '${{ secret("env:SHOP_KEY") }}'})
     rename(network, "network")
