@@ -19,6 +19,7 @@ from trueup.cli.output import (
     plain,
     short_commit,
 )
+from trueup.cli.repetition import describe_rest, fold_repeated
 from trueup.model.change import Action, Change, FieldChange
 from trueup.model.plan import Breach, Decision, Plan, Verdict
 from trueup.model.resource import Enforce, Policy, Revision
@@ -61,8 +62,10 @@ def render_plan(plan: Plan) -> Iterator[Text]:
     yield from _render_rewriting(plan)
     yield from render_unseen(plan)
     yield plain(("", ""))
-    for change in shown:
+    for change, more in fold_repeated(shown, name_trouble):
         yield from render_change(change)
+        if more:
+            yield plain((f"      {escape(describe_rest(more, change.address.target))}", "dim"))
     if plan.breaches:
         yield plain(("", ""))
     for breach in plan.breaches:
@@ -114,6 +117,13 @@ def describe_rewriting(plan: Plan) -> str:
     """What is strange about the plan's commit, as a sentence."""
     before = escape(short_commit(plan.rewritten_from))
     return f"the commit of the last run, {before}, is no ancestor of this one."
+
+
+def name_trouble(change: Change) -> tuple[str, str, str] | None:
+    """What keeps a node from being seen, with its target: the same for all of them where that is to blame."""
+    if not change.problem or change.observed is not None:
+        return None
+    return change.address.target, change.problem, change.hint
 
 
 def render_change(change: Change, *, with_fields: bool = True) -> Iterator[Text]:

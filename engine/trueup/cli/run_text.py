@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 
 from rich.text import Text
 
 from trueup.cli.output import RESULT_STYLES, count, escape, escape_lines, plain
+from trueup.cli.plan_text import name_trouble
 from trueup.cli.problems import problem_lines
+from trueup.cli.repetition import describe_rest, fold_repeated
 from trueup.model.outcome import Outcome, Result, RunStatus
 from trueup.reconcile.report import RunReport
 
@@ -20,8 +22,10 @@ def render_report(report: RunReport) -> Iterator[Text]:
     blocked = [outcome for outcome in report.outcomes if outcome.result is Result.BLOCKED]
     if failed or blocked or report.left:
         yield plain(("", ""))
-    for outcome in (*failed, *blocked):
+    for outcome, more in fold_repeated((*failed, *blocked), _name_trouble):
         yield from _render_trouble(outcome)
+        if more:
+            yield plain((f"  {escape(describe_rest(more, outcome.address.target))}", "dim"))
     if report.left:
         yield plain(("Not begun, since the run was interrupted:", "bold"))
         yield from (plain((f"  {escape(address.text)}", "")) for address in report.left[:_MAX_LEFT])
@@ -32,6 +36,13 @@ def render_report(report: RunReport) -> Iterator[Text]:
     for problem in report.problems:
         yield from problem_lines(problem)
     yield _sum_up(report)
+
+
+def _name_trouble(outcome: Outcome) -> Hashable | None:
+    """What kept a node from being seen: the same for all of a target where that is to blame."""
+    change = outcome.change
+    # The name of a dependency tells one blocked node from another.
+    return None if outcome.result is Result.BLOCKED or change is None else name_trouble(change)
 
 
 def _render_trouble(outcome: Outcome) -> Iterator[Text]:

@@ -23,7 +23,8 @@ from trueup.cli.output import (
     print_lines,
     short_commit,
 )
-from trueup.cli.plan_text import WaysOut, describe_revision, render_holds
+from trueup.cli.plan_text import WaysOut, describe_revision, name_trouble, render_holds
+from trueup.cli.repetition import describe_rest, fold_repeated
 from trueup.model.change import Action, Change
 from trueup.model.observation import Readiness
 from trueup.reconcile.plan_document import FORMAT_VERSION, plan_document
@@ -82,6 +83,10 @@ def render_status(found: StackStatus, now: float, ways: WaysOut) -> Iterator[Tex
     rows += [_row(node, now) for node in found.nodes]
     header, *body = columns(rows)
     yield plain(("  ".join(header), "bold"))
+    told = {
+        node.change.address: more
+        for node, more in fold_repeated(found.nodes, lambda node: name_trouble(node.change))
+    }
     for node, (address, state, health, applied) in zip(found.nodes, body, strict=True):
         state_style = "green" if state.strip() == "in sync" else STYLES[node.change.action]
         health_style = _HEALTH_STYLES[node.health.readiness] if node.health else "dim"
@@ -94,7 +99,10 @@ def render_status(found: StackStatus, now: float, ways: WaysOut) -> Iterator[Tex
             (f"  {applied}", ""),
         )
         trouble = node.change.problem or (node.health.why if node.health else "")
-        if trouble:
+        more = told.get(node.change.address)
+        if more:
+            trouble = f"{trouble} ({describe_rest(more, node.change.address.target)})"
+        if trouble and more is not None:
             yield plain((f"    {one_line(trouble)}", state_style if node.change.problem else health_style))
     in_sync = sum(describe_state(node) == "in sync" for node in found.nodes)
     yield plain(("", ""))

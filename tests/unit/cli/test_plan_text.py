@@ -83,3 +83,15 @@ def test_a_plan_whose_history_was_rewritten_says_so() -> None:
     plan = replace(samples.converged_plan(), rewritten_from="a" * 40)
     shown = samples.render(render_plan(plan))
     assert f"History was rewritten: the commit of the last run, {'a' * 12}, is no ancestor" in shown
+
+
+def test_what_is_wrong_with_a_target_is_told_once_with_the_count() -> None:
+    changes = [
+        replace(samples.unseen(), address=samples.address(name, target=target))
+        for target in ("web-2", "web-3")
+        for name in ("a", "b", "c")
+    ]
+    text = samples.render(render_plan(samples.plan_of(*changes, samples.refused())))
+    assert text.count("timed out") == 2
+    assert "the same for 2 more on web-2\n" in text
+    assert "the same for 2 more on web-3\n" in text

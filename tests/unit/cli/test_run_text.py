@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tests.unit.cli import samples
 
 from trueup.cli.run_text import render_report
@@ -49,3 +51,15 @@ def test_a_run_that_had_nothing_to_do_says_so() -> None:
 def test_a_destroy_of_nothing_says_so() -> None:
     text = samples.render(render_report(RunReport(samples.plan_of(), RunStatus.CONVERGED, (), 0.3, 7)))
     assert text == "shop is converged: 0 resources, nothing to do in 0.3 s.\n"
+
+
+def test_what_is_wrong_with_a_target_is_told_once_with_the_count() -> None:
+    changes = [replace(samples.unseen(), address=samples.address(name, target="web-2")) for name in "abc"]
+    failed = [samples.outcome(change, Result.FAILED, change.problem) for change in changes]
+    refused = [samples.outcome(samples.updated(), Result.FAILED, "no")] * 2
+    plan = samples.plan_of(*changes, samples.updated())
+    report = RunReport(plan, RunStatus.FAILED, (*failed, *refused), 1.0)
+    text = samples.render(render_report(report))
+    assert text.count("timed out") == 1
+    assert "  the same for 2 more on web-2\n" in text
+    assert text.count("  no\n") == 2

@@ -126,3 +126,14 @@ def test_an_object_of_ours_that_a_run_could_not_write_down_is_ours_and_was_never
     assert [(found["state"], found["appliedAt"]) for found in nodes] == [("not recorded", None)] * 2
     assert run(["status", str(stack), "--store", store]) == 0
     assert " ago at " not in capsys.readouterr().out.partition("LAST APPLIED")[2]
+
+
+def test_what_is_wrong_with_a_target_is_told_under_its_first_resource() -> None:
+    nodes = [
+        node(replace(samples.unseen(), address=samples.address(name, target="web-2")), None) for name in "abc"
+    ]
+    plan = samples.plan_of(*(found.change for found in nodes))
+    text = samples.render(render_status(StackStatus(plan, nodes, [RUN], ""), NOW, WAYS))
+    assert text.count("timed out") == 1
+    assert "timed out (the same for 2 more on web-2)\n" in text
+    assert text.count("unknown") == 3
