@@ -33,7 +33,7 @@ from trueup.sources.proposed import ProposedTree
 from trueup.sources.write import NewFiles
 from trueup.state.store import Lease, Store
 
-LEFT_HINT = "its resource stays in the file: `trueup plan` says how it stands"
+LEFT_HINT = "its resource stays in the file: import the object again to take it over"
 
 
 class LoadedGraph(Protocol):

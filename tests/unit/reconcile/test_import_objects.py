@@ -408,9 +408,12 @@ def test_an_adoption_that_fails_keeps_its_resource_and_says_so(loop: Loop) -> No
     (failed,) = [outcome for outcome in report.outcomes if outcome.fate is Fate.FAILED]
     assert failed.file == "thing.yaml" and "stays in the file" in failed.hint
     assert "name: b" in files(loop)["thing.yaml"]
-    # The object was not deleted, changed or lost: the next run takes it up.
+    # The object was not deleted, changed or lost, and is nobody's until the next import takes it up.
+    assert loop.run().status is RunStatus.FAILED
+    assert loop.spec("Thing/b") == {"size": 1}
+    assert fates(run(loop))["Thing/b"] == "imported"
     assert loop.run().status is RunStatus.CONVERGED
-    assert not loop.plan().has_changes
+    assert sorted(loop.records()) == ["a", "b"]
 
 
 def test_an_interruption_takes_out_what_was_not_taken_over(loop: Loop) -> None:
