@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trueup.sdk import Owned, Provider, Target
+from trueup.sdk import Kind, Owned, Session
 from trueup.sdk.testing.memory_world import World
 from trueup.state.store import Store
 
@@ -21,19 +21,10 @@ class Sight:
     store: Store
 
 
-def look(provider: Provider, target: Target, store: Store, stack: str, kinds: Collection[str]) -> Sight:
+def look(kinds: Iterable[Kind], session: Session, store: Store, stack: str) -> Sight:
     """All that carries a marker of the stack, found past the inventory."""
     key = f"{store.installation}/{stack}"
-    session = provider.connect(target, key)
-    try:
-        owned = [
-            found
-            for kind in provider.kinds()
-            if kind.name in kinds
-            for found in kind.find_owned(session, key)
-        ]
-    finally:
-        session.close()
+    owned = [found for kind in kinds for found in kind.find_owned(session, key)]
     return Sight(stack, owned, store)
 
 

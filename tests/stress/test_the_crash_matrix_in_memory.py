@@ -20,8 +20,7 @@ from tests.stress.invariants import check_always, check_at_rest, check_removed, 
 
 from trueup.app import App, SourceSpec
 from trueup.reconcile.report import Selection
-from trueup.sdk import Target
-from trueup.sdk.testing.memory import MemoryProvider
+from trueup.sdk.testing.memory import MemoryCatalog, MemoryProvider, MemorySession
 from trueup.sdk.testing.memory_world import Entry, FileWorld
 from trueup.state.open import open_store
 
@@ -171,8 +170,6 @@ class Place:
         for key in world.list_keys():
             if key.startswith(f"{kind}/"):
                 world.put(key, None)
-        from trueup.sdk.testing.memory import MemoryCatalog
-
         catalog = MemoryCatalog(MemoryProvider(world))
         with App(str(self.folder / "store.db"), catalog=catalog) as app:
             source = SourceSpec(str(self.folder / "stack"))
@@ -215,12 +212,11 @@ def _without_world(places: list[tuple[str, bytes]]) -> Iterator[tuple[str, bytes
 def _kill_and_finish(place: Place, where: str, doomed: set[str]) -> None:
     answer = place.run(where)
     assert answer.is_killed, f"the run was not killed: {answer}"
-    target = Target("here", "memory")
-    provider = MemoryProvider(place.world)
-    kinds = [kind.name for kind in provider.kinds()]
+    kinds = MemoryProvider(place.world).kinds()
     store = open_store(str(place.folder / "store.db"))
+    session = MemorySession(place.world, f"{store.installation}/shop")
     try:
-        check_always(look(provider, target, store, "shop", kinds))
+        check_always(look(kinds, session, store, "shop"))
         place.let_time_pass()
         answer = place.run(count=2)
         if answer.status == "failed" and place.scenario.kind == "Nameless":
@@ -234,7 +230,7 @@ def _kill_and_finish(place: Place, where: str, doomed: set[str]) -> None:
         assert answer.status == "converged", f"I4: {answer}"
         assert not answer.has_changes, f"I4: the plan is not empty: {answer}"
         assert answer.writes == 0, f"I4: {answer.writes} writes"
-        check_at_rest(look(provider, target, store, "shop", kinds))
+        check_at_rest(look(kinds, session, store, "shop"))
         check_removed(place.world, f"{store.installation}/shop", doomed)
         check_untouched(place.world, FOREIGN)
         _check_result(place)
