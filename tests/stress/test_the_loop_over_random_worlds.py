@@ -19,6 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.stress.invariants import check_always, check_at_rest, check_untouched, look
 
 from trueup.app import App, SourceSpec
+from trueup.model.change import Action
 from trueup.model.outcome import RunStatus
 from trueup.reconcile import crash_point
 from trueup.reconcile.report import RunReport
@@ -243,7 +244,12 @@ class RandomWorlds(RuleBasedStateMachine):
         assert report.status is RunStatus.CONVERGED, f"I4: {problems}"
         writes = self._world.count_writes()
         report = self._reconcile()
-        assert (report.status, report.plan.has_changes) == (RunStatus.CONVERGED, False), "I4"
+        left = [
+            f"{change.action} {change.address}: {change.reasons} {[field.path for field in change.fields]}"
+            for change in report.plan.changes
+            if change.action is not Action.NONE or change.problem
+        ]
+        assert (report.status, left) == (RunStatus.CONVERGED, []), f"I4: {left}"
         assert self._world.count_writes() == writes, "I4: it writes although nothing is to be done"
         session = MemorySession(MemoryWorld(dict(self._everything())), f"{self._app.store.installation}/shop")
         sight = look(self._provider.kinds(), session, self._app.store, "shop")

@@ -189,7 +189,9 @@ def _resolve_early(address: Address, situation: Situation, knowledge: Knowledge)
 def _has_name(node: Node, situation: Situation) -> bool:
     if node.address not in situation.graph.expressions:
         return True
-    return bool(situation.catalog.kind_of(node).identity(node))
+    kind = situation.catalog.kind_of(node)
+    # Only a name can hang on a value that is not known yet; a marker and an id do not.
+    return kind.traits.identity != "named" or bool(kind.identity(node))
 
 
 def _with_known_id(node: Node, situation: Situation, knowledge: Knowledge) -> Node:

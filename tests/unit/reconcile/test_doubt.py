@@ -144,3 +144,13 @@ def test_what_a_lost_create_did_not_make_is_made_after_the_wait(loop):
     assert loop.run().status is RunStatus.FAILED
     assert objects(loop, "Tagged") == []
     expect_rest(loop, "Tagged", {"size": 1})
+
+
+@pytest.mark.parametrize("kind", ["Tagged", "Tokened", "Nameless"])
+def test_an_object_without_a_name_that_refers_to_another_is_found_again(loop, kind):
+    loop.declare("other", {"size": 1})
+    loop.declare("a", {"value": "${{ ref('Thing/other').status.id }}"}, kind=kind)
+    assert loop.run().status is RunStatus.CONVERGED
+    report = loop.run()
+    assert (report.status, report.plan.has_changes) == (RunStatus.CONVERGED, False)
+    assert len(objects(loop, kind)) == 1
