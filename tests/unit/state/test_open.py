@@ -8,12 +8,13 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from trueup.errors import StoreError
-from trueup.state.open import open_store
+from trueup.state.open import NO_STORE, open_store
 
 
 def test_a_path_and_a_url_name_the_same_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -257,3 +258,24 @@ def test_a_store_is_flushed_at_each_commit_and_its_readers_do_not_wait(tmp_path:
         }
     database.engine.dispose()
     assert settings == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 5000}
+
+
+def test_no_store_is_an_empty_one_in_memory_that_threads_share(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = open_store(NO_STORE)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            assert list(pool.map(lambda _: store.stacks(), range(50))) == [[]] * 50
+        lease = store.acquire_lease("shop", "me", 60.0)
+        assert lease is not None
+        assert store.lease("shop") is not None
+    finally:
+        store.close()
+    other = open_store(NO_STORE)
+    try:
+        assert other.lease("shop") is None
+    finally:
+        other.close()
+    assert list(tmp_path.iterdir()) == []
