@@ -164,7 +164,8 @@ def test_what_is_needed_at_once_is_refused_wherever_it_comes_from():
         "m.yaml:2:9: vars.key cannot be used in forEach\n  its value comes from secret()",
         "m.yaml:3:8: vars.id cannot be used in forEach\n  its value comes from stack()",
         "m.yaml:4:8: vars.plain cannot be used in forEach\n  its value is sensitive",
-        "m.yaml:5:8: secret() cannot be used in forEach\n  it would be shown there: put secret() into a field of a resource",
+        "m.yaml:5:8: secret() cannot be used in forEach\n"
+        "  it would be shown there: put secret() into a field of a resource",
         "m.yaml:6:13: vars cannot be used in forEach\n  its value comes from ref() and secret() and stack()",
     ]
 

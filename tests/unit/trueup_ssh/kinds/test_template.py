@@ -33,6 +33,10 @@ def test_values_are_not_rendered_again() -> None:
         "{% include '/etc/passwd' %}",
         "{{ a / 0 }}",
         "{{ range(10 ** 9) | list }}",
+        "{{ 'x' * 10 ** 9 }}",
+        "{{ 10 ** 9 * [1] }}",
+        "{{ 9 ** 99999999 }}",
+        "{% for a in range(99999) %}{% for b in range(99999) %}{{ b }}{% endfor %}{% endfor %}",
     ],
 )
 def test_what_cannot_be_rendered_is_invalid(template: str) -> None:
