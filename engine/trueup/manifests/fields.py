@@ -33,7 +33,6 @@ class Fields:
         problems: list[Problem],
         *,
         known: Iterable[str],
-        unsupported: Iterable[str] = (),
         where: str = "",
         example: str = "write `key: value` lines",
     ) -> None:
@@ -45,7 +44,7 @@ class Fields:
         self.has_unknown_keys = False
         if isinstance(value, dict):
             self.values = value
-            self._check_keys(list(known), list(unsupported))
+            self._check_keys(list(known))
         elif value is not UNKNOWN and value is not None:
             self.note(f"{where} must be a map, not {kind_of_value(value)}", hint=example)
 
@@ -53,18 +52,14 @@ class Fields:
         path = self._path + keys
         self._problems.append(self._document.problem(message, path, hint, at_key=at_key))
 
-    def _check_keys(self, known: list[str], unsupported: list[str]) -> None:
+    def _check_keys(self, known: list[str]) -> None:
         for key in self.values:
             if key in known:
                 continue
             self.has_unknown_keys = True
-            if key in unsupported:
-                message = f"{self.name(key)} is not supported by this version"
-                self.note(message, key, hint="remove it", at_key=True)
-            else:
-                where = f" of {self._where}" if self._where else ""
-                hint = suggest(key, known, "known fields")
-                self.note(f'unknown field "{key}"{where}', key, hint=hint, at_key=True)
+            where = f" of {self._where}" if self._where else ""
+            hint = suggest(key, known, "known fields")
+            self.note(f'unknown field "{key}"{where}', key, hint=hint, at_key=True)
 
     def name(self, key: str) -> str:
         return f"{self._where}.{key}" if self._where else key

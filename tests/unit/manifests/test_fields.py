@@ -9,13 +9,11 @@ from trueup.manifests.fields import Fields, name_fault
 from trueup.manifests.parse_yaml import parse_yaml
 
 
-def fields_of(text, *known, unsupported=()):
+def fields_of(text, *known):
     problems = []
     document = parse_yaml(SourceText("a.yaml", text), problems)[0]
     assert problems == []
-    return Fields(
-        document, document.value, (), problems, known=known, unsupported=unsupported, where="it"
-    ), problems
+    return Fields(document, document.value, (), problems, known=known, where="it"), problems
 
 
 @pytest.mark.parametrize(
@@ -37,12 +35,9 @@ def test_what_is_no_duration_is_refused(text):
     assert len(problems) == 1
 
 
-def test_unknown_and_unsupported_keys_are_told_apart():
-    _, problems = fields_of("nmae: a\nlater: b\n", "name", unsupported=("later",))
-    assert [problem.message for problem in problems] == [
-        'unknown field "nmae" of it',
-        "it.later is not supported by this version",
-    ]
+def test_an_unknown_key_is_told_with_the_one_that_is_meant():
+    _, problems = fields_of("nmae: a\n", "name")
+    assert [problem.message for problem in problems] == ['unknown field "nmae" of it']
     assert problems[0].hint == 'did you mean "name"?'
 
 
