@@ -5,12 +5,14 @@ Raises ManifestError for cycles, with the path. Dangling references never get he
 
 from __future__ import annotations
 
-import heapq
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
+
+import networkx as nx
 
 from trueup.errors import ManifestError, Problem
 from trueup.graph.foresee import foresee, is_foreseeable
@@ -43,25 +45,18 @@ class Graph:
 
     def dependencies(self, address: Address) -> tuple[Address, ...]:
         """What has to be done before the node, directly."""
-        return self._dependencies[address]
+        return tuple(self._digraph.pred[address])
 
     def dependents(self, address: Address) -> tuple[Address, ...]:
         """What waits for the node, directly."""
-        return self._dependents[address]
+        return tuple(self._digraph.succ[address])
 
     @cached_property
-    def _dependencies(self) -> Mapping[Address, tuple[Address, ...]]:
-        found: dict[Address, list[Address]] = {address: [] for address in self.nodes}
-        for first, then in self.edges:
-            found[then].append(first)
-        return {address: tuple(addresses) for address, addresses in found.items()}
-
-    @cached_property
-    def _dependents(self) -> Mapping[Address, tuple[Address, ...]]:
-        found: dict[Address, list[Address]] = {address: [] for address in self.nodes}
-        for first, then in self.edges:
-            found[first].append(then)
-        return {address: tuple(addresses) for address, addresses in found.items()}
+    def _digraph(self) -> nx.DiGraph[Address]:
+        digraph: nx.DiGraph[Address] = nx.DiGraph()
+        digraph.add_nodes_from(self.nodes)
+        digraph.add_edges_from(self.edges)
+        return digraph
 
     @cached_property
     def order(self) -> tuple[Address, ...]:
@@ -69,19 +64,10 @@ class Graph:
 
         What waits in a circle, and what waits for that, is not in it.
         """
-        addresses = tuple(self.nodes)
-        position = {address: index for index, address in enumerate(addresses)}
-        missing = [len(before) for before in self._dependencies.values()]
-        ready = [index for index, count in enumerate(missing) if not count]
-        ordered = []
-        while ready:
-            address = addresses[heapq.heappop(ready)]
-            ordered.append(address)
-            for dependent in self._dependents[address]:
-                index = position[dependent]
-                missing[index] -= 1
-                if not missing[index]:
-                    heapq.heappush(ready, index)
+        position = {address: index for index, address in enumerate(self.nodes)}
+        ordered: list[Address] = []
+        with suppress(nx.NetworkXUnfeasible):
+            ordered.extend(nx.lexicographical_topological_sort(self._digraph, key=position.__getitem__))
         return tuple(ordered)
 
     def select(self, addresses: Iterable[Address]) -> Graph:
@@ -92,7 +78,7 @@ class Graph:
             address = waiting.pop()
             if address not in chosen:
                 chosen.add(address)
-                waiting.extend(self._dependencies[address])
+                waiting.extend(self._digraph.pred[address])
         return Graph(
             {address: node for address, node in self.nodes.items() if address in chosen},
             {edge: reason for edge, reason in self.edges.items() if edge[0] in chosen and edge[1] in chosen},
@@ -226,12 +212,7 @@ def _foreseen_identity(kind: Kind, node: Node) -> str:
 
 def _cycle_problems(graph: Graph) -> Iterator[Problem]:
     """One problem for each knot of nodes that wait for each other, with one way around it."""
-    # It takes as long to import as all of the engine, and there is nearly never a cycle.
-    import networkx as nx
-
-    digraph: nx.DiGraph[Address] = nx.DiGraph()
-    digraph.add_nodes_from(graph.nodes)
-    digraph.add_edges_from(graph.edges)
+    digraph = graph._digraph
     for knot in nx.strongly_connected_components(digraph):
         is_loop = len(knot) == 1 and digraph.has_edge(*(tuple(knot) * 2))
         if len(knot) < 2 and not is_loop:
