@@ -606,11 +606,22 @@ class RefreshesWhateverIsThere(Runner):
 
 
 # Each promise of the suite with the kinds and providers that break it.
+class NamesWhoWroteNothing(Thing):
+    def writers(self, observed):
+        return {"/spec/nothing": "somebody"}
+
+
+class NamesNobody(Thing):
+    def writers(self, observed):
+        return {"/spec": " "}
+
+
 MUTANTS: dict[str, list[type]] = {
     "what_was_never_made_is_absent": [SeesGhosts, ForgetsTheMissing],
     "observing_modifies_nothing": [WritesWhileObserving, MakesWhileObserving],
     "one_call_observes_many_nodes": [ForgetsTheMissing, AnswersForTheFirstOnly],
     "many_threads_observe_at_once": [SharesABuffer],
+    "who_wrote_a_field_is_said_of_fields_that_live": [NamesWhoWroteNothing, NamesNobody],
     "after_a_create_nothing_differs": [LeavesNoMarker, DropsAField],
     "a_create_reports_the_id_that_observe_sees": [ReportsAnotherId],
     "a_repeated_create_makes_no_second_object": [MakesASecondObject, CannotRepeatACreate],
