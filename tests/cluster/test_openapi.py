@@ -58,7 +58,7 @@ def test_the_schema_of_schemas_is_one_and_a_kind_that_is_not_served_is_an_error(
     assert run(["explain", path, "--source", source]) == 0
     assert "nullable" in capsys.readouterr().out
     assert run(["explain", "CustomResourceDefinition", "--source", source]) == 0
-    assert "      plural: '...'" in capsys.readouterr().out
+    assert '      plural: "..."' in capsys.readouterr().out
     for command in ("explain", "schema"):
         assert run([command, "nope.example.com/v1/Widget", "--source", source]) == 1
         assert "does not describe nope.example.com/v1/Widget" in capsys.readouterr().err
