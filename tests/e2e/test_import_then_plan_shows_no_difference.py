@@ -189,7 +189,8 @@ def fill_host(host: Host) -> None:
             f"cat > {path} <<'X'\n{UNIT}X\nsystemctl daemon-reload; systemctl enable -q --now t-{number}"
         )
     host.run(
-        "install -d -m 0750 /srv/files /srv/box-1; install -d -o daemon -g daemon /srv/box-2 '/srv/box-a b'"
+        "install -d /srv/files; install -d -m 0750 /srv/box-1;"
+        " install -d -o daemon -g daemon /srv/box-2 '/srv/box-a b'"
     )
     for number in range(40):
         text = TEXTS[number % len(TEXTS)]
