@@ -12,8 +12,9 @@ import pytest
 ROOT = Path(__file__).parents[3]
 PROGRAM = """
 import signal, sys, time
-# A shell that runs the tests in the background has SIGINT ignored.
+# A shell that runs the tests in the background has SIGINT ignored, and nohup SIGHUP.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 sys.path.insert(0, {root!r})
 from tests.unit.cli import samples
 from trueup.cli import run
