@@ -332,27 +332,34 @@ def has_special(value: Value) -> bool:
 
 def resolve(body: Document, lookup: Lookup) -> Document:
     """A copy of a body with its expressions replaced by values. Raises ManifestError with all problems."""
-    problems: list[Problem] = []
-    done: dict[Expression, Value] = {}
+    resolving = _Resolving(lookup)
+    result: Document = resolving.replace(body)
+    if resolving.problems:
+        raise ManifestError(dict.fromkeys(resolving.problems))
+    return result
 
-    def change(value: Value) -> Value:
+
+class _Resolving:
+    """One body on its way. No closure: one that calls itself would live on until the garbage is collected."""
+
+    def __init__(self, lookup: Lookup) -> None:
+        self._lookup = lookup
+        self._done: dict[Expression, Value] = {}
+        self.problems: list[Problem] = []
+
+    def replace(self, value: Value) -> Value:
+        """As `map_leaves`, past the strings, of which there are most."""
         if isinstance(value, Expression):
             try:
-                return value._evaluate(lookup, done)
+                return value._evaluate(self._lookup, self._done)
             except ManifestError as error:
-                problems.extend(error.problems)
+                self.problems.extend(error.problems)
                 return UNKNOWN
-        # As `map_leaves`, past the strings, of which there are most.
         if type(value) is dict or isinstance(value, Mapping):
-            return {key: item if type(item) is str else change(item) for key, item in value.items()}
+            return {key: item if type(item) is str else self.replace(item) for key, item in value.items()}
         if isinstance(value, list | tuple):
-            return [change(item) for item in value]
+            return [self.replace(item) for item in value]
         return value
-
-    result: Document = change(body)
-    if problems:
-        raise ManifestError(dict.fromkeys(problems))
-    return result
 
 
 def text_of(value: Value) -> str:
