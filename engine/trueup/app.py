@@ -10,21 +10,18 @@ from functools import cached_property, partial
 from types import TracebackType
 
 from trueup.collector import paused_collector
-from trueup.errors import StalePlan, UsageError
+from trueup.errors import StalePlan
 from trueup.graph.build import Graph, build_graph, deferred_in
 from trueup.manifests.claims import find_claims
 from trueup.manifests.given_values import ValuesRequest
 from trueup.manifests.load import load_stack
 from trueup.manifests.question import Question as Question
-from trueup.model.address import Address
-from trueup.model.change import Change
-from trueup.model.observation import Health, Observed
 from trueup.model.plan import Decision, Plan, Verdict
 from trueup.model.resource import Facts, Grants, Policy, Stack
 from trueup.model.tree import Tree
 from trueup.model.values import Value, use_digest_key
 from trueup.plugins.load import InstalledProviders, InstalledSecretSources
-from trueup.reconcile.boundary import health_of
+from trueup.reconcile.ask_schema import ask_schema
 from trueup.reconcile.cycle import Request, find_losses, plan_cycle, run_cycle
 from trueup.reconcile.drift import DriftReport, find_drift
 from trueup.reconcile.forget import forget_records
@@ -32,7 +29,6 @@ from trueup.reconcile.gather import check_outputs_read, find_secrets, gather_fac
 from trueup.reconcile.grant import check_targets
 from trueup.reconcile.import_objects import Workplace, import_objects
 from trueup.reconcile.imports import ImportReport, ImportRequest
-from trueup.reconcile.observe import Connections
 from trueup.reconcile.outputs import find_answer
 from trueup.reconcile.report import EVERYTHING, Listener, RunReport, Selection, Silent
 from trueup.reconcile.situation import Knowledge, Situation
@@ -48,6 +44,7 @@ from trueup.state.store import KEPT_RUNS, Event, Store
 from trueup.views import Loaded as Loaded
 from trueup.views import NodeStatus as NodeStatus
 from trueup.views import StackStatus as StackStatus
+from trueup.views import view_status
 
 Confirm = Callable[[Plan], bool]
 
@@ -130,9 +127,8 @@ class App:
             stack = replace(loaded.stack, outputs={"answer": loaded.answer})
             found = list(deferred_in(loaded.answer))
             read = [reference.address for each in found for reference in each.references]
-            part = loaded.graph.select(read)
-            asked = replace(loaded, stack=stack, graph=part)
-            asked = replace(asked, secrets=self._check_secrets(stack, part, tree, source))
+            asked = replace(loaded, stack=stack, graph=loaded.graph.select(read))
+            asked = replace(asked, secrets=self._check_secrets(stack, asked.graph, tree, source))
         if not found:
             return loaded.answer
         facts = self._gather(asked)
@@ -305,41 +301,12 @@ class App:
     ) -> Mapping[str, object] | None:
         """What the live system of a target says of a kind. `target` empty: the only one of the provider."""
         loaded = self.load(source)
-        stack = loaded.stack
-        found = [each for each in stack.targets if each.provider == provider and target in ("", each.name)]
-        if len(found) != 1:
-            names = ", ".join(each.name for each in stack.targets if each.provider == provider) or "none"
-            raise UsageError(
-                f"stack {stack.name!r} has {len(found)} targets of provider {provider} that this could mean",
-                hint=f"--target says which one; there are: {names}",
-            )
-        facts = self._gather(loaded, is_destroy=True) if loaded.secrets.secrets else Facts()
-        # Nothing is written, so the name of the installation does not matter: no store is opened for it.
-        with closing(Connections(self._catalog, f"-/{stack.name}", facts)) as connections:
-            session = connections.session(found[0])
-            return self._catalog.provider(provider).live_schema(session, kind.api_version, kind.name)
+        gather = partial(self._gather, loaded, is_destroy=True) if loaded.secrets.secrets else Facts
+        return ask_schema(loaded.stack, target, provider, kind, self._catalog, gather)
 
     def status(self, source: SourceSpec, selection: Selection = EVERYTHING) -> StackStatus:
         """The stack as it stands. Changes nothing anywhere."""
-        plan, situation, knowledge = self._plan(source, selection)
-        lease = self.store.lease(plan.stack)
-        nodes = tuple(
-            NodeStatus(
-                change,
-                self._health(change.address, situation, knowledge),
-                situation.records.get(change.address),
-                _is_ours(change, situation),
-            )
-            for change in plan.changes
-        )
-        return StackStatus(plan, nodes, self.store.runs(plan.stack), lease.holder if lease else "")
-
-    def _health(self, address: Address, situation: Situation, knowledge: Knowledge) -> Health | None:
-        observation = knowledge.observations.get(address)
-        if not isinstance(observation, Observed):
-            return None
-        node = situation.node(address)
-        return health_of(self._catalog.kind_of(node), observation, node.target.provider)
+        return view_status(*self._plan(source, selection), self.store, self._catalog)
 
     def _plan(self, source: SourceSpec, selection: Selection) -> tuple[Plan, Situation, Knowledge]:
         request = self._request(source, selection, None, None)
@@ -385,7 +352,3 @@ class App:
             self._secret_settings,
             is_destroy=is_destroy,
         )
-
-
-def _is_ours(change: Change, situation: Situation) -> bool:
-    return change.observed is not None and change.observed.owner == situation.owner(change.address)

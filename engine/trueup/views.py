@@ -7,14 +7,18 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from trueup.graph.build import Graph
+from trueup.model.address import Address
 from trueup.model.change import Change
-from trueup.model.observation import Health
+from trueup.model.observation import Health, Observed
 from trueup.model.plan import Plan
 from trueup.model.resource import Facts, Revision, Stack
 from trueup.model.values import Value
+from trueup.reconcile.boundary import health_of
 from trueup.reconcile.gather import find_outputs_read
+from trueup.reconcile.situation import Knowledge, Situation
+from trueup.sdk.contracts import Catalog
 from trueup.secrets.check import NO_SECRETS, CheckedSecrets
-from trueup.state.store import Record, RunRecord
+from trueup.state.store import Record, RunRecord, Store
 
 
 @dataclass(frozen=True)
@@ -59,3 +63,32 @@ class StackStatus:
     nodes: tuple[NodeStatus, ...]
     runs: Sequence[RunRecord]
     lease_holder: str
+
+
+def view_status(
+    plan: Plan, situation: Situation, knowledge: Knowledge, store: Store, catalog: Catalog
+) -> StackStatus:
+    """The plan's nodes as they stand, with what the store says of them and of the stack."""
+    lease = store.lease(plan.stack)
+    nodes = tuple(
+        NodeStatus(
+            change,
+            _health(change.address, situation, knowledge, catalog),
+            situation.records.get(change.address),
+            _is_ours(change, situation),
+        )
+        for change in plan.changes
+    )
+    return StackStatus(plan, nodes, store.runs(plan.stack), lease.holder if lease else "")
+
+
+def _health(address: Address, situation: Situation, knowledge: Knowledge, catalog: Catalog) -> Health | None:
+    observation = knowledge.observations.get(address)
+    if not isinstance(observation, Observed):
+        return None
+    node = situation.node(address)
+    return health_of(catalog.kind_of(node), observation, node.target.provider)
+
+
+def _is_ours(change: Change, situation: Situation) -> bool:
+    return change.observed is not None and change.observed.owner == situation.owner(change.address)
