@@ -33,10 +33,11 @@ ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class Request:
-    """One request that reached the server: `sqs:CreateQueue`, and whether it writes."""
+    """One request that reached the server: `sqs:CreateQueue`, whether it writes, the name of its object."""
 
     action: str
     is_write: bool
+    subject: str = ""
 
 
 class Moto:

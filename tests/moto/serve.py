@@ -19,6 +19,8 @@ from urllib.parse import parse_qs
 
 SERVICE = re.compile(r"Credential=[^/]+/\d+/[^/]+/([^/]+)/")
 ACTION = re.compile(rb"(?:^|&)Action=([A-Za-z0-9]+)")
+# The parameters that name the object of a request, by the last part of a URL or an ARN where they are one.
+NAMES = ("QueueUrl", "QueueName", "TopicArn", "ResourceArn", "Name", "ResourceId")
 SUBRESOURCES = {
     "encryption": "BucketEncryption",
     "lifecycle": "BucketLifecycleConfiguration",
@@ -52,7 +54,8 @@ class Recorder:
         action = _action_of(environ)
         with self._lock:
             verb = action.partition(":")[2]
-            self._log.append({"action": action, "is_write": not verb.startswith(READS)})
+            is_write = not verb.startswith(READS)
+            self._log.append({"action": action, "is_write": is_write, "subject": _subject_of(environ)})
             fault = self._take_fault(action)
         if fault is None:
             return self._inner(environ, start)
@@ -101,6 +104,20 @@ def _action_of(environ: Environ) -> str:
     environ["wsgi.input"] = io.BytesIO(body)
     named = ACTION.search(body)
     return f"{service}:{named.group(1).decode() if named else environ['PATH_INFO']}"
+
+
+def _subject_of(environ: Environ) -> str:
+    """The name of the object that a request is about; empty where it is about many."""
+    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    environ["wsgi.input"] = io.BytesIO(body)
+    if environ.get("HTTP_X_AMZ_TARGET"):
+        given = json.loads(body or b"{}")
+    elif ACTION.search(body):
+        given = {key: values[0] for key, values in parse_qs(body.decode()).items()}
+    else:
+        return str(environ["PATH_INFO"].strip("/").partition("/")[0])
+    named = next((given[key] for key in NAMES if given.get(key)), "")
+    return str(named) if named.startswith("/") else re.split("[/:]", named)[-1]
 
 
 def _bucket_action(environ: Environ) -> str:
