@@ -22,6 +22,13 @@ from trueup_kubernetes.errors import Answer
 
 CONNECT_TIMEOUT = 10.0
 USER_AGENT = "trueup"
+_COMMANDS = ("exec", "auth-provider")
+_OUTWARD = {
+    "user": (*_COMMANDS, "tokenFile", "client-certificate", "client-key"),
+    "cluster": ("certificate-authority",),
+}
+# What shows that a directory is, or is in, what a stack is read from.
+_SOURCE_MARKS = (".git", "stack.yaml", "stack.yml", "stack.json", "stack.toml")
 _UNREACHABLE_HINT = "look whether the cluster runs, and at the server of the kubeconfig's context"
 
 
@@ -111,25 +118,43 @@ def _load(configuration: Configuration, kubeconfig: str, context: str) -> str:
     if chosen is None:
         raise ConfigException(f"it has no context {context!r}")
     if kubeconfig:
-        _refuse_commands_from_git(Path(path), chosen["context"].get("user"))
+        _refuse_what_reaches_out_of_git(Path(path), chosen["context"])
     load_kube_config(  # type: ignore[no-untyped-call]
         config_file=path, context=chosen["name"], client_configuration=configuration, persist_config=False
     )
     return str(chosen["context"].get("namespace") or "")
 
 
-def _refuse_commands_from_git(path: Path, user_name: object) -> None:
-    """A kubeconfig that lies in a repository must not run commands on the operator's machine."""
-    users = yaml.safe_load(path.read_bytes()).get("users") or ()
-    entries = [user.get("user") or {} for user in users if user.get("name") == user_name]
-    if not any(key in entry for entry in entries for key in ("exec", "auth-provider")):
+def _refuse_what_reaches_out_of_git(path: Path, context: Mapping[str, Any]) -> None:
+    """A kubeconfig that lies in a repository must not run commands on the operator's machine.
+
+    Nor may it name files: a token file, say, would be sent to the server that it names itself.
+    """
+    if not any(_is_source(folder) for place in (path.absolute(), path.resolve()) for folder in place.parents):
         return
-    for place in (path.absolute(), path.resolve()):
-        if any((folder / ".git").exists() for folder in place.parents):
-            raise Invalid(
-                f"the kubeconfig {path} lies in a Git work tree and asks to run a command",
-                hint="keep it outside of repositories, or name it in KUBECONFIG",
-            )
+    document = yaml.safe_load(path.read_bytes())
+    found = [
+        key
+        for kind, keys in _OUTWARD.items()
+        for entry in document.get(f"{kind}s") or ()
+        if entry.get("name") == context.get(kind)
+        for key in keys
+        if key in (entry.get(kind) or {})
+    ]
+    if any(key in _COMMANDS for key in found):
+        raise Invalid(
+            f"the kubeconfig {path} lies in a Git work tree or in a stack, and asks to run a command",
+            hint="keep it outside of repositories, or name it in KUBECONFIG",
+        )
+    if found:
+        raise Invalid(
+            f"the kubeconfig {path} lies in a Git work tree or in a stack, and names a file ({found[0]})",
+            hint="keep it outside of repositories, or put the content into it: kubectl config view --flatten",
+        )
+
+
+def _is_source(folder: Path) -> bool:
+    return any((folder / name).exists() for name in _SOURCE_MARKS)
 
 
 def _default_kubeconfig() -> str:

@@ -9,9 +9,11 @@ import time
 from pathlib import Path
 
 import paramiko
+from paramiko.hostkeys import HostKeyEntry
 from paramiko.pkey import UnknownKeyType
 
 from trueup.sdk import Denied, Document, Invalid, ProviderError, Transient, reveal
+from trueup_ssh.known_hosts import KnownHosts, read_known_hosts
 from trueup_ssh.session import Execution
 
 KEEPALIVE_SECONDS = 15
@@ -76,7 +78,6 @@ class SshTransport:
     def _open(self) -> paramiko.SSHClient:
         client = paramiko.SSHClient()
         known = self._load_known_hosts(client)
-        client.set_missing_host_key_policy(paramiko.RejectPolicy())
         key = self._private_key()
         with _translated(self.place, known):
             sock = socket.create_connection((self._host, self._port), self._timeout)
@@ -113,13 +114,20 @@ class SshTransport:
     def _load_known_hosts(self, client: paramiko.SSHClient) -> str:
         given = self._config.get("knownHosts")
         path = Path(given or "~/.ssh/known_hosts").expanduser()
+        known = KnownHosts((), frozenset())
         try:
-            client.load_host_keys(str(path))
+            known = read_known_hosts(path.read_text("utf-8"))
         except FileNotFoundError:
             if given:
                 raise Invalid(f"{self.place}: there is no known_hosts file {path}") from None
-        except (OSError, paramiko.SSHException, UnicodeDecodeError) as error:
+        except (OSError, UnicodeDecodeError) as error:
             raise Invalid(f"{self.place}: cannot read {path}: {error}") from error
+        except Invalid as error:
+            raise Invalid(f"{self.place}: {path}: {error.message}", hint=error.hint) from error
+        keys = client.get_host_keys()
+        for line in known.lines:
+            _add_key(keys, line, known.revoked)
+        client.set_missing_host_key_policy(_Refusal(known.revoked, self.place, str(path)))
         return str(path)
 
     def _private_key(self) -> paramiko.PKey | None:
@@ -137,6 +145,37 @@ class SshTransport:
         except (OSError, ValueError, paramiko.SSHException, UnknownKeyType) as error:
             raise Invalid(f"{self.place}: cannot read the key {path}: {type(error).__name__}") from None
         return key
+
+
+class _Refusal(paramiko.MissingHostKeyPolicy):
+    """Refuses every host whose key is not known; of one that is revoked it says so."""
+
+    def __init__(self, revoked: frozenset[bytes], place: str, file: str) -> None:
+        self._revoked = revoked
+        self._place = place
+        self._file = file
+
+    def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
+        if key.asbytes() in self._revoked:
+            raise Denied(
+                f"{self._place}: its host key is revoked in {self._file}; nothing was sent to it",
+                hint="somebody may have stolen the key: give the host a new one",
+            )
+        paramiko.RejectPolicy().missing_host_key(client, hostname, key)
+
+
+def _add_key(keys: paramiko.HostKeys, line: str, revoked: frozenset[bytes]) -> None:
+    """Adds what a line says; one that is not legible makes no host known, as it is for ssh itself."""
+    try:
+        entry = HostKeyEntry.from_line(line)
+    except Exception:  # noqa: BLE001 - each type of key has errors of its own
+        return
+    if entry is None or entry.hostnames is None or entry.key is None or entry.key.asbytes() in revoked:
+        return
+    for name in entry.hostnames:
+        # Of several keys of one type the first one counts.
+        if entry.key.get_name() not in (keys.lookup(name) or {}):
+            keys.add(name, entry.key.get_name(), entry.key)
 
 
 def _execute(channel: paramiko.Channel, command: str, deadline: float) -> None:

@@ -56,16 +56,45 @@ def test_the_operators_credential_plugin_runs(tmp_path: Path, context: str) -> N
 
 
 @pytest.mark.parametrize("is_linked", [False, True])
-def test_a_command_from_a_repository_is_refused_and_not_run(tmp_path: Path, is_linked: bool) -> None:
+@pytest.mark.parametrize("mark", [".git", "stack.yaml"])
+def test_a_command_from_a_repository_is_refused_and_not_run(
+    tmp_path: Path, mark: str, is_linked: bool
+) -> None:
     tree = tmp_path / "repository"
     path = write(tree / "deep" / "config", command(tmp_path))
-    (tree / ".git").mkdir()
+    (tree / mark).mkdir()
     if is_linked:
         (tmp_path / "link").symlink_to(path)
         path = str(tmp_path / "link")
-    with pytest.raises(Invalid, match="Git work tree"):
+    with pytest.raises(Invalid, match="Git work tree or in a stack, and asks to run a command"):
         open_client(path, "", 5.0, 1)
     assert not (tmp_path / "trace").exists()
+
+
+OUTWARD = {
+    "auth-provider": {"name": "gcp", "config": {"cmd-path": "/bin/sh", "cmd-args": "-c 'touch trace'"}},
+    "tokenFile": "/etc/hostname",
+    "client-certificate": "/etc/hostname",
+    "client-key": "/etc/hostname",
+    "certificate-authority": "/etc/hostname",
+}
+
+
+@pytest.mark.parametrize("key", OUTWARD)
+@pytest.mark.parametrize("context", ["", "main"])
+def test_a_repositorys_kubeconfig_names_no_file_of_the_machine(
+    tmp_path: Path, key: str, context: str
+) -> None:
+    is_of_cluster = key == "certificate-authority"
+    path = Path(write(tmp_path / "config", {} if is_of_cluster else {key: OUTWARD[key]}))
+    if is_of_cluster:
+        config = json.loads(path.read_text())
+        config["clusters"][0]["cluster"][key] = OUTWARD[key]
+        path.write_text(json.dumps(config))
+    (tmp_path / ".git").mkdir()
+    with pytest.raises(Invalid, match=r"asks to run a command|names a file \(") as caught:
+        open_client(str(path), context, 5.0, 1)
+    assert ("a command" in caught.value.message) == (key == "auth-provider")
 
 
 def test_a_repository_without_a_command_is_taken(tmp_path: Path) -> None:
