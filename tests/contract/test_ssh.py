@@ -105,7 +105,7 @@ class TestLocal(ProviderContract):
             path.chmod(int(spec.get("mode", "0755"), 8))
         else:
             path.write_text(spec.get("content") or "a c\n")
-            path.chmod(0o644)
+            path.chmod(0o600 if spec.get("sensitive") else 0o644)
         return f"file:{path}"
 
     def remove(self, rig: Rig, node: Node) -> None:
@@ -183,9 +183,10 @@ class TestOverSsh(LifecyclePromises, OwnershipPromises, FailurePromises, ImportP
     def plant_foreign(self, rig: Rig, node: Node, case: Case) -> str:
         spec, thing = reveal(node.body["spec"]), _thing(node)
         text = spec.get("content") or "a c\n"
+        mode = "600" if spec.get("sensitive") else "644"
         version = f"={spec['version']}" if "version" in spec else ""
         script = {
-            "File": f"cat > {thing} <<'X'\n{text}X\nchmod 644 {thing}",
+            "File": f"cat > {thing} <<'X'\n{text}X\nchmod {mode} {thing}",
             "Directory": f"mkdir -m {spec.get('mode', '0755')} {thing}",
             "Package": f"apt-get -qqy install {thing}{version} </dev/null",
             "Service": f"systemctl enable -q --now {thing}",

@@ -48,12 +48,14 @@ from trueup_ssh.kinds.paths import (
     put_accounts,
     read_stats,
 )
+from trueup_ssh.kinds.secrecy import has_sensitive, hide, is_sealed, is_secret, was_secret
 from trueup_ssh.kinds.template import render
 from trueup_ssh.ownership import Marker, owner_text
 from trueup_ssh.script import Answer, call, decode, encode
 
 MAX_BYTES = 4 * 1024 * 1024
 DEFAULT_MODE = "0644"
+PRIVATE_MODE = "0600"
 SECRET_FIELDS = ("content", "template", "data")
 
 
@@ -79,7 +81,7 @@ class File(PathKind):
                 "type": "string",
                 "pattern": MODE_PATTERN,
                 "default": DEFAULT_MODE,
-                "description": 'Octal, in quotes: "0640".',
+                "description": 'Octal, in quotes: "0640". A sensitive content has "0600" by default.',
             },
             "owner": OWNER_SCHEMA,
             "group": GROUP_SCHEMA,
@@ -119,7 +121,7 @@ class File(PathKind):
         content = _content(spec)
         if observed is not None and _status(observed).get("compared") == "hash":
             content = _hash_content(content)
-        mode = spec.get("mode", DEFAULT_MODE)
+        mode = _mode(spec, content)
         desired: dict[str, Value] = {
             "path": spec.get("path"),
             "content": content,
@@ -130,14 +132,14 @@ class File(PathKind):
 
     def seal(self, body: Document) -> Document:
         spec = body.get("spec")
-        if not isinstance(spec, Mapping) or not _is_secret(spec):
+        if not isinstance(spec, Mapping) or not is_secret(spec):
             return body
-        hidden = {key: _hide(value) if key in SECRET_FIELDS else value for key, value in spec.items()}
+        hidden = {key: hide(value) if key in SECRET_FIELDS else value for key, value in spec.items()}
         return {**body, "spec": hidden}
 
     def diff(self, node: Node, observed: Observed | Absent, recorded: Document | None) -> Change:
         """As usual, but a text that was sensitive when it was applied stays hidden when it no longer is."""
-        if isinstance(observed, Observed) and recorded is not None and _was_secret(recorded.get("spec")):
+        if isinstance(observed, Observed) and recorded is not None and was_secret(recorded.get("spec")):
             observed = _hide_content(observed)
         return super().diff(node, observed, recorded)
 
@@ -158,7 +160,7 @@ class File(PathKind):
 
     def probe_one(self, index: int, node: Node) -> str:
         spec = spec_of(node)
-        content = None if _is_sealed(spec) else reveal(_content_or_unknown(spec))
+        content = None if is_sealed(spec) else reveal(_content_or_unknown(spec))
         digest = _digest(content) if isinstance(content, str) else ""
         # What was sensitive when it was recorded (a node made from the inventory) is not sent. What waits for
         # another node is, so that the plan can show the difference; a secret is masked by then.
@@ -193,14 +195,14 @@ class File(PathKind):
         if stat is None:
             raise Transient(f"{path} changes while it is looked at")
         wanted = spec_of(node)
-        is_sealed = _is_sealed(wanted)
-        desired = None if is_sealed else _content_or_unknown(wanted)
+        is_record = is_sealed(wanted)
+        desired = None if is_record else _content_or_unknown(wanted)
         is_managed = marker is not None and marker.kind == self.name
         content, digest, compared = _live_content(seen, rest, stat, desired, is_managed)
-        is_secret = is_sealed or isinstance(desired, Sensitive)
+        is_hidden = is_record or isinstance(desired, Sensitive)
         spec: dict[str, object] = {
             "path": path,
-            "content": Sensitive(content) if is_secret else content,
+            "content": Sensitive(content) if is_hidden else content,
             "mode": stat.mode,
             "owner": stat.owner,
             "group": stat.group,
@@ -211,7 +213,7 @@ class File(PathKind):
             "uid": stat.uid,
             "gid": stat.gid,
             "modified": stat.changed,
-            "sha256": Sensitive(digest) if is_secret else digest,
+            "sha256": Sensitive(digest) if is_hidden else digest,
         }
         state = f"{digest or stat.changed} {stat.mode} {stat.uid}:{stat.gid}"
         version = hashlib.sha256(state.encode()).hexdigest()
@@ -255,7 +257,7 @@ def _content(spec: Document) -> Value:
     template = spec.get("template")
     if template is None:
         content = spec.get("content")
-        if _is_secret(spec) and isinstance(content, str):
+        if is_secret(spec) and isinstance(content, str):
             return Sensitive(content)
         return content
     data = spec.get("data")
@@ -266,7 +268,7 @@ def _content(spec: Document) -> Value:
     if not isinstance(parts[0], str) or not isinstance(parts[1], Mapping):
         return None
     text = render(parts[0], parts[1])
-    return Sensitive(text) if _is_secret(spec) or _has_sensitive([template, data]) else text
+    return Sensitive(text) if is_secret(spec) or has_sensitive([template, data]) else text
 
 
 def _content_or_unknown(spec: Document) -> Value:
@@ -275,28 +277,6 @@ def _content_or_unknown(spec: Document) -> Value:
         return _content(spec)
     except Invalid:
         return UNKNOWN
-
-
-def _is_secret(spec: Document) -> bool:
-    flag = spec.get("sensitive", False)
-    return flag is UNKNOWN or flag is True
-
-
-def _hide(value: Value) -> Value:
-    """The value with each leaf hidden; what is not known yet stays UNKNOWN."""
-    if isinstance(value, Mapping):
-        return {key: _hide(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_hide(item) for item in value]
-    return value if value is UNKNOWN else Sensitive(value)
-
-
-def _has_sensitive(value: Value) -> bool:
-    if isinstance(value, Mapping):
-        return any(_has_sensitive(item) for item in value.values())
-    if isinstance(value, list | tuple):
-        return any(_has_sensitive(item) for item in value)
-    return isinstance(value, Sensitive)
 
 
 def _live_content(
@@ -345,9 +325,18 @@ def _outgoing(node: Node) -> str:
     return content
 
 
+def _mode(spec: Document, content: Value) -> Value:
+    """The desired mode: what nobody has set depends on whether the content may be read by everybody."""
+    if "mode" in spec:
+        return spec["mode"]
+    if spec.get("sensitive") is UNKNOWN or (content is UNKNOWN and not is_secret(spec)):
+        return UNKNOWN
+    return PRIVATE_MODE if isinstance(content, Sensitive) or was_secret(spec) else DEFAULT_MODE
+
+
 def _attributes(node: Node) -> tuple[str, str, str, str]:
     spec = spec_of(node)
-    mode = chmod_word(spec.get("mode", DEFAULT_MODE))
+    mode = chmod_word(_mode(spec, _content(spec)))
     return encode(_outgoing(node)), mode, account_word(spec.get("owner")), account_word(spec.get("group"))
 
 
@@ -369,21 +358,6 @@ def _time_of(seconds: Value) -> str:
         return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(int(seconds)))
     except (TypeError, ValueError, OverflowError, OSError):
         return ""
-
-
-def _was_secret(spec: Value) -> bool:
-    if not isinstance(spec, Mapping):
-        return False
-    return _is_secret(spec) or _is_sealed(spec)
-
-
-def _is_sealed(value: Value) -> bool:
-    """Does it hold the place of a secret, as records do? A text is never made from that."""
-    if isinstance(value, Mapping):
-        return "$sensitive" in value or any(_is_sealed(item) for item in value.values())
-    if isinstance(value, list | tuple):
-        return any(_is_sealed(item) for item in value)
-    return False
 
 
 def _hide_content(observed: Observed) -> Observed:

@@ -65,7 +65,31 @@ def test_an_unmanaged_content_is_compared_by_its_hash() -> None:
 )
 def test_a_content_that_rests_on_the_unknown_is_unknown(spec: dict[str, Value]) -> None:
     change = KIND.diff(node_of(path="/etc/f", **spec), live(content="old"), None)
-    assert [field.after for field in change.fields] == [UNKNOWN]
+    after = {field.path: field.after for field in change.fields}
+    assert after == {"/spec/content": UNKNOWN, "/spec/mode": UNKNOWN}
+
+
+@pytest.mark.parametrize(
+    ("spec", "mode"),
+    [
+        ({"content": "x"}, "0644"),
+        ({"content": "x", "sensitive": False}, "0644"),
+        ({"template": "{{ a }}", "data": {"a": "x"}}, "0644"),
+        ({"content": Sensitive("canary")}, "0600"),
+        ({"content": "canary", "sensitive": True}, "0600"),
+        ({"template": "{{ a }}", "data": {"a": "x", "b": [Sensitive("canary")]}}, "0600"),
+        ({"content": {"$sensitive": "sha256:00"}}, "0600"),
+        ({"content": UNKNOWN, "sensitive": True}, "0600"),
+        ({"content": "x", "sensitive": UNKNOWN}, UNKNOWN),
+        ({"content": UNKNOWN}, UNKNOWN),
+        ({"content": Sensitive("canary"), "mode": "0644"}, "0644"),
+        ({"content": UNKNOWN, "mode": "644"}, "0644"),
+    ],
+)
+def test_a_secret_can_be_read_by_its_owner_alone_unless_a_mode_says_otherwise(
+    spec: dict[str, Value], mode: Value
+) -> None:
+    assert KIND.normalize(node_of(path="/etc/f", **spec), None)["spec"]["mode"] == mode
 
 
 @pytest.mark.parametrize(
