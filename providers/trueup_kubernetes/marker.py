@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 
-from trueup.sdk import Document, Owner
+from trueup.sdk import ANY_INSTALLATION, Document, Owner
 
 OWNER = "trueup.dev/owner"
 ADDRESS = "trueup.dev/address"
@@ -14,6 +14,11 @@ ADDRESS = "trueup.dev/address"
 def label_of(owner_key: str) -> str:
     """The label's value for an `Owner.key`, which itself may be too long and hold a slash."""
     return hashlib.sha256(owner_key.encode()).hexdigest()[:40]
+
+
+def selector_of(owner_key: str) -> str:
+    """The label selector for the objects of an `Owner.key`. One of any installation has no single hash."""
+    return OWNER if owner_key.startswith(f"{ANY_INSTALLATION}/") else f"{OWNER}={label_of(owner_key)}"
 
 
 def read_owner(body: Document) -> Owner | None:

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from trueup.sdk import Kind, Limits, Provider, Session, Target, reveal
 from trueup_kubernetes.kinds.catalog import WELL_KNOWN
-from trueup_kubernetes.kinds.discover import importable_resources
+from trueup_kubernetes.kinds.discover import importable_resources, markable_resources
 from trueup_kubernetes.kinds.resource import KubernetesKind, kind_of
 from trueup_kubernetes.session import ClusterSession
 
@@ -67,6 +67,11 @@ class KubernetesProvider(Provider):
         if not isinstance(session, ClusterSession):
             raise TypeError("a session of another provider")
         return [kind_of(each.api_version, each.kind) for each in importable_resources(session)]
+
+    def markable(self, session: Session) -> Sequence[Kind]:
+        if not isinstance(session, ClusterSession):
+            raise TypeError("a session of another provider")
+        return [kind_of(each.api_version, each.kind) for each in markable_resources(session)]
 
     def connect(self, target: Target, owner_key: str) -> Session:
         from trueup_kubernetes.client import open_client

@@ -51,6 +51,10 @@ class Address:
         return cls(stack=parts[0], kind=parts[1], name="/".join(name), target=target, namespace=namespace)
 
 
+# In the place of an installation, in the key of an owner that is looked for: whichever it is.
+ANY_INSTALLATION = "*"
+
+
 @dataclass(frozen=True)
 class Owner:
     """The ownership marker that trueup leaves on what it manages: who, and which node."""
@@ -63,3 +67,7 @@ class Owner:
     def key(self) -> str:
         """`<installation>/<stack>`: the same for all objects of a stack."""
         return f"{self.installation}/{self.stack}"
+
+    def has_key(self, key: str) -> bool:
+        """Whether the key is that of this owner; `*/<stack>` is that of the stack in any installation."""
+        return key in (self.key, f"{ANY_INSTALLATION}/{self.stack}")

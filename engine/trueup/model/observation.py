@@ -48,11 +48,15 @@ Observation = Observed | Absent | Failed
 
 @dataclass(frozen=True)
 class Owned:
-    """An object that carries a marker of ours, found by the marker alone."""
+    """An object that carries a marker of ours, found by the marker alone.
+
+    `is_created` is false where the marker says that the object was there before trueup.
+    """
 
     owner: Owner
     external_id: str
     body: Document
+    is_created: bool = True
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from trueup.errors import (
     Throttled,
     Transient,
 )
-from trueup.model.address import Address, Owner
+from trueup.model.address import ANY_INSTALLATION, Address, Owner
 from trueup.model.change import MISSING, Action, Change, FieldChange
 from trueup.model.observation import (
     READY,
@@ -47,6 +47,7 @@ from trueup.sdk.secrets import (
 )
 
 __all__ = [
+    "ANY_INSTALLATION",
     "MISSING",
     "READY",
     "UNKNOWN",

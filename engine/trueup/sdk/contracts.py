@@ -223,7 +223,12 @@ class Kind(ABC):
 
     @abstractmethod
     def find_owned(self, session: Session, owner_key: str) -> Iterable[Owned]:
-        """Every object of this kind on the target that carries a marker with that `Owner.key`."""
+        """Every object of this kind on the target that carries a marker with that `Owner.key`.
+
+        `*/<stack>` asks for the markers of that stack whatever their installation (see `Owner.has_key`), also
+        where it is not the session's: after the loss of a store nothing else tells which one it was. Only
+        what lives, all pages of it; raises where that is not known.
+        """
 
     @abstractmethod
     def create(self, session: Session, node: Node, intent: Intent) -> Done | Pending:
@@ -323,6 +328,13 @@ class Provider(ABC):
     def discoverable(self, session: Session) -> Sequence[Kind]:
         """The kinds whose objects on the target can all be listed: what `trueup import --all` looks for."""
         return ()
+
+    def markable(self, session: Session) -> Sequence[Kind]:
+        """The kinds of which objects with our marker may live on the target, for `trueup recover`.
+
+        The default is those of `kinds` and of `discoverable`. Raises what `observe` may.
+        """
+        return [*self.kinds(), *(kind for kind in self.discoverable(session) if kind not in self.kinds())]
 
     def batches(self, nodes: Sequence[Node]) -> Iterable[Sequence[Node]]:
         """The nodes of one target in groups that are observed by one call of `observe` each, at once.

@@ -82,7 +82,7 @@ class ImportableKind(TaggedKind):
         def look(item: tuple[str, str]) -> Owned | None:
             try:
                 owner = owner_of(self.read_tags(connection, *item))
-                if owner is None or owner.key != owner_key:
+                if owner is None or not owner.has_key(owner_key):
                     return None
                 live = self.read(connection, *item)
             except NotFound:

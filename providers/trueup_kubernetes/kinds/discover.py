@@ -24,6 +24,11 @@ def importable_resources(cluster: ClusterSession) -> Sequence[Resource]:
     ]
 
 
+def markable_resources(cluster: ClusterSession) -> Sequence[Resource]:
+    """The kinds whose objects can be marked and listed, those of the system too."""
+    return [each for each in cluster.discovery().preferred() if each.verbs >= {"list", "patch"}]
+
+
 def discover_objects(
     cluster: ClusterSession, resource: Resource, ids: Sequence[str]
 ) -> Iterator[Discovered | Missing]:

@@ -64,7 +64,7 @@ from trueup_kubernetes.kinds.export import export_object
 from trueup_kubernetes.kinds.health import describe_deletion, health_of
 from trueup_kubernetes.kinds.restart import restart
 from trueup_kubernetes.kinds.validation import problems_of
-from trueup_kubernetes.marker import ADDRESS, OWNER, label_of, read_owner
+from trueup_kubernetes.marker import ADDRESS, OWNER, read_owner, selector_of
 from trueup_kubernetes.objects import Spot, among, find_strays, list_objects, locate, pick, read_object
 from trueup_kubernetes.ownership import MANAGER, owned_by_us, project, token_of, writers_of
 from trueup_kubernetes.secret_values import fold_string_data, is_secret, seal_secret
@@ -190,9 +190,9 @@ class KubernetesKind(Kind):
         except NotServed:
             return []
         found = []
-        for body in list_objects(cluster, resource, selector=f"{OWNER}={label_of(owner_key)}"):
+        for body in list_objects(cluster, resource, selector=selector_of(owner_key)):
             owner = read_owner(body)
-            if owner is not None and owner.key == owner_key:
+            if owner is not None and owner.has_key(owner_key):
                 found.append(Owned(owner, body["metadata"]["uid"], body))
         return found
 

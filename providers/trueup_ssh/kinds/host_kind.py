@@ -88,18 +88,19 @@ class HostKind(Kind):
         answer = host.run(Script((), [call("show_markers")]))
         found = [parse_marker(line.partition(" ")[2]) for line in answer.of("marker")]
         # By identity: two objects may carry the address of one resource, which was moved.
-        nodes: dict[str, tuple[Node, Owner]] = {}
+        nodes: dict[str, tuple[Node, Marker]] = {}
         for marker in found:
-            if marker.kind == self.name and marker.owner.key == owner_key:
+            if marker.kind == self.name and marker.owner.has_key(owner_key):
                 node = self._node_of(marker)
-                nodes[self.identity(node)] = (node, marker.owner)
+                nodes[self.identity(node)] = (node, marker)
         if not nodes:
             return
         for seen in self.observe(host, [node for node, _ in nodes.values()]):
             if isinstance(seen, Failed):
                 raise seen.error
             if isinstance(seen, Observed):
-                yield Owned(nodes[seen.external_id][1], seen.external_id, seen.body)
+                marker = nodes[seen.external_id][1]
+                yield Owned(marker.owner, seen.external_id, seen.body, marker.created)
 
     def _node_of(self, marker: Marker) -> Node:
         try:

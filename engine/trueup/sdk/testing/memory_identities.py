@@ -49,7 +49,7 @@ class Tagged(Thing):
     def find_owned(self, session: Session, owner_key: str) -> Iterable[Owned]:
         for entry in self._scan(session, "find_owned").values():
             owner = owner_of(entry)
-            if owner is not None and owner.key == owner_key:
+            if owner is not None and owner.has_key(owner_key):
                 yield Owned(owner, entry["id"], self._body(entry.get("name", entry["id"]), "", entry))
 
     # Nothing of ours leads to an object that somebody else has made.

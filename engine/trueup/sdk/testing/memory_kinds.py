@@ -119,7 +119,7 @@ class Thing(Kind):
     def find_owned(self, session: Session, owner_key: str) -> Iterable[Owned]:
         for key, entry in world_of(session).scan("find_owned", f"{self.name}/").items():
             owner = owner_of(entry)
-            if owner is not None and owner.key == owner_key:
+            if owner is not None and owner.has_key(owner_key):
                 _, *namespace, name = key.split("/")
                 yield Owned(owner, entry["id"], self._body(name, "".join(namespace), entry))
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from trueup.model.values import to_record
-from trueup.sdk import Action, Change, Node, Owner
+from trueup.sdk import ANY_INSTALLATION, Action, Change, Node, Owner
 from trueup.sdk.testing.case import Case
 from trueup.sdk.testing.hooks import ContractHooks
 from trueup.sdk.testing.rig import OTHER_STACK, Rig, expect
@@ -174,6 +174,29 @@ class OwnershipPromises(ContractHooks):
         made = {node.address: rig.apply(node) for node in (ours, theirs)}
         for node in (ours, theirs):
             expect_owned(rig, node, {(rig.owner(node), made[node.address].external_id)})
+
+    def test_find_owned_finds_the_markers_of_any_installation(self, rig: Rig, owned: Case) -> None:
+        """`find_owned` of `*/<stack>`: after the loss of a store nobody knows the installation any more."""
+        ours, theirs = rig.node(owned), rig.node(owned.sibling, stack=OTHER_STACK)
+        made = rig.apply(ours)
+        rig.apply(theirs)
+        wanted = {(rig.owner(ours), made.external_id)}
+        stack = ours.address.stack
+        session = rig.provider.connect(rig.target, f"the-store-was-lost/{stack}")
+        try:
+
+            def look() -> set[tuple[Owner, str]]:
+                found = rig.kind(ours).find_owned(session, f"{ANY_INSTALLATION}/{stack}")
+                return {(owned.owner, owned.external_id) for owned in found}
+
+            found = rig.eventually(ours, look, lambda seen: seen == wanted)
+            expect(found == wanted, f"find_owned of any installation gives {found}, not {wanted}")
+            kinds = [(kind.api_version, kind.name) for kind in rig.provider.markable(session)]
+        finally:
+            session.close()
+        groups = {(version.rpartition("/")[0], name) for version, name in kinds}
+        group = (ours.api_version.rpartition("/")[0], ours.kind)
+        expect(group in groups, f"markable does not give {ours.kind}, whose objects carry markers")
 
     def test_find_owned_does_not_find_what_was_deleted_or_released(self, rig: Rig, owned: Case) -> None:
         """`find_owned` goes by the marker on what lives now."""

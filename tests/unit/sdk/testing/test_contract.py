@@ -420,6 +420,11 @@ class FindsNothing(Thing):
         return ()
 
 
+class FindsOneInstallation(Thing):
+    def find_owned(self, session, owner_key):
+        return [owned for owned in super().find_owned(session, owner_key) if owned.owner.key == owner_key]
+
+
 class FindsWhatWas(Thing):
     found: tuple = ()
 
@@ -658,6 +663,7 @@ MUTANTS: dict[str, list[type]] = {
     "releasing_what_is_gone_is_done": [ReleasesIntoExistence],
     "releasing_leaves_the_marker_of_another_stack": [ReleasesForEveryone],
     "find_owned_finds_exactly_ours": [FindsEverything, FindsNothing],
+    "find_owned_finds_the_markers_of_any_installation": [FindsEverything, FindsOneInstallation],
     "find_owned_does_not_find_what_was_deleted_or_released": [FindsWhatWas],
     "the_marker_survives_an_update": [LosesTheMarker],
     "the_fingerprint_is_the_same_for_each_connection": [HasANewFingerprint],
