@@ -25,7 +25,6 @@ from trueup.sdk import (
     Observation,
     Observed,
     Owned,
-    Owner,
     ProviderError,
     Sensitive,
     Session,
