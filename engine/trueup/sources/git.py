@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import os
 import re
+import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -74,6 +75,7 @@ class Mirror:
             cache_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise SourceError(f"the cache {cache_dir} cannot be written: {error.strerror}") from error
+        _check_owner(cache_dir)
         self._git = open_git(cache_dir)
         self._environment = _build_environment(remote, self._directory)
         self._create()
@@ -178,6 +180,7 @@ class Mirror:
 
     def _create(self) -> None:
         if self._directory.exists():
+            _check_owner(self._directory)
             return
         with self.lock():
             if self._directory.exists():
@@ -257,6 +260,19 @@ def open_git(directory: Path) -> Git:
     except ImportError as error:
         raise SourceError("the program git is missing", hint="install git 2.31 or newer") from error
     return Git(directory)
+
+
+def _check_owner(directory: Path) -> None:
+    """The configuration of a repository names commands that git runs, so nobody else may write it."""
+    try:
+        status = directory.stat()
+    except OSError as error:
+        raise SourceError(f"the cache {directory} cannot be read: {error.strerror}") from error
+    if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise SourceError(
+            f"the cache {directory} can be written by another user than the one who runs trueup",
+            hint="remove it, and let XDG_CACHE_HOME name a directory of this user",
+        )
 
 
 def _build_environment(remote: Remote, directory: Path) -> dict[str, str]:
