@@ -47,6 +47,30 @@ def test_the_mirror_is_readable_by_its_owner_alone_and_lies_in_the_users_cache(
     assert len(list(cache.glob("*.git"))) == 1
 
 
+@pytest.mark.parametrize("is_mirror", [False, True])
+@pytest.mark.parametrize("fault", ["its owner", "its mode"])
+def test_a_cache_that_another_user_can_write_is_not_used(
+    fault: str, is_mirror: bool, git_server: GitServer, tmp_path: Path
+):
+    if fault == "its owner" and os.geteuid() != 0:
+        pytest.skip("only root gives a directory away")
+    repository = git_server.create()
+    repository.commit({"stack.yaml": "one"})
+    cache, url = tmp_path / "cache", repository.url("file")
+    open_tree(url, cache_dir=cache).close()
+    mirror = next(cache.glob("*.git"))
+    # What git would run at the next fetch, as the user who runs trueup.
+    (mirror / "config").write_text(f"[core]\n\tbare = true\n\tfsmonitor = touch {tmp_path}/trace\n")
+    place = mirror if is_mirror else cache
+    if fault == "its owner":
+        os.chown(place, 12345, 12345)
+    else:
+        place.chmod(0o770)
+    with pytest.raises(SourceError, match="can be written by another user"):
+        open_tree(url, cache_dir=cache)
+    assert not (tmp_path / "trace").exists()
+
+
 def test_each_read_is_of_exactly_one_commit_while_pushes_go_on(git_server: GitServer, tmp_path: Path):
     repository = git_server.create()
     repository.commit({f"file-{number}.yaml": "0" for number in range(5)})
