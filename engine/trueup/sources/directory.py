@@ -16,6 +16,8 @@ from trueup.sources import limits
 from trueup.sources.layout import is_below, is_hidden, path_from_root, path_from_stack
 
 _CHUNK = 1024 * 1024
+# Of a file that is too large to be read the content counts as far as this: nobody waits for a disk image.
+_MAX_HASHED = 1024 * 1024 * 1024
 
 
 class DirectoryTree:
@@ -35,9 +37,11 @@ class DirectoryTree:
         self._lock = threading.Lock()
         digest = hashlib.sha256()
         total = 0
-        files = sorted(_walk(directory, directory, limits.OWN))
-        limits.check_count(len(files), self._where)
-        for name, file in files:
+        files: list[tuple[str, Path]] = []
+        for found in _walk(directory, directory, limits.OWN, self._where):
+            files.append(found)
+            limits.check_count(len(files), self._where)
+        for name, file in sorted(files):
             limits.check_name(name)
             content, size, file_digest = _read(name, file)
             total += size
@@ -64,7 +68,8 @@ class DirectoryTree:
         full = path_from_root(self._base, directory)
         found = {path for path in self._contents if is_below(self._full(path), full)}
         if full != self._base and not is_below(full, self._base):
-            for name, _file in _walk(self._top, self._real_directory(full, directory), limits.WHOLE):
+            start = self._real_directory(full, directory)
+            for name, _file in _walk(self._top, start, limits.WHOLE, self._where):
                 path = path_from_stack(self._base, name)
                 if not is_below(name, self._base) and not is_hidden(path):
                     limits.check_name(path)
@@ -170,20 +175,26 @@ def _resolve(root: Path, path: str) -> Path:
     return directory
 
 
-def _walk(top: Path, directory: Path, what: str) -> Iterator[tuple[str, Path]]:
+def _walk(top: Path, directory: Path, what: str, where: str) -> Iterator[tuple[str, Path]]:
     """The name below `top` and the real file of each regular file; hidden directories are left out.
 
-    `what` is for the message about a link that leaves `top`.
+    `what` is for the message about a link that leaves `top`, `where` for the one about too many files.
     """
     # Not by recursion: a repository can be deeper than Python's stack.
     waiting = [directory]
+    seen = 0
     while waiting:
         folder = waiting.pop()
+        entries: list[os.DirEntry[str]] = []
         try:
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+            with os.scandir(folder) as scan:
+                for entry in scan:
+                    entries.append(entry)
+                    seen += 1
+                    limits.check_count(seen, where, limits.MAX_SOURCE_FILES)
         except OSError as error:
             raise _unreadable(folder, error) from error
-        for entry in entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
             file = Path(entry.path)
             if entry.is_symlink():
                 # Emacs marks a file that is being edited with a link `.#name` to nowhere.
@@ -235,13 +246,17 @@ def _read(name: str, file: Path) -> tuple[bytes | None, int, bytes]:
         # The link was followed already: one that took the file's place since then must not be.
         descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(descriptor, "rb") as stream:  # noqa: PTH123 - a descriptor has no path
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
                 raise SourceError(f"the file {limits.show_path(name)} was replaced while it was read")
             while chunk := stream.read(_CHUNK):
                 digest.update(chunk)
                 size += len(chunk)
                 if size <= limits.MAX_FILE_BYTES:
                     chunks.append(chunk)
+                elif size > _MAX_HASHED:
+                    digest.update(f"{status.st_size} {status.st_mtime_ns}".encode())
+                    break
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise limits.broken_link(name) from error

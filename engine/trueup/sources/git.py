@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trueup.errors import SourceError
+from trueup.sources.child import Bounds, OutOfBounds, run_git, show_size
 from trueup.sources.location import Remote, mask_credentials
 
 if TYPE_CHECKING:
@@ -27,12 +28,23 @@ if TYPE_CHECKING:
 
 LIST_TIMEOUT = 60.0
 FETCH_TIMEOUT = 1800.0
+# For what reads the mirror only; the trees of the largest repositories are listed in seconds.
+LOCAL_TIMEOUT = 120.0
+# A ref takes some 70 bytes, so this is a million of them; large repositories have a hundred thousand.
+MAX_LISTING = 64 * 1024 * 1024
+# The names of a million files, each with its hash.
+MAX_TREE_LISTING = 256 * 1024 * 1024
+# Of one fetch. The whole history of the largest public repositories comes to less.
+MAX_PACK = 64 * 1024**3
 _STALE_LOCK_AGE = 60.0
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 # What is read of a commit to find its author, and how long a name may be.
 _MAX_HEADER = 64 * 1024
 _MAX_AUTHOR = 300
+_MAX_WORDS = 1000
 _SSH_OPTIONS = "-oBatchMode=yes -oConnectTimeout=20 -oServerAliveInterval=15 -oServerAliveCountMax=3"
+# The most that git may ask of the memory at once: its table of forty million objects, and no unpacked bomb.
+_MAX_ALLOCATION = "2g"
 _CONFIG = {
     "core.hooksPath": os.devnull,
     "fetch.recurseSubmodules": "false",
@@ -44,6 +56,8 @@ _CONFIG = {
     # A transfer of less than 1 kB/s for 30 s is dead.
     "http.lowSpeedLimit": "1000",
     "http.lowSpeedTime": "30",
+    # Files of this size are written to the disk in pieces as they come in: none of them is ever read.
+    "core.bigFileThreshold": "16m",
     "protocol.version": "2",
 }
 # What git says after the line that tells something.
@@ -107,22 +121,39 @@ class Mirror:
         options = ["--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", "--force"]
         if prune:
             options.append("--prune")
-        self._run_remote("fetch", *options, "--", self.remote.url, *refspecs, timeout=FETCH_TIMEOUT)
+        try:
+            self._run_remote("fetch", *options, "--", self.remote.url, *refspecs, timeout=FETCH_TIMEOUT)
+        except BaseException:
+            if self._remove_parts() >= MAX_PACK:
+                raise SourceError(
+                    f"the source {self.remote.name} cannot be read: it sends more than {show_size(MAX_PACK)}",
+                    hint="is that the right repository? keep large files elsewhere",
+                ) from None
+            raise
+
+    def _remove_parts(self) -> int:
+        """Removes what a fetch that did not end has left, whose lock is held; gives the largest size."""
+        largest = 0
+        for part in (*self._directory.glob("objects/pack/tmp_*"), *self._directory.glob("objects/??/tmp_*")):
+            with suppress(OSError):
+                largest = max(largest, part.stat().st_size)
+                part.unlink()
+        return largest
 
     def read_ref(self, name: str) -> str:
         """The hash that a ref of the mirror has, empty if there is none."""
         return self.try_local("rev-parse", "--verify", "--quiet", "--end-of-options", name)
 
-    def run_local(self, *arguments: str) -> bytes:
-        """The output of a command that reads the mirror only."""
-        status, out, errors = self._execute(arguments, None)
+    def run_local(self, *arguments: str, take: Callable[[bytes], object] | None = None) -> bytes:
+        """The output of a command that reads the mirror only; `take` gets it in pieces instead."""
+        status, out, errors = self._execute(arguments, LOCAL_TIMEOUT, MAX_TREE_LISTING, take)
         if status:
             raise self.damaged(_telling_line(errors))
         return out
 
     def try_local(self, *arguments: str) -> str:
         """The output of a command that reads the mirror, empty if it fails."""
-        status, out, _errors = self._execute(arguments, None)
+        status, out, _errors = self._execute(arguments, LOCAL_TIMEOUT)
         return "" if status else out.decode("utf-8", "surrogateescape").strip()
 
     def is_ancestor(self, commit: str, of: str) -> bool | None:
@@ -131,7 +162,7 @@ class Mirror:
             return None
         if commit == of:
             return True
-        status, _out, errors = self._execute(("merge-base", "--is-ancestor", commit, of), None)
+        status, _out, errors = self._execute(("merge-base", "--is-ancestor", commit, of), LOCAL_TIMEOUT)
         if status == 0:
             return True
         # What is fetched has all of its history: a commit that is not in the mirror is no ancestor.
@@ -205,16 +236,21 @@ class Mirror:
             )
         return out
 
-    def _execute(self, arguments: tuple[str, ...], timeout: float | None) -> tuple[int, bytes, str]:
-        status, out, errors = self._git.execute(
-            ["git", *arguments],
-            env=self._environment,
-            with_extended_output=True,
-            with_exceptions=False,
-            stdout_as_string=False,
-            kill_after_timeout=timeout,
-        )
-        return status, out, errors
+    def _execute(
+        self,
+        arguments: tuple[str, ...],
+        timeout: float,
+        most: int | None = None,
+        take: Callable[[bytes], object] | None = None,
+    ) -> tuple[int, bytes, str]:
+        bounds = Bounds(timeout, MAX_LISTING if most is None else most, MAX_PACK)
+        try:
+            return run_git(self._git, arguments, self._environment, bounds, take)
+        except OutOfBounds as error:
+            raise SourceError(
+                f"the source {self.remote.name} cannot be read: git {arguments[0]} was ended: {error}",
+                hint="is that the right repository? docs/limits.md has what is read of one",
+            ) from None
 
 
 class BlobReader:
@@ -298,6 +334,7 @@ def _build_environment(remote: Remote, directory: Path) -> dict[str, str]:
         "GIT_ALLOW_PROTOCOL": "file" if remote.is_local else f"{remote.protocol}:https:ssh",
         "GIT_PROTOCOL_FROM_USER": "0",
         "GIT_NO_LAZY_FETCH": "1",
+        "GIT_ALLOC_LIMIT": _MAX_ALLOCATION,
         "GIT_CONFIG_COUNT": str(given + len(config)),
         **entries,
     }
@@ -306,7 +343,9 @@ def _build_environment(remote: Remote, directory: Path) -> dict[str, str]:
 def _telling_line(errors: str) -> str:
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
     telling = [line for line in lines if line not in _EMPTY_WORDS]
-    return (telling or lines or ["git gave no reason"])[-1].removeprefix("fatal: ")
+    last = (telling or lines or ["git gave no reason"])[-1].removeprefix("fatal: ")
+    # The remote has a say in it.
+    return "".join(char if char.isprintable() else " " for char in last[:_MAX_WORDS])
 
 
 def _hint_for(remote: Remote, errors: str) -> str:

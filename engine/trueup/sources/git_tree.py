@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,9 +16,15 @@ from trueup.sources.layout import is_below, is_hidden, path_from_root, path_from
 
 _LINK = "120000"
 _SUBMODULE = "160000"
+# What stands before a name: mode, kind, hash and size.
+_FIELDS_LENGTH = 200
 
 
-@dataclass(frozen=True)
+# A name that no file system can hold: only a tree that was made by hand has it.
+_ODD_NAME = re.compile(rb"(?:^|/)\.{0,2}(?:/|$)")
+
+
+@dataclass(frozen=True, slots=True)
 class _Entry:
     mode: str
     blob: str
@@ -34,7 +42,7 @@ class GitTree:
         self._mirror = mirror
         self._revision = revision
         self._where = f"{revision.path or 'the root'} of {revision.url} at {revision.commit[:12]}"
-        entries = dict(_list_entries(mirror, _find_tree(mirror, revision)))
+        entries = _list_entries(mirror, _find_tree(mirror, revision), self._where)
         self._reader = mirror.open_reader()
         self._own = _Listing(entries, self._reader.read, limits.OWN, self._where)
         self._whole = self._own if not revision.path else None
@@ -85,7 +93,6 @@ class GitTree:
 
     def source_paths(self) -> Sequence[str]:
         with self._lock:
-            limits.check_count(len(self._root.entries), self._revision.url, limits.MAX_SOURCE_FILES)
             own, outside = self._split(self._root.entries)
             return sorted([*own, *(path for path, full in outside.items() if self._is_readable(path, full))])
 
@@ -114,7 +121,7 @@ class GitTree:
         """All files of the commit, listed when they are asked for: few stacks look beyond themselves."""
         if self._whole is None:
             tree = self._mirror.read_ref(f"{self._revision.commit}^{{tree}}")
-            entries = dict(_list_entries(self._mirror, tree))
+            entries = _list_entries(self._mirror, tree, self._where)
             self._whole = _Listing(entries, self._reader.read, limits.WHOLE, self._where)
         return self._whole
 
@@ -224,12 +231,45 @@ def _find_tree(mirror: Mirror, revision: Revision) -> str:
     return tree
 
 
-def _list_entries(mirror: Mirror, tree: str) -> Iterator[tuple[str, _Entry]]:
-    for line in mirror.run_local("ls-tree", "-r", "-l", "-z", "--full-tree", tree).split(b"\0"):
-        if line:
-            fields, _tab, path = line.partition(b"\t")
-            mode, _kind, blob, size = fields.decode().split()
-            # A submodule has no size; an object that is missing has BAD.
-            if size != "-" and not size.isdecimal():
-                raise mirror.damaged(f"object {blob} is missing")
-            yield path.decode("utf-8", "surrogateescape"), _Entry(mode, blob, 0 if size == "-" else int(size))
+def _list_entries(mirror: Mirror, tree: str, where: str) -> dict[str, _Entry]:
+    """Every file below a tree. Raises SourceError as soon as there are too many, or a name is too long.
+
+    A tree may name the same tree many times, so that a few objects come to billions of files.
+    """
+    listing = _TreeListing(mirror, where)
+    mirror.run_local("ls-tree", "-r", "-l", "-z", "--full-tree", tree, take=listing.take)
+    return listing.entries
+
+
+class _TreeListing:
+    """The entries that git lists, taken in as they come."""
+
+    def __init__(self, mirror: Mirror, where: str) -> None:
+        self.entries: dict[str, _Entry] = {}
+        self._mirror = mirror
+        self._where = where
+        self._rest = b""
+
+    def take(self, data: bytes) -> None:
+        *lines, self._rest = (self._rest + data).split(b"\0")
+        for line in lines:
+            self._add(line)
+        if len(self._rest) > limits.MAX_PATH + _FIELDS_LENGTH:
+            raise limits.overlong(self._rest.partition(b"\t")[2].decode("utf-8", "surrogateescape"))
+
+    def _add(self, line: bytes) -> None:
+        fields, _tab, path = line.partition(b"\t")
+        mode, _kind, blob, size = fields.decode().split()
+        name = path.decode("utf-8", "surrogateescape")
+        # A submodule has no size; an object that is missing has BAD.
+        if size != "-" and not size.isdecimal():
+            raise self._mirror.damaged(f"object {blob} is missing")
+        if len(path) > limits.MAX_PATH:
+            raise limits.overlong(name)
+        if _ODD_NAME.search(path) or name in self.entries:
+            raise SourceError(
+                f"a tree in {self._where} names {limits.show_path(name)} twice, or no file can be called so",
+                hint="it was not made by git: look at who pushed it (git fsck)",
+            )
+        self.entries[name] = _Entry(sys.intern(mode), blob, 0 if size == "-" else int(size))
+        limits.check_count(len(self.entries), self._where, limits.MAX_SOURCE_FILES)

@@ -12,6 +12,9 @@ MAX_TOTAL_BYTES = 256 * 1024 * 1024
 MAX_LINKS = 40
 # Of a whole source, of which a stack is a part.
 MAX_SOURCE_FILES = 1_000_000
+# What Linux takes for a path.
+MAX_PATH = 4096
+_LONGEST_SHOWN = 200
 
 # What a symbolic link must not leave: for the files of a stack, and for those outside of its directory.
 OWN = "the directory of the stack"
@@ -27,6 +30,8 @@ def is_hidden(path: str) -> bool:
 
 def show_path(path: str) -> str:
     """The path for a message: what cannot be printed is escaped."""
+    if len(path) > _LONGEST_SHOWN:
+        path = f"{path[: _LONGEST_SHOWN // 2]}...{path[-_LONGEST_SHOWN // 2 :]}"
     text = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
@@ -38,6 +43,13 @@ def check_name(path: str) -> None:
             f"the name of the file {show_path(path)} is not printable UTF-8",
             hint="rename it, or move it out of the directory of the stack",
         )
+
+
+def overlong(path: str) -> SourceError:
+    return SourceError(
+        f"the path {show_path(path)} is longer than {MAX_PATH} bytes",
+        hint="no system can hold such a file: shorten it",
+    )
 
 
 def check_count(count: int, where: str, most: int | None = None) -> None:

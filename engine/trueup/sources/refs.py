@@ -10,12 +10,14 @@ from dataclasses import dataclass
 
 from trueup.errors import SourceError
 from trueup.sources.git import Listing, Mirror
+from trueup.sources.limits import show_path
 from trueup.sources.location import check_text
 
 _HEX = re.compile(r"^[0-9a-f]{4,64}$")
 _NOT_IN_REFS = re.compile(r"[\s~^:?*\[\\\x7f]|\.\.|@\{|//|\.lock(/|$)|(^|/)\.|[/.]$|^/|^@$")
 _FULL_LENGTHS = (40, 64)
 _BRANCHES = "refs/heads/"
+_MOST_COMPARED = 10_000
 _PIN = "name a tag, or a commit with all of its digits"
 
 
@@ -77,9 +79,24 @@ def find_pinned(mirror: Mirror, ref: str, *, offline_ok: bool = False) -> Found:
         raise SourceError(f"{short!r} is no tag of {where}, and too short for a commit", hint=_PIN)
     tags = mirror.list_remote("refs/tags/*").refs
     names = sorted({tag.removeprefix("refs/tags/").removesuffix("^{}") for tag in tags})
-    near = difflib.get_close_matches(short, names, n=5) or names[-5:]
-    hint = f"there are: {', '.join(near)}" if near else "there are no tags: name a full commit"
+    near = _list_near(short, names, names[-5:])
+    hint = f"there are: {near}" if near else "there are no tags: name a full commit"
     raise SourceError(f"{where} has no tag {short!r}", hint=hint)
+
+
+def find_exact(mirror: Mirror, commit: str, *, offline_ok: bool = False) -> Found:
+    """A commit by all of its digits, never what a branch or a tag of that name stands for.
+
+    One that was fetched before is found without asking the remote.
+    """
+    if not (_HEX.match(commit) and len(commit) in _FULL_LENGTHS):
+        raise SourceError(f"{commit!r} is not a commit with all of its digits")
+    try:
+        return Found(_fetch_commit(mirror, commit))
+    except SourceError as error:
+        if offline_ok and (known := _expand(mirror, commit)):
+            return Found(known, "", error.message)
+        raise
 
 
 def find_latest(mirror: Mirror, ref: str) -> str:
@@ -190,15 +207,23 @@ def _branch_of(name: str) -> str:
 
 def _missing(mirror: Mirror, ref: str) -> SourceError:
     where = mirror.remote.name
-    listing = mirror.list_remote("refs/heads/*", "refs/tags/*")
+    short = ref.removeprefix(_BRANCHES).removeprefix("refs/tags/")
+    message = f"the source {where} has no branch, tag or commit {short!r}: it was deleted or never existed"
+    try:
+        listing = mirror.list_remote("refs/heads/*", "refs/tags/*")
+    except SourceError:
+        # It did answer that there is no such ref; what else there is may be more than is taken in.
+        return SourceError(message)
     if not listing.refs:
         return SourceError(f"the source {where} holds no commit", hint="push a branch to it first")
     if ref in ("", "HEAD"):
         return SourceError(f"the source {where} has no default branch", hint="name a branch with --ref")
     names = sorted({name.split("/", 2)[2].removesuffix("^{}") for name in listing.refs})
-    short = ref.removeprefix(_BRANCHES).removeprefix("refs/tags/")
-    near = difflib.get_close_matches(short, names, n=5) or names[:5]
-    return SourceError(
-        f"the source {where} has no branch, tag or commit {short!r}: it was deleted or never existed",
-        hint=f"there are: {', '.join(near)}",
-    )
+    return SourceError(message, hint=f"there are: {_list_near(short, names, names[:5])}")
+
+
+def _list_near(name: str, names: Sequence[str], others: Sequence[str]) -> str:
+    """The names that come near to one that is missing, or else some others, for a message."""
+    # Comparing is slow, and a remote may have any number of names of any length.
+    near = difflib.get_close_matches(name, names[:_MOST_COMPARED], n=5)
+    return ", ".join(map(show_path, near or others))

@@ -268,6 +268,8 @@ def test_what_is_read_outside_counts_for_the_limits(read_commit, monkeypatch: py
     monkeypatch.setattr(limits, "MAX_FILES", 1)
     with pytest.raises(SourceError, match="more than 1 files"):
         tree.paths_below("..")
+    monkeypatch.undo()
+    tree = read_commit(REPOSITORY, "apps/shop")
     monkeypatch.setattr(limits, "MAX_SOURCE_FILES", 3)
     with pytest.raises(SourceError, match="more than 3 files"):
         tree.source_paths()
