@@ -93,6 +93,10 @@ class StoreError(TrueupError):
     """The state store cannot be opened, read or written."""
 
 
+class StackBusy(StoreError):
+    """Another process is reconciling the stack: this one begins nothing."""
+
+
 class LeaseLost(StoreError):
     """Another process holds the stack's lease: this one must write nothing more for that stack."""
 
@@ -103,6 +107,10 @@ class PluginError(TrueupError):
 
 class StalePlan(TrueupError):
     """A saved or approved plan no longer matches Git or the live world, so it is not carried out."""
+
+
+class PinnedStack(TrueupError):
+    """The stack is suspended, or pinned to another commit than was asked for: it is not run like that."""
 
 
 class Interrupted(TrueupError):

@@ -21,7 +21,9 @@ class SourceSpec:
     `is_offline_allowed`: where the repository cannot be reached, the last commit that was fetched will do.
     `values` are values files of the same content, named relative to the stack's directory, later over
     earlier; over them `sets`, each the text of a `--set` such as `replicas=3`. `secrets` are patterns of the
-    secrets that the stack may read, `targets` those that it may use; None for no limit of its own.
+    secrets that the stack may read, `targets` those that it may use; None for no limit of its own. `commit`
+    is read instead of what `ref` stands for. `is_ref_meant`: somebody named the ref, so a pin of the stack
+    does not replace it.
     """
 
     location: str
@@ -32,6 +34,8 @@ class SourceSpec:
     sets: tuple[str, ...] = ()
     secrets: tuple[str, ...] | None = None
     targets: Grants | None = None
+    commit: str = ""
+    is_ref_meant: bool = False
 
 
 @dataclass(frozen=True)

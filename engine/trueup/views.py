@@ -10,7 +10,7 @@ from trueup.graph.build import Graph
 from trueup.model.address import Address
 from trueup.model.change import Change
 from trueup.model.observation import Health, Observed
-from trueup.model.plan import Plan
+from trueup.model.plan import Pin, Plan
 from trueup.model.resource import Facts, Revision, Stack
 from trueup.model.values import Value
 from trueup.reconcile.boundary import health_of
@@ -25,7 +25,8 @@ from trueup.state.store import Record, RunRecord, Store
 class Loaded:
     """A stack read from one revision and found to be valid. `secrets` are those to read, `facts` what was.
 
-    `answer` is what the question comes to, where one was asked.
+    `answer` is what the question comes to, where one was asked. `pin` says that the stack does not follow its
+    source.
     """
 
     stack: Stack
@@ -34,6 +35,7 @@ class Loaded:
     secrets: CheckedSecrets = NO_SECRETS
     facts: Facts = field(default_factory=Facts)
     answer: Value = None
+    pin: Pin | None = None
 
     @cached_property
     def needs(self) -> tuple[str, ...]:

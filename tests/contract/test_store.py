@@ -454,6 +454,7 @@ class StoreContract:
         assert open_again().pin_of("shop") == second
         assert (second.kind, second.commit, second.reason) == (PinKind.PINNED, "c0ffee", "")
         assert store.pin_of("blog") is None
+        assert store.pins() == {"shop": second}
         assert store.unpin("shop") == second
         assert store.pin_of("shop") is None
 

@@ -56,6 +56,32 @@ class Decision:
     at: float
 
 
+class PinKind(StrEnum):
+    """How a stack does not follow its source: no run at all, or runs of one commit."""
+
+    SUSPENDED = "suspended"
+    PINNED = "pinned"
+
+
+@dataclass(frozen=True)
+class Pin:
+    """Why a stack does not follow its source. `commit` is what it stays at.
+
+    That is empty for a suspended stack, unless it was pinned before.
+    """
+
+    stack: str
+    kind: PinKind
+    commit: str
+    who: str
+    reason: str
+    at: float
+
+    @property
+    def is_suspended(self) -> bool:
+        return self.kind is PinKind.SUSPENDED
+
+
 @dataclass(frozen=True)
 class Plan:
     """Pure data; equal inputs give an equal plan and digest.
@@ -64,7 +90,8 @@ class Plan:
     to this very plan, `stale_approval` what somebody approved last where that is another plan by now.
     `rewritten_from` is the commit of the last run where it is no ancestor of this plan's. `breaches` are the
     changes that do not fulfil a policy; those that hold the plan are among `holds` too. `unseen` are stacks
-    of `dependsOn` that the store has never seen, as after a slip of the pen: nobody waits for them.
+    of `dependsOn` that the store has never seen, as after a slip of the pen: nobody waits for them. `pin`
+    says that the stack does not follow its source, None where it does.
     """
 
     stack: str
@@ -79,6 +106,7 @@ class Plan:
     rewritten_from: str = ""
     breaches: tuple[Breach, ...] = ()
     unseen: tuple[str, ...] = ()
+    pin: Pin | None = None
 
     @property
     def is_final(self) -> bool:

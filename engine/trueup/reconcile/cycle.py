@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from trueup.collector import paused_collector
-from trueup.errors import StalePlan, StoreError, UsageError
+from trueup.errors import StackBusy, StalePlan, UsageError
 from trueup.graph.build import Graph
 from trueup.model.address import Address
 from trueup.model.change import Action
@@ -236,7 +236,7 @@ def hold_lease(store: Store, stack: str, stop: threading.Event) -> Iterator[Leas
     lease = store.acquire_lease(stack, holder, LEASE_TTL)
     if lease is None:
         other = store.lease(stack)
-        raise StoreError(
+        raise StackBusy(
             f"stack {stack!r} is being reconciled by {other.holder if other else 'another process'}",
             hint="wait until that run has ended; a run that died gives the stack free by itself",
         )

@@ -5,6 +5,7 @@ What a person does needs no lease: a daemon may hold it meanwhile.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Connection, Row, select
@@ -85,6 +86,12 @@ class Decisions(Access):
             return None if row is None else rows.read_pin(row)
 
         return self._read(f"the pin of {stack!r}", read)
+
+    def pins(self) -> Mapping[str, Pin]:
+        def read(connection: Connection) -> Mapping[str, Pin]:
+            return {row.stack: rows.read_pin(row) for row in connection.execute(select(pins))}
+
+        return self._read("the pins", read)
 
 
 def _find_pin(connection: Connection, stack: str) -> Row[Any] | None:

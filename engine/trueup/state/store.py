@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Protocol
 
 from trueup.model.address import Address
 from trueup.model.outcome import Result, RunStatus
 from trueup.model.plan import Decision as Decision
+from trueup.model.plan import Pin as Pin
+from trueup.model.plan import PinKind as PinKind
 from trueup.model.plan import Verdict as Verdict
 from trueup.model.values import Document, Value
 
@@ -114,25 +115,6 @@ class PastStep:
 
     run: RunRecord
     step: Step
-
-
-class PinKind(StrEnum):
-    """How a stack does not follow its source: no run at all, or runs of one commit."""
-
-    SUSPENDED = "suspended"
-    PINNED = "pinned"
-
-
-@dataclass(frozen=True)
-class Pin:
-    """Why a stack does not follow its source. `commit` is empty for a suspended one."""
-
-    stack: str
-    kind: PinKind
-    commit: str
-    who: str
-    reason: str
-    at: float
 
 
 @dataclass(frozen=True)
@@ -303,6 +285,9 @@ class Store(Protocol):
 
     def pin_of(self, stack: str) -> Pin | None:
         """The stack's pin, if it has one."""
+
+    def pins(self) -> Mapping[str, Pin]:
+        """All pins, by the names of their stacks."""
 
     def add_events(self, stack: str, events: Sequence[Event]) -> None:
         """Adds to the events of the stack, of which the latest are kept. Needs no lease."""
