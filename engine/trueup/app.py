@@ -68,11 +68,13 @@ class App:
         keep_runs: int = KEPT_RUNS,
         policies: tuple[Policy, ...] = (),
         allow_targets: Grants | None = None,
+        allow_fetching: bool = False,
     ) -> None:
         self._store_url = store_url
         self._keep_runs = keep_runs
         self._policies = policies
         self._allow_targets = allow_targets
+        self._allow_fetching = allow_fetching
         self._parallelism = parallelism
         self._catalog = catalog or InstalledProviders()
         self._secret_sources = secret_sources or InstalledSecretSources()
@@ -156,6 +158,7 @@ class App:
                 self._catalog,
                 values,
                 may_be_empty=may_be_empty,
+                may_fetch=self._allow_fetching,
                 question=question,
                 # A stack that comes over the network must not read the repositories of this machine.
                 open_pinned=partial(

@@ -78,7 +78,8 @@ class Config:
 
     `secrets` is what sources of secrets go by: see docs/secrets.md. `keep_runs` is how many runs of each
     stack the history keeps. `policies` count for every stack, see docs/policies.md.
-    `allow_targets` are the targets that stacks may use at all, None for any.
+    `allow_targets` are the targets that stacks may use at all, None for any. `allow_fetching`: renderings of
+    stacks may use the network if they ask for it.
     """
 
     store: str = ""
@@ -89,6 +90,7 @@ class Config:
     keep_runs: int = KEPT_RUNS
     policies: tuple[Policy, ...] = ()
     allow_targets: Grants | None = None
+    allow_fetching: bool = False
 
 
 class ConfigError(ManifestError, UsageError):
@@ -114,7 +116,17 @@ def load_config(path: str | Path) -> Config:
 
 
 def _read_config(document: SourceDocument, folder: Path, problems: list[Problem]) -> Config:
-    known = ("store", "parallelism", "daemon", "stacks", "secrets", "history", "policies", "allow_targets")
+    known = (
+        "store",
+        "parallelism",
+        "daemon",
+        "stacks",
+        "secrets",
+        "history",
+        "policies",
+        "allow_targets",
+        "rendering",
+    )
     fields = Fields(document, document.value, (), problems, known=known)
     store = fields.text(
         "store", hint="a path, sqlite:////absolute/path.db or postgresql://user@host/database"
@@ -128,11 +140,19 @@ def _read_config(document: SourceDocument, folder: Path, problems: list[Problem]
         _read_history(document, fields, problems),
         read_policies(document, fields.values.get("policies"), ("policies",), problems, is_installation=True),
         _read_grants(document, fields, ("allow_targets",), problems),
+        _read_rendering(document, fields, problems),
     )
 
 
 def _read_parallelism(fields: Fields) -> int:
     return _read_number(fields, "parallelism", DEFAULT_PARALLELISM, MAX_PARALLELISM)
+
+
+def _read_rendering(document: SourceDocument, root: Fields, problems: list[Problem]) -> bool:
+    """Whether the table `rendering` lets stacks fetch what they render."""
+    table = root.values.get("rendering")
+    fields = Fields(document, table, ("rendering",), problems, known=("allow_network",), where="rendering")
+    return fields.boolean("allow_network", False)
 
 
 def _read_history(document: SourceDocument, root: Fields, problems: list[Problem]) -> int:

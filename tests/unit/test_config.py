@@ -12,6 +12,7 @@ FULL = """\
 store = "state/trueup.db"
 parallelism = 32
 history = {keep_runs = 50}
+rendering = {allow_network = true}
 
 [daemon]
 listen = "[::1]:9191"
@@ -50,6 +51,7 @@ def test_everything_that_can_be_said(tmp_path: Path) -> None:
         store=str(tmp_path / "state/trueup.db"),
         parallelism=32,
         keep_runs=50,
+        allow_fetching=True,
         daemon=DaemonConfig("::1", 9191, 90.0, True),
         stacks=(
             StackConfig("shop", "git@git.example.com:team/estate.git", "main", "prod/shop", 10.0, 86400.0),

@@ -97,6 +97,7 @@ def _open_app(config: Config, store: str, make_engine: EngineFactory | None) -> 
         keep_runs=config.keep_runs,
         policies=config.policies,
         allow_targets=config.allow_targets,
+        allow_fetching=config.allow_fetching,
     )
 
 

@@ -129,6 +129,7 @@ class Call:
             keep_runs=config.keep_runs,
             policies=config.policies,
             allow_targets=config.allow_targets,
+            allow_fetching=config.allow_fetching,
         )
 
     @cached_property

@@ -57,20 +57,22 @@ def load_stack(
     values: ValuesRequest = NO_VALUES,
     *,
     may_be_empty: bool = False,
+    may_fetch: bool = False,
     open_pinned: OpenPinned | None = None,
     question: Question | None = None,
 ) -> LoadedStack:
     """Reads and checks everything that the tree declares, with the values that are asked for.
 
-    `may_be_empty`: a stack without resources is about to get some, and is no slip of the pen. `open_pinned`
-    opens the repositories of modules. `question` is answered in the scope of the stack.
+    `may_be_empty`: a stack without resources is about to get some, and is no slip of the pen. `may_fetch`:
+    its renderings may use the network. `open_pinned` opens the repositories of modules. `question` is asked
+    in the scope of the stack.
     Raises ManifestError with all problems, PluginError for a provider that cannot be loaded, and what the
     tree raises. An input that is not complete and valid never gives a smaller stack.
     """
     library = Library(tree, open_pinned)
     try:
         with paused_collector():
-            loader = _Loader(tree, library, catalog, values, may_be_empty, question)
+            loader = _Loader(tree, library, catalog, values, may_be_empty, may_fetch, question)
             stack_file, nodes = loader.load()
     finally:
         library.close()
@@ -86,6 +88,7 @@ class _Loader:
         catalog: Catalog,
         values: ValuesRequest,
         may_be_empty: bool,
+        may_fetch: bool,
         question: Question | None,
     ) -> None:
         self.answer: Value = None
@@ -93,6 +96,7 @@ class _Loader:
         self._tree = tree
         self._library = library
         self._may_be_empty = may_be_empty
+        self._may_fetch = may_fetch
         self._values = values
         self._catalog = catalog
         self._paths = frozenset(tree.paths())
@@ -199,7 +203,13 @@ class _Loader:
         before = len(self._problems)
         may_be_empty = stack_file.allow_empty or self._may_be_empty
         rendered = render_stack(
-            self._tree, stack_file.render, stack_file.stack, files, self._problems, may_be_empty=may_be_empty
+            self._tree,
+            stack_file.render,
+            stack_file.stack,
+            files,
+            self._problems,
+            may_be_empty=may_be_empty,
+            may_fetch=self._may_fetch,
         )
         self._is_partial = self._is_partial or len(self._problems) > before
         return rendered

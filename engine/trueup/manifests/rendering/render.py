@@ -22,6 +22,7 @@ from trueup.model.tree import Tree
 MARKERS = (*kustomize.FILES, helm.CHART)
 _FORMAT = "1"
 _KUBERNETES = "kubernetes"
+_GRANT_HINT = "copy what it needs into the source, or write in trueup.toml: [rendering] allow_network = true"
 
 
 @dataclass
@@ -40,10 +41,12 @@ def render_stack(
     problems: list[Problem],
     *,
     may_be_empty: bool = False,
+    may_fetch: bool = False,
 ) -> Rendered:
     """Renders what `settings` name, or what the stack's own directory holds.
 
-    `files` are those that may hold resources. Raises what the tree raises.
+    `files` are those that may hold resources. `may_fetch`: whoever runs trueup lets stacks ask for the
+    network. Raises what the tree raises.
     """
     rendered = Rendered()
     markers = [path for path in files if path.rpartition("/")[2] in MARKERS]
@@ -61,6 +64,11 @@ def render_stack(
             return rendered
         jobs = [_job_of(path) for path in own]
     for job in jobs:
+        if job.network and not may_fetch:
+            message = f"{job.what} asks for the network, which was not granted"
+            problems.append(Problem(message, job.place, _GRANT_HINT))
+            rendered.claimed.update(files)
+            continue
         rendering = _Rendering(tree, job, stack, problems)
         rendered.documents += rendering.render(may_be_empty=may_be_empty)
         for directory in rendering.reached:

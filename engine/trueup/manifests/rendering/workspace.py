@@ -10,9 +10,11 @@ import hashlib
 import os
 import re
 import shutil
+import stat
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +25,9 @@ from trueup.model.tree import Tree
 
 # Far more than anybody has, and less than Python's own functions for trees of files can take.
 _MAX_DEPTH = 200
+_PREFIX = "trueup-render-"
+# In seconds; the commands of a rendering have a few minutes together.
+_ABANDONED = 3600.0
 SOURCE, INPUT = "source", "input"
 _MESSAGE_PATH = re.compile(r"(?<![\w/.-])source/([^\s'\":,;()]*)")
 
@@ -134,7 +139,8 @@ class Workspace:
     def open_folder(self) -> Iterator[Folder]:
         """Writes the files into a private directory and removes it in the end. Raises ToolError."""
         try:
-            folder = Folder(Path(os.path.realpath(tempfile.mkdtemp(prefix="trueup-render-"))))
+            _remove_abandoned(Path(tempfile.gettempdir()))
+            folder = Folder(Path(os.path.realpath(tempfile.mkdtemp(prefix=_PREFIX))))
         except OSError as error:
             raise _unwritable(error) from error
         try:
@@ -191,6 +197,19 @@ class Workspace:
         while shared < min(len(above), len(parts)) and above[shared] == parts[shared]:
             shared += 1
         return "/".join([".."] * (len(above) - shared) + parts[shared:]) or "."
+
+
+def _remove_abandoned(top: Path) -> None:
+    """Removes the directories of this user's renderings that were killed: no rendering takes that long."""
+    for entry in os.scandir(top):
+        if not entry.name.startswith(_PREFIX):
+            continue
+        # Another process may be about to remove the same one.
+        with suppress(OSError):
+            status = entry.stat(follow_symlinks=False)
+            is_ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
+            if is_ours and time.time() - status.st_mtime > _ABANDONED:
+                shutil.rmtree(entry.path, ignore_errors=True)
 
 
 def _unwritable(error: OSError) -> ToolError:

@@ -55,7 +55,7 @@ def repository(helm_binary, tools, tmp_path):
 @pytest.fixture
 def names(catalog, memory_tree, head):
     def _names(files, render):
-        nodes = load_stack(memory_tree({"stack.yaml": head + render, **files}), catalog).nodes
+        nodes = load_stack(memory_tree({"stack.yaml": head + render, **files}), catalog, may_fetch=True).nodes
         return [node.name for node in nodes]
 
     return _names

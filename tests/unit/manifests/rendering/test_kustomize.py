@@ -25,7 +25,7 @@ def remote(tools, git_server):
 def names(catalog, memory_tree, head):
     def _names(files, settings):
         stack = f"{head}  render: {{kustomize: {{{settings}}}}}\n"
-        nodes = load_stack(memory_tree({"stack.yaml": stack, **files}), catalog).nodes
+        nodes = load_stack(memory_tree({"stack.yaml": stack, **files}), catalog, may_fetch=True).nodes
         return [node.name for node in nodes]
 
     return _names

@@ -36,6 +36,35 @@ def test_a_rendering_that_fails_says_so_with_this_text(name, catalog, memory_tre
     assert text == (case / EXPECTED).read_text()
 
 
+@pytest.mark.parametrize(
+    "job",
+    [
+        "kustomize: {path: over, network: true}",
+        "helm: {chart: web, network: true}",
+        "helm: {chart: web, repo: 'http://127.0.0.1:1', version: 1.0.0, network: true}",
+        "helm: {chart: 'oci://example.invalid/web', version: 1.0.0, network: true}",
+    ],
+)
+def test_a_stack_that_asks_for_the_network_needs_a_grant_before_any_tool_runs(
+    job, catalog, memory_tree, head, monkeypatch, tmp_path
+):
+    for variable in ("TRUEUP_HELM", "TRUEUP_KUSTOMIZE"):
+        program = tmp_path / variable
+        program.write_text(f"#!/bin/sh\ntouch {tmp_path}/trace\n")
+        program.chmod(0o755)
+        monkeypatch.setenv(variable, str(program))
+    files = {
+        "stack.yaml": f"{head}  render: [{{{job}}}]\n",
+        "over/kustomization.yaml": "resources: ['http://127.0.0.1:1/a.yaml']\n",
+        "web/Chart.yaml": "apiVersion: v2\nname: web\nversion: 1.0.0\n",
+    }
+    with pytest.raises(ManifestError, match="asks for the network, which was not granted") as error:
+        load_stack(memory_tree(files), catalog)
+    assert len(error.value.problems) == 1
+    assert "[rendering] allow_network = true" in error.value.problems[0].hint
+    assert not (tmp_path / "trace").exists()
+
+
 @pytest.fixture
 def load_here(catalog, tmp_path, head):
     """Loads the stack in `shop` of a repository with these files; gives the bodies by kind and name."""

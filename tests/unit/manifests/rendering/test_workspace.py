@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import stat
+import tempfile
+import time
 
 import pytest
 
@@ -39,6 +42,25 @@ def test_the_stacks_own_files_stand_at_the_top(tree):
         )
         assert not any(path.is_symlink() for path in folder.work.rglob("*"))
     assert not folder.top.exists()
+
+
+def test_what_a_killed_rendering_left_is_removed_and_nothing_else(tree, tmp_path, monkeypatch):
+    top = tmp_path / "tmp"
+    long_ago = time.time() - 2 * 3600
+    for name in ("trueup-render-old/work/source", "trueup-render-new", "other", "precious"):
+        (top / name).mkdir(parents=True)
+    (top / "trueup-render-old/work/source/secret.yaml").write_text("a")
+    (top / "precious/file").write_text("a")
+    (top / "trueup-render-link").symlink_to(top / "precious")
+    (top / "trueup-render-file").write_text("a")
+    for name in ("trueup-render-old", "trueup-render-file", "other", "precious"):
+        os.utime(top / name, (long_ago, long_ago))
+    monkeypatch.setattr(tempfile, "tempdir", str(top))
+    with Workspace(tree).open_folder():
+        pass
+    left = ["other", "precious", "trueup-render-file", "trueup-render-link", "trueup-render-new"]
+    assert sorted(path.name for path in top.iterdir()) == left
+    assert (top / "precious/file").exists()
 
 
 def test_files_above_keep_their_place_beside_the_stack(tree):
