@@ -127,49 +127,6 @@ def name_place(location: str, ref: str = "", path: str = "") -> tuple[str, str]:
     return place.name, path
 
 
-def open_commit(
-    location: str,
-    commit: str,
-    path: str = "",
-    *,
-    cache_dir: Path | None = None,
-    allow_file_urls: bool = True,
-    offline_ok: bool = False,
-) -> Tree:
-    """The files below `path` of a Git repository at exactly this commit, whatever its refs stand for.
-
-    A commit that was fetched before is read without asking the remote. Raises SourceError.
-    """
-    from trueup.sources.git_tree import GitTree
-    from trueup.sources.refs import find_exact
-
-    place = parse_location(location, allow_file_urls=allow_file_urls)
-    path = clean_path(path)
-    if isinstance(place, Path):
-        found = _find_repository(place, commit)
-        if found is None:
-            raise SourceError(f"{place} is not in a Git repository")
-        place, below = found
-        path = clean_path(f"{below}/{path}" if below else path)
-    mirror = _open_mirror(place, cache_dir or default_cache_dir())
-    exact = find_exact(mirror, commit, offline_ok=offline_ok)
-    revision = Revision(url=place.name, path=path, commit=exact.commit, ref=commit)
-    return GitTree(mirror, revision, exact.offline)
-
-
-def name_place(location: str, ref: str = "", path: str = "") -> tuple[str, str]:
-    """The URL and the path of the revision that `open_tree` would read, found without reading anything."""
-    place = parse_location(location)
-    path = clean_path(path)
-    if isinstance(place, Path):
-        found = _find_repository(place, ref)
-        if found is None:
-            return str(place), path
-        place, below = found
-        path = clean_path(f"{below}/{path}" if below else path)
-    return place.name, path
-
-
 def is_local(location: str) -> bool:
     """Whether a source is on this machine."""
     place = parse_location(location)
