@@ -99,21 +99,6 @@ def find_exact(mirror: Mirror, commit: str, *, offline_ok: bool = False) -> Foun
         raise
 
 
-def find_exact(mirror: Mirror, commit: str, *, offline_ok: bool = False) -> Found:
-    """A commit by all of its digits, never what a branch or a tag of that name stands for.
-
-    One that was fetched before is found without asking the remote.
-    """
-    if not (_HEX.match(commit) and len(commit) in _FULL_LENGTHS):
-        raise SourceError(f"{commit!r} is not a commit with all of its digits")
-    try:
-        return Found(_fetch_commit(mirror, commit))
-    except SourceError as error:
-        if offline_ok and (known := _expand(mirror, commit)):
-            return Found(known, "", error.message)
-        raise
-
-
 def find_latest(mirror: Mirror, ref: str) -> str:
     """The commit that the ref stands for at this moment, by one question to the remote if that is enough."""
     names = _candidates(mirror, ref)
