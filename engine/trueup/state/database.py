@@ -18,6 +18,8 @@ from trueup.state.failures import store_errors
 from trueup.state.schema import VERSION_TABLE
 
 BUSY_TIMEOUT = 5.0
+# What SQLite calls a database that is in no file.
+IN_MEMORY = ":memory:"
 # A transaction whose process was stopped in the middle must not lock out its successor for ever.
 _POSTGRESQL_SETTINGS = "-c lock_timeout=5s -c idle_in_transaction_session_timeout=15s"
 
@@ -71,7 +73,7 @@ def open_sqlite(file: Path) -> Database:
 def open_memory() -> Database:
     """An empty database of this process alone, for where there is no store and none is to be made."""
     # Each connection would have a database of its own, so all threads take turns with one.
-    return Database(_sqlite_engine(":memory:", pool_size=1, max_overflow=0), "in memory", Path(":memory:"))
+    return Database(_sqlite_engine(IN_MEMORY, pool_size=1, max_overflow=0), "in memory", Path(IN_MEMORY))
 
 
 def _sqlite_engine(database: str, *, pool_size: int, max_overflow: int) -> Engine:

@@ -15,8 +15,8 @@ from trueup.state import rows
 from trueup.state.access import require_stack
 from trueup.state.database import Database, Identity
 from trueup.state.decisions import Decisions
-from trueup.state.journal import Journal
 from trueup.state.process import Clock
+from trueup.state.recovery import Recovery
 from trueup.state.schema import intents, inventory, outputs, runs, steps
 from trueup.state.store import Lease, OpenIntent, PastStep, Record, RunRecord, Step
 
@@ -37,21 +37,12 @@ _delete_record = inventory.delete().where(
 )
 
 
-class SqlStore(Decisions, Journal):
+class SqlStore(Decisions, Recovery):
     """See store.Store for what each method promises."""
 
     def __init__(self, database: Database, identity: Identity, clock: Clock, keep_runs: int) -> None:
-        super().__init__(database, clock)
-        self._identity = identity
+        super().__init__(database, identity, clock)
         self._keep_runs = keep_runs
-
-    @property
-    def installation(self) -> str:
-        return self._identity.installation
-
-    @property
-    def digest_key(self) -> bytes:
-        return self._identity.digest_key
 
     def inventory(self, stack: str) -> Mapping[Address, Record]:
         def read(connection: Connection) -> Mapping[Address, Record]:
@@ -76,6 +67,7 @@ class SqlStore(Decisions, Journal):
 
     def acquire_lease(self, stack: str, holder: str, ttl: float) -> Lease | None:
         def acquire(connection: Connection) -> Lease | None:
+            self._refresh_identity(connection)
             return self._leases.acquire(connection, stack, holder, ttl)
 
         if not holder:
@@ -103,14 +95,15 @@ class SqlStore(Decisions, Journal):
         approved_by: str = "",
         plan: str = "",
     ) -> int:
-        def begin(connection: Connection) -> int:
+        def begin(connection: Connection) -> tuple[int, float]:
+            started_at = self._leases.now(connection)
             values = {
                 "stack": lease.stack,
                 "url": rows.encode_text(url),
                 "commit_id": commit,
                 "digest": digest,
                 "status": "",
-                "started_at": self._leases.now(connection),
+                "started_at": started_at,
                 "finished_at": 0.0,
                 "counts": "{}",
                 "author": rows.encode_text(author),
@@ -120,9 +113,11 @@ class SqlStore(Decisions, Journal):
             }
             run = connection.execute(runs.insert().returning(runs.c.id), values).scalar_one()
             _prune_history(connection, lease.stack, self._keep_runs)
-            return int(run)
+            return int(run), started_at
 
-        return self._write_fenced(lease, begin)
+        run, started_at = self._write_fenced(lease, begin)
+        self._remember(lease.stack, run, started_at)
+        return run
 
     def write_intent(
         self,

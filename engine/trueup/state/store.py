@@ -92,7 +92,7 @@ class RunRecord:
     """One run of the history. Times are in seconds since the epoch; `finished_at` 0 while it runs.
 
     `author` wrote the commit (`Name <mail>`), `approved_by` approved the plan although something held it.
-    `trigger` is what made it run: `once`, `commit`, `interval` or `retry`. Empty where it is not known.
+    `trigger` is what made it run: `once`, `commit`, `interval`, `retry`, `recover`; empty if it is not known.
     """
 
     id: int
@@ -155,6 +155,36 @@ class Correction:
     path: str
     writer: str = ""
     at: float = 0.0
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What a machine remembers of a stack, outside of the store: the latest run that it has begun.
+
+    `at` is when that run began. Its run and installation tell that a store in this place is another one now,
+    or an older copy of the same.
+    """
+
+    installation: str
+    run: int
+    at: float
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """What a recovery found for one stack: the rows as they are to be, and what history says of it.
+
+    `installation` is the one whose markers were found. The store gives the records the id of their run.
+    """
+
+    installation: str
+    records: Sequence[Record]
+    steps: Sequence[Step]
+    url: str
+    commit: str
+    author: str = ""
+    digest: str = ""
+    message: str = ""
 
 
 class Store(Protocol):
@@ -235,6 +265,21 @@ class Store(Protocol):
 
     def record_steps(self, lease: Lease, run: int, steps: Sequence[Step], records: Sequence[Record]) -> None:
         """Many outcomes at once, none of which had an intent."""
+
+    def mark(self, stack: str) -> Mark | None:
+        """What this machine remembers of the stack in this place; None where nothing, or where it cannot.
+
+        Each run that begins is remembered.
+        """
+
+    def forget_mark(self, stack: str) -> None:
+        """Drops what this machine remembers of the stack: nothing of it is managed any more."""
+
+    def rebuild(self, lease: Lease, rebuilt: Rebuilt) -> int:
+        """Writes what a recovery found: all of it, or nothing; the id of its run, of trigger `recover`.
+
+        A store without records and intents becomes that of the installation; any other one raises StoreError.
+        """
 
     def write_outputs(self, lease: Lease, values: Mapping[str, Value], commit: str) -> None:
         """What other stacks may read of this one, in place of what was written before.
