@@ -8,6 +8,7 @@ from typing import TypeVar
 from sqlalchemy import Connection
 
 from trueup.model.address import Address
+from trueup.state import rows
 from trueup.state.commits import CommitQueue
 from trueup.state.database import Database
 from trueup.state.failures import corrupt_row
@@ -24,7 +25,7 @@ class Access:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._leases = LeaseTable(clock, has_server=database.file is None)
-        self._queue = CommitQueue(database.engine) if database.file is not None else None
+        self._queue = CommitQueue(database) if database.file is not None else None
 
     def _read(self, what: str, work: Callable[[Connection], T]) -> T:
         database = self._database
@@ -32,6 +33,9 @@ class Access:
             try:
                 with database.reading() as connection:
                     return work(connection)
+            except rows.DamagedRow as error:
+                what = f"the row of {error} is not as it was written, and {what}"
+                raise corrupt_row(database.name, database.file, what) from error
             except (ValueError, KeyError, TypeError) as error:
                 raise corrupt_row(database.name, database.file, what) from error
 

@@ -9,9 +9,10 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from trueup.errors import LeaseLost, StoreError
+from trueup.state.database import Database
 
 T = TypeVar("T")
 
@@ -30,8 +31,8 @@ class CommitQueue:
     A piece of work may be run twice, and raises LeaseLost only before its first write.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, database: Database) -> None:
+        self._database = database
         self._writer = threading.Lock()
         self._queue_lock = threading.Lock()
         self._queue: list[_Job] = []
@@ -69,12 +70,15 @@ class CommitQueue:
 
     def _commit_once(self, batch: list[_Job]) -> None:
         lost: list[tuple[_Job, LeaseLost]] = []
-        with self._engine.begin() as connection:
+        with self._database.writing() as connection:
+            sides = self._database.sides_of(connection)
             for job in batch:
                 try:
                     job.value = job.work(connection)
                 except LeaseLost as error:
                     lost.append((job, error))
+        # What was committed into files that have no names any more is not durable.
+        self._database.check_files(sides)
         for job, loss in lost:
             job.error = loss
         for job in batch:

@@ -5,32 +5,40 @@ from __future__ import annotations
 import importlib.util
 import os
 import sqlite3
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.pool import QueuePool
 
 from trueup.errors import StoreError
+from trueup.state import files
 from trueup.state.failures import store_errors
 from trueup.state.schema import VERSION_TABLE
 
 BUSY_TIMEOUT = 5.0
 # What SQLite calls a database that is in no file.
 IN_MEMORY = ":memory:"
+_SIDES = "sides"
 # A transaction whose process was stopped in the middle must not lock out its successor for ever.
 _POSTGRESQL_SETTINGS = "-c lock_timeout=5s -c idle_in_transaction_session_timeout=15s"
 
 
 @dataclass(frozen=True)
 class Database:
-    """An open database. `name` is how messages call it; `file` is None for PostgreSQL."""
+    """An open database. `name` is how messages call it; `file` is None for PostgreSQL.
+
+    `opened` is by what the file is known again, None where it is in memory.
+    """
 
     engine: Engine
     name: str
     file: Path | None
+    opened: files.FileId | None = None
 
     def errors(self) -> AbstractContextManager[None]:
         """Raises StoreError for what the database raises inside."""
@@ -44,6 +52,16 @@ class Database:
         """A connection in a transaction that may write; SQLite's only writer at a time."""
         return self.engine.begin()
 
+    def sides_of(self, connection: Connection) -> Mapping[str, files.FileId]:
+        """The files beside the database that a connection uses."""
+        sides: Mapping[str, files.FileId] = connection.info.get(_SIDES, {})
+        return sides
+
+    def check_files(self, sides: Mapping[str, files.FileId]) -> None:
+        """Raises StoreError if the files of the database were deleted or replaced."""
+        if self.file is not None and self.opened is not None:
+            files.check(self.file, self.opened, sides)
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -55,19 +73,23 @@ class Identity:
 
 def open_sqlite(file: Path) -> Database:
     """The database in a file, which is created for its owner alone."""
-    name = str(file)
-    try:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # SQLite gives its -wal and -shm files the mode of the database.
-        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    except PermissionError as error:
-        raise StoreError(
-            f"the store {name} cannot be opened for writing: {error.strerror}",
-            hint=f"user {os.geteuid()} needs to read and write {file} and its directory",
-        ) from error
-    except OSError as error:
-        raise StoreError(f"the store {name} cannot be opened: {error.strerror}") from error
-    return Database(_sqlite_engine(name, pool_size=4, max_overflow=-1), name, file)
+    opened = files.prepare(file)
+    engine = _sqlite_engine(str(file), pool_size=4, max_overflow=-1)
+    database = Database(engine, str(file), file, opened)
+
+    def connect() -> sqlite3.Connection:
+        # Not the default mode, in which a file that was deleted meanwhile would be made again, empty.
+        uri = f"file:{quote(str(file))}?mode=rw"
+        return sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT, check_same_thread=False)
+
+    def check(connection: Connection) -> None:
+        database.check_files(database.sides_of(connection))
+
+    event.listen(engine, "do_connect", lambda *_: connect())
+    event.listen(engine, "connect", lambda _, record: record.info.update({_SIDES: files.find_sides(file)}))
+    # Before the listener that begins the transaction.
+    event.listen(engine, "begin", check, insert=True)
+    return database
 
 
 def open_memory() -> Database:
@@ -101,13 +123,25 @@ def open_postgresql(url: URL) -> Database:
     options = f"{_POSTGRESQL_SETTINGS} {given if isinstance(given, str) else ' '.join(given)}".strip()
     engine = create_engine(
         url.set(drivername="postgresql+psycopg").difference_update_query(["options"]),
-        connect_args={"options": options, "connect_timeout": 10, "application_name": "trueup"},
+        connect_args={"options": options, "application_name": "trueup", **_bound_waits(url)},
         pool_size=4,
         max_overflow=28,
         pool_pre_ping=True,
         hide_parameters=True,
     )
     return Database(engine, url.set(drivername="postgresql").render_as_string(hide_password=True), None)
+
+
+def _bound_waits(url: URL) -> dict[str, int]:
+    """A server that vanished without a word is noticed, unless the URL says otherwise."""
+    waits = {
+        "connect_timeout": 10,
+        "keepalives_idle": 15,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 30000,
+    }
+    return {name: value for name, value in waits.items() if name not in url.query}
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
@@ -130,10 +164,20 @@ def _begin_sqlite(connection: Connection) -> None:
 def copy_sqlite(file: Path, copy: Path) -> None:
     """Copies a consistent state of an SQLite database for its owner alone; replaces an older copy."""
     part = copy.with_name(copy.name + ".part")
-    part.unlink(missing_ok=True)
-    os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    _backup(file, part)
-    part.replace(copy)
+    try:
+        part.unlink(missing_ok=True)
+        os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        _backup(file, part)
+        files.flush(part)
+        part.replace(copy)
+        files.flush(copy.parent)
+    except OSError as error:
+        raise StoreError(
+            f"the store {file} cannot be copied to {copy.name} before it is upgraded: {error.strerror}",
+            hint=f"see that {copy.parent} has space left and can be written; nothing was changed",
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _backup(file: Path, copy: Path) -> None:

@@ -13,8 +13,8 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from trueup.errors import StoreError
 
 _REBUILD = (
-    "Nothing was changed. Restore a copy of the file (from a backup, or {file}.before-* beside it). "
-    "With a new, empty store, what was managed belongs to another installation until it is adopted."
+    "Nothing was changed. Restore a copy of the file (from a backup, or {file}.before-* beside it), "
+    "without the {name}-wal and {name}-shm of this one; see docs/state.md"
 )
 # SQLite takes the right to write a WAL database as a lock on this byte of the -shm file.
 _WAL_WRITE_LOCK = 120
@@ -35,8 +35,17 @@ def store_errors(store: str, file: Path | None) -> Iterator[None]:
 
 def corrupt_row(store: str, file: Path | None, what: str) -> StoreError:
     """The error for a row that was not written by trueup, or was damaged since."""
-    hint = _REBUILD.format(file=file) if file else "Restore the database from a backup."
+    hint = _rebuild(file) if file else "Restore the database from a backup."
     return StoreError(f"the store {store} is damaged: {what} cannot be read", hint=hint)
+
+
+def damaged_file(store: str, file: Path, what: str) -> StoreError:
+    """The error for a database file whose pages do not fit together."""
+    return StoreError(f"the store {store} is damaged ({what})", hint=_rebuild(file))
+
+
+def _rebuild(file: Path) -> str:
+    return _REBUILD.format(file=file, name=file.name)
 
 
 def _explain(store: str, file: Path | None, error: BaseException) -> StoreError:
@@ -55,18 +64,46 @@ def _explain_sqlite(store: str, file: Path, error: sqlite3.Error) -> StoreError:
         )
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         what = "is not an SQLite database" if code == sqlite3.SQLITE_NOTADB else "is damaged"
-        return StoreError(f"the store {store} {what} ({error})", hint=_REBUILD.format(file=file))
-    if code == sqlite3.SQLITE_FULL:
+        return StoreError(f"the store {store} {what} ({error})", hint=_rebuild(file))
+    if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _is_full(file)):
         return StoreError(
             f"the disk of the store {store} is full: nothing was written",
             hint=f"free some space in {file.parent}, then run again",
+        )
+    if code == sqlite3.SQLITE_IOERR:
+        return StoreError(
+            f"the disk of the store {store} fails: {error}",
+            hint=f"see the kernel's log (dmesg), and check the file system of {file.parent}",
+        )
+    if code == sqlite3.SQLITE_CANTOPEN and not file.exists():
+        return StoreError(
+            f"the store {store} is gone",
+            hint="put it back, and work goes on; else end every trueup that uses it and restore a backup",
         )
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN):
         return StoreError(
             f"the store {store} cannot be opened for writing ({error})",
             hint=f"user {os.geteuid()} needs to read and write {file} and its directory",
         )
+    if "no such table" in str(error):
+        return _emptied(store, error)
     return StoreError(f"the store {store} failed: {_line_of(error)}")
+
+
+def _is_full(file: Path) -> bool:
+    """Some calls of a full disk are no more than failed ones to SQLite."""
+    try:
+        found = os.statvfs(file.parent)
+    except OSError:
+        return False
+    return found.f_bavail * found.f_frsize < 1 << 16
+
+
+def _emptied(store: str, error: BaseException) -> StoreError:
+    return StoreError(
+        f"the store {store} is not the one that was opened: its tables are missing ({_line_of(error)})",
+        hint="bring the right database back, or restart trueup to begin with what is there now",
+    )
 
 
 def _explain_postgresql(store: str, error: BaseException) -> StoreError:
@@ -74,7 +111,12 @@ def _explain_postgresql(store: str, error: BaseException) -> StoreError:
     if state == "55P03":
         return StoreError(f"the store {store} is locked by another session", hint="run again in a moment")
     if state.startswith("53"):
-        return StoreError(f"the store {store} has no room or connections left: {_line_of(error)}")
+        return StoreError(
+            f"the store {store} has no room or connections left: {_line_of(error)}",
+            hint="free some of the server's disk, memory or connections (max_connections), then run again",
+        )
+    if state == "42P01":
+        return _emptied(store, error)
     if state in ("25006", "42501"):
         return StoreError(
             f"the store {store} cannot be written: {_line_of(error)}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -46,9 +47,18 @@ def encode_text(value: str) -> str:
     return value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
 
 
+def checksum(*texts: str, start: int = 0) -> str:
+    """Tells a row that was damaged from one that was written, where it reads as well as before."""
+    return f"{zlib.crc32(chr(0).join(texts).encode('utf-8', 'backslashreplace'), start):08x}"
+
+
+class DamagedRow(ValueError):
+    """A row is not as it was written."""
+
+
 def encode_record(record: Record) -> Values:
     address = record.address
-    return {
+    row: Values = {
         "stack": address.stack,
         "address": address.text,
         "api_version": record.api_version,
@@ -67,19 +77,25 @@ def encode_record(record: Record) -> Values:
         "place": encode_text(record.place),
         "run": record.run,
     }
+    texts = (row[column.name] for column in RECORD[:_TEXTS])
+    row["checksum"] = checksum(row["stack"], *texts, start=2 * record.created + record.protect)
+    return row
 
 
 # What `record_reader` reads.
 RECORD = (
     *(inventory.c.address, inventory.c.api_version, inventory.c.target, inventory.c.fingerprint),
-    *(inventory.c.external_id, inventory.c.body, inventory.c.created, inventory.c.protect),
-    *(inventory.c.on_delete, inventory.c.depends_on, inventory.c.commit_id, inventory.c.applied_at),
-    *(inventory.c.triggers, inventory.c.replacing, inventory.c.place, inventory.c.run),
+    *(inventory.c.external_id, inventory.c.body, inventory.c.on_delete, inventory.c.depends_on),
+    *(inventory.c.triggers, inventory.c.replacing, inventory.c.created, inventory.c.protect),
+    *(inventory.c.checksum, inventory.c.commit_id, inventory.c.applied_at),
+    *(inventory.c.place, inventory.c.run),
 )
+# How many of these, all of them text, a checksum is over. What only the history needs is not.
+_TEXTS = 10
 
 
-def record_reader() -> Callable[[Sequence[Any]], Record]:
-    """Reads the rows of one inventory, each with the columns of RECORD.
+def record_reader(stack: str) -> Callable[[Sequence[Any]], Record]:
+    """Reads the rows of one inventory, each with the columns of RECORD. Raises ValueError for a damaged one.
 
     What rows have in common (targets, addresses) is parsed once.
     """
@@ -94,8 +110,10 @@ def record_reader() -> Callable[[Sequence[Any]], Record]:
 
     def read(row: Sequence[Any]) -> Record:
         # By their order, which is that of RECORD: by name each of them takes as long as all together.
-        address, api_version, target, fingerprint, external_id, body, created, *more = row
-        protect, on_delete, depends_on, commit, applied_at, triggers, replacing, place, run = more
+        address, api_version, target, fingerprint, external_id, body, on_delete, depends_on, *more = row
+        triggers, replacing, created, protect, written, commit, applied_at, place, run = more
+        if written and written != checksum(stack, *row[:_TEXTS], start=2 * created + protect):
+            raise DamagedRow(address)
         if target not in targets:
             targets[target] = json.loads(target)
         return Record(
@@ -141,7 +159,16 @@ def read_step(row: Row[Any]) -> Step:
     )
 
 
+def encode_intent(place: Mapping[str, str], token: str, external_id: str) -> Values:
+    """An intent but for its run and its time. `place` is its stack, address, action and fingerprint."""
+    checked = checksum(token, external_id, *place.values())
+    return {**place, "token": token, "external_id": external_id, "checksum": checked}
+
+
 def read_intent(row: Row[Any]) -> OpenIntent:
+    place = (row.stack, row.address, row.action, row.fingerprint)
+    if row.checksum and row.checksum != checksum(row.token, row.external_id, *place):
+        raise DamagedRow(row.address)
     return OpenIntent(
         row.token, Address.parse(row.address), row.action, row.fingerprint, row.run, row.external_id
     )

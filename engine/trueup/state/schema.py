@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 
 # The migrations that this program knows, oldest first. A store at any other revision is a newer program's.
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004")
 VERSION_TABLE = "trueup_version"
 
 metadata = MetaData(
@@ -42,6 +42,7 @@ settings = Table(
     Column("value", Text, nullable=False),
 )
 
+# `checksum` is over all that decides what is changed or deleted; empty in a row of an older version.
 inventory = Table(
     "inventory",
     metadata,
@@ -62,6 +63,7 @@ inventory = Table(
     Column("replacing", Text, nullable=False, server_default="{}"),
     Column("place", Text, nullable=False, server_default=""),
     Column("run", _Id, nullable=False, server_default="0"),
+    Column("checksum", String(8), nullable=False, server_default=""),
 )
 
 # What other stacks may read of a stack, as the last run that converged has left it.
@@ -86,6 +88,7 @@ intents = Table(
     Column("run", _Id, nullable=False),
     Column("external_id", Text, nullable=False),
     Column("written_at", Double, nullable=False),
+    Column("checksum", String(8), nullable=False, server_default=""),
     UniqueConstraint("stack", "address", "action", "fingerprint"),
 )
 

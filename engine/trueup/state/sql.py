@@ -15,6 +15,7 @@ from trueup.state import rows
 from trueup.state.access import require_stack
 from trueup.state.database import Database, Identity
 from trueup.state.decisions import Decisions
+from trueup.state.inspection import Inspection
 from trueup.state.process import Clock
 from trueup.state.recovery import Recovery
 from trueup.state.schema import intents, inventory, outputs, runs, steps
@@ -43,10 +44,11 @@ class SqlStore(Decisions, Recovery):
     def __init__(self, database: Database, identity: Identity, clock: Clock, keep_runs: int) -> None:
         super().__init__(database, identity, clock)
         self._keep_runs = keep_runs
+        self._inspection = Inspection(database) if database.opened is not None else None
 
     def inventory(self, stack: str) -> Mapping[Address, Record]:
         def read(connection: Connection) -> Mapping[Address, Record]:
-            read_record = rows.record_reader()
+            read_record = rows.record_reader(stack)
             query = select(*rows.RECORD).where(inventory.c.stack == stack)
             found: Iterable[Sequence[Any]] = connection.execute(query)
             return {record.address: record for record in map(read_record, found)}
@@ -72,6 +74,8 @@ class SqlStore(Decisions, Recovery):
 
         if not holder:
             raise ValueError("a lease needs a holder")
+        if self._inspection is not None:
+            self._inspection.start()
         return self._write(acquire)
 
     def lease(self, stack: str) -> Lease | None:
@@ -115,6 +119,8 @@ class SqlStore(Decisions, Recovery):
             _prune_history(connection, lease.stack, self._keep_runs)
             return int(run), started_at
 
+        if self._inspection is not None:
+            self._inspection.wait()
         run, started_at = self._write_fenced(lease, begin)
         self._remember(lease.stack, run, started_at)
         return run
@@ -132,6 +138,7 @@ class SqlStore(Decisions, Recovery):
         require_stack(lease, [address])
         new_token = uuid.uuid4().hex
         place = dict(zip(_PLACE, (address.stack, address.text, action, fingerprint), strict=True))
+        values = rows.encode_intent(place, new_token, external_id)
 
         def write(connection: Connection) -> str:
             open_token = connection.execute(_find_intent, place).scalar()
@@ -139,16 +146,7 @@ class SqlStore(Decisions, Recovery):
                 connection.execute(intents.update().where(intents.c.token == open_token).values(run=run))
                 return str(open_token)
             written_at = self._leases.now(connection)
-            connection.execute(
-                intents.insert(),
-                {
-                    **place,
-                    "token": new_token,
-                    "run": run,
-                    "external_id": external_id,
-                    "written_at": written_at,
-                },
-            )
+            connection.execute(intents.insert(), {**values, "run": run, "written_at": written_at})
             return new_token
 
         return self._write_fenced(lease, write)
@@ -271,6 +269,8 @@ class SqlStore(Decisions, Recovery):
         )
 
     def close(self) -> None:
+        if self._inspection is not None:
+            self._inspection.end()
         with self._database.errors():
             self._database.engine.dispose()
 

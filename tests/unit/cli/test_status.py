@@ -116,7 +116,7 @@ def test_an_object_of_ours_that_a_run_could_not_write_down_is_ours_and_was_never
     store = str(tmp_path / "s.db")
     assert run(["reconcile", str(stack), "--yes", "--store", store]) == 0
     with closing(sqlite3.connect(store)) as database:
-        database.execute("UPDATE inventory SET external_id = ''")
+        database.execute("UPDATE inventory SET external_id = '', checksum = ''")
         database.commit()
     capsys.readouterr()
     assert run(["status", str(stack), "--store", store, "--output", "json"]) == 0

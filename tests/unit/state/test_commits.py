@@ -38,7 +38,7 @@ def rows(database: Database) -> list[int]:
 
 
 def test_waiting_writes_share_a_commit(database: Database):
-    queue = CommitQueue(database.engine)
+    queue = CommitQueue(database)
     commits: list[Connection] = []
     event.listen(database.engine, "commit", commits.append)
     started, go_on = threading.Event(), threading.Event()
@@ -61,7 +61,7 @@ def test_waiting_writes_share_a_commit(database: Database):
 
 
 def test_one_that_fails_and_one_that_lost_its_lease_leave_the_others_alone(database: Database):
-    queue = CommitQueue(database.engine)
+    queue = CommitQueue(database)
 
     def lost(_connection: Connection) -> None:
         raise LeaseLost("lost")
@@ -83,7 +83,7 @@ def test_one_that_fails_and_one_that_lost_its_lease_leave_the_others_alone(datab
 
 
 def test_an_interruption_is_an_error_for_all_that_waited_for_this_commit(database: Database):
-    queue = CommitQueue(database.engine)
+    queue = CommitQueue(database)
     started, go_on = threading.Event(), threading.Event()
 
     def interrupt(_connection: Connection) -> None:

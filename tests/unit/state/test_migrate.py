@@ -38,6 +38,9 @@ ADDRESS = Address("shop", "File", "motd", "h")
 FIRST_ROW = """INSERT INTO inventory (stack, address, api_version, target, fingerprint, external_id, body,
 created, protect, on_delete, depends_on, commit_id, applied_at) VALUES ('shop', 'shop/File/motd@h', 'v1',
 '{"name":"h"}', 'fp', '/etc/motd', '{"spec":{}}', true, false, 'delete', '[]', '', 1.5)"""
+FIRST_INTENT = """INSERT INTO intents
+(token, stack, address, action, fingerprint, run, external_id, written_at)
+VALUES ('t0k3n', 'shop', 'shop/File/motd@h', 'create', 'fp', 1, '', 1.5)"""
 FIRST_RUN = """INSERT INTO runs (id, stack, url, commit_id, digest, status, started_at, finished_at, counts)
 VALUES (1, 'shop', 'u', 'c0ffee', 'd', 'failed', 1.5, 2.5, '{"failed":1}')"""
 FIRST_STEP = """INSERT INTO steps (id, run, address, result, message, seconds, fields)
@@ -129,12 +132,11 @@ def test_a_store_of_an_older_schema_opens_and_keeps_its_rows(
         store = open_store(url)
         lease = store.acquire_lease("shop", "me", 60)
         assert lease is not None
-        token = store.write_intent(lease, 1, ADDRESS, "create", fingerprint="fp")
         installation = store.installation
         store.close()
     engine = create_engine(f"sqlite:///{url}" if kind == "sqlite" else url.replace("://", "+psycopg://"))
     with engine.begin() as connection:
-        for row in (FIRST_ROW, FIRST_RUN, FIRST_STEP):
+        for row in (FIRST_ROW, FIRST_INTENT, FIRST_RUN, FIRST_STEP):
             connection.exec_driver_sql(row)
         if revision == "0002":
             connection.exec_driver_sql(FIRST_OUTPUTS)
@@ -143,7 +145,7 @@ def test_a_store_of_an_older_schema_opens_and_keeps_its_rows(
     record = Record(ADDRESS, "v1", {"name": "h"}, "fp", "/etc/motd", {"spec": {}}, applied_at=1.5)
     assert store.inventory("shop") == {ADDRESS: record}
     assert (store.installation, store.lease("shop")) == (installation, lease)
-    assert [intent.token for intent in store.open_intents("shop")] == [token]
+    assert [intent.token for intent in store.open_intents("shop")] == ["t0k3n"]
     assert store.outputs("shop") == ({"url": "old"} if revision == "0002" else None)
     run = RunRecord(1, "shop", "u", "c0ffee", "d", RunStatus.FAILED, 1.5, 2.5, {"failed": 1})
     assert list(store.runs("shop")) == [run] == [store.run(1)]
