@@ -7,8 +7,10 @@ import hashlib
 import os
 import stat
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from trueup.errors import SourceError
 from trueup.model.resource import Revision
@@ -18,6 +20,11 @@ from trueup.sources.layout import is_below, is_hidden, path_from_root, path_from
 _CHUNK = 1024 * 1024
 # Of a file that is too large to be read the content counts as far as this: nobody waits for a disk image.
 _MAX_HASHED = 1024 * 1024 * 1024
+# How often a directory is read that changes meanwhile, and the seconds in between.
+_ATTEMPTS = 5
+_PAUSE = 0.05
+# The times of files move on in steps of up to 10 ms; in nanoseconds.
+_SETTLED = 20_000_000
 
 
 class DirectoryTree:
@@ -35,13 +42,48 @@ class DirectoryTree:
         self._contents: dict[str, bytes | None] = {}
         self._outside: dict[str, bytes] = {}
         self._lock = threading.Lock()
-        digest = hashlib.sha256()
-        total = 0
+        commit = self._read_at_rest(directory)
+        if not self._contents:
+            raise SourceError(
+                f"the directory {self._where} holds no files",
+                hint="write a stack.yaml; an empty directory is never taken for 'delete everything'",
+            )
+        self._revision = Revision(url=str(root), path=path, commit=commit)
+
+    def _read_at_rest(self, directory: Path) -> str:
+        """Reads all files while none of them changes, so that they are of one moment; gives their commit."""
+        for _attempt in range(_ATTEMPTS):
+            began = time.time_ns()
+            files = self._list(directory)
+            before = _marks(files)
+            # A file that was written just now could be written again without a trace in its times.
+            is_settled = all(mark and abs(began - mark.changed) > _SETTLED for mark in before.values())
+            try:
+                commit = self._read_all(files)
+            except SourceError:
+                if is_settled and _marks(self._list(directory)) == before:
+                    raise
+            else:
+                if is_settled and _marks(self._list(directory)) == before:
+                    return commit
+            time.sleep(_PAUSE)
+        raise SourceError(
+            f"the directory {self._where} changes while it is read",
+            hint="wait until what writes there has ended, or let trueup read commits: give a ref",
+        )
+
+    def _list(self, directory: Path) -> list[tuple[str, Path]]:
         files: list[tuple[str, Path]] = []
         for found in _walk(directory, directory, limits.OWN, self._where):
             files.append(found)
             limits.check_count(len(files), self._where)
-        for name, file in sorted(files):
+        return sorted(files)
+
+    def _read_all(self, files: Sequence[tuple[str, Path]]) -> str:
+        digest = hashlib.sha256()
+        total = 0
+        self._contents = {}
+        for name, file in files:
             limits.check_name(name)
             content, size, file_digest = _read(name, file)
             total += size
@@ -49,13 +91,8 @@ class DirectoryTree:
             self._contents[name] = content
             # Names hold no NUL and the digests have one length: no two trees give the same bytes.
             digest.update(name.encode() + b"\0" + file_digest)
-        if not self._contents:
-            raise SourceError(
-                f"the directory {self._where} holds no files",
-                hint="write a stack.yaml; an empty directory is never taken for 'delete everything'",
-            )
         self._total = total
-        self._revision = Revision(url=str(root), path=path, commit=f"sha256:{digest.hexdigest()}")
+        return f"sha256:{digest.hexdigest()}"
 
     @property
     def revision(self) -> Revision:
@@ -139,6 +176,28 @@ class DirectoryTree:
                 hint="links to directories are not followed",
             )
         return directory
+
+
+class _Mark(NamedTuple):
+    """What differs for a file that was written or replaced."""
+
+    inode: int
+    size: int
+    modified: int
+    changed: int
+
+
+def _marks(files: Sequence[tuple[str, Path]]) -> dict[str, _Mark | None]:
+    """The mark of each file; None for one that is gone by now, which compares with nothing that was read."""
+    marks: dict[str, _Mark | None] = {}
+    for name, file in files:
+        try:
+            status = file.stat()
+        except OSError:
+            marks[name] = None
+        else:
+            marks[name] = _Mark(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return marks
 
 
 def _is_plain(path: Path) -> bool:

@@ -7,6 +7,8 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import pytest
 
 from trueup.errors import SourceError
 from trueup.sources import limits
+from trueup.sources.directory import DirectoryTree
 from trueup.sources.open import latest_commit, open_tree
 
 
@@ -72,6 +75,73 @@ def test_reading_gives_the_snapshot_although_the_files_change(stack: Path):
     (stack / "apps/web.yaml").unlink()
     assert tree.read("stack.yaml") == b"kind: Stack\n"
     assert tree.read("apps/web.yaml") == b"kind: File\n"
+
+
+def test_the_files_of_a_snapshot_are_of_one_moment(tmp_path: Path):
+    names = [f"file-{number}.yaml" for number in range(20)]
+    end = threading.Event()
+
+    def write_all(number: int) -> None:
+        for index, name in enumerate(names):
+            if (number + index) % 2:
+                (tmp_path / name).write_text(f"{number:04}" * 100)
+            else:
+                (tmp_path / ".new").write_text(f"{number:04}" * 100)
+                (tmp_path / ".new").rename(tmp_path / name)
+
+    def write() -> None:
+        number = 0
+        while not end.wait(0.15):
+            number += 1
+            write_all(number)
+
+    write_all(0)
+    writer = threading.Thread(target=write)
+    writer.start()
+    seen, refused = set(), 0
+    try:
+        while len(seen) < 10:
+            try:
+                tree = DirectoryTree(tmp_path, "")
+            except SourceError as error:
+                assert "changes while it is read" in str(error)
+                refused += 1
+                assert refused < 50
+                continue
+            contents = {tree.read(name) for name in names}
+            assert len(contents) == 1, sorted(content[:4] for content in contents)
+            seen |= contents
+    finally:
+        end.set()
+        writer.join()
+
+
+def test_a_directory_that_never_rests_is_an_error(tmp_path: Path):
+    file = tmp_path / "stack.yaml"
+    file.write_text("a")
+    end = threading.Event()
+
+    def write() -> None:
+        while not end.is_set():
+            file.write_text("b")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        with pytest.raises(SourceError, match="changes while it is read") as caught:
+            DirectoryTree(tmp_path, "")
+        assert "ref" in caught.value.hint
+    finally:
+        end.set()
+        writer.join()
+
+
+def test_a_file_from_the_future_can_be_read(stack: Path):
+    # ctime cannot be set, so that the clock is behind instead.
+    ahead = time.time_ns() - 3600 * 10**9
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("trueup.sources.directory.time.time_ns", lambda: ahead)
+        assert DirectoryTree(stack, "").paths()
 
 
 def test_a_link_inside_the_tree_is_followed(stack: Path):
