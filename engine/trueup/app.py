@@ -9,35 +9,43 @@ from dataclasses import replace
 from functools import cached_property, partial
 from types import TracebackType
 
-from trueup.collector import paused_collector
 from trueup.errors import StalePlan
-from trueup.graph.build import Graph, build_graph, deferred_in
+from trueup.graph.build import deferred_in
 from trueup.manifests.claims import find_claims
-from trueup.manifests.given_values import ValuesRequest
-from trueup.manifests.load import load_stack
 from trueup.manifests.question import Question as Question
-from trueup.model.plan import Decision, Plan, Verdict
-from trueup.model.resource import Facts, Grants, Policy, Stack
-from trueup.model.tree import Tree
+from trueup.model.outcome import RunStatus
+from trueup.model.plan import Decision, Pin, Plan, Verdict
+from trueup.model.resource import Facts, Grants, Policy
 from trueup.model.values import Value, use_digest_key
 from trueup.plugins.load import InstalledProviders, InstalledSecretSources
+from trueup.reading import Reader, find_return
+from trueup.reconcile.approve import may_pass
 from trueup.reconcile.ask_schema import ask_schema
 from trueup.reconcile.cycle import Request, find_losses, plan_cycle, run_cycle
 from trueup.reconcile.drift import DriftReport, find_drift
 from trueup.reconcile.forget import forget_records
-from trueup.reconcile.gather import check_outputs_read, find_secrets, gather_facts
-from trueup.reconcile.grant import check_targets
+from trueup.reconcile.gather import gather_facts
 from trueup.reconcile.import_objects import Workplace, import_objects
 from trueup.reconcile.imports import ImportReport, ImportRequest
 from trueup.reconcile.outputs import find_answer
+from trueup.reconcile.pin import (
+    Retold,
+    check_import,
+    check_pin,
+    confirm_once,
+    pin_to,
+    resume,
+    run_when_free,
+    suspend,
+)
+from trueup.reconcile.pin import Return as Return
 from trueup.reconcile.report import EVERYTHING, Listener, RunReport, Selection, Silent
 from trueup.reconcile.situation import Knowledge, Situation
 from trueup.saved_plan import SourceSpec as SourceSpec
 from trueup.saved_plan import read_saved_plan, write_saved_plan
 from trueup.sdk.contracts import Catalog, Kind
 from trueup.sdk.secrets import SecretSources
-from trueup.secrets.check import CheckedSecrets, check_secrets
-from trueup.sources.open import find_directory, is_local, latest_commit, open_pinned, open_tree
+from trueup.sources.open import find_directory, latest_commit, open_tree
 from trueup.sources.write import NewFiles
 from trueup.state.open import open_store
 from trueup.state.store import KEPT_RUNS, Event, Store
@@ -70,6 +78,15 @@ class App:
         allow_targets: Grants | None = None,
         allow_fetching: bool = False,
     ) -> None:
+        self._catalog = catalog or InstalledProviders()
+        self._secret_settings = secret_settings or {}
+        self._reader = Reader(
+            self._catalog,
+            secret_sources or InstalledSecretSources(),
+            self._secret_settings,
+            allow_targets,
+            allow_fetching=allow_fetching,
+        )
         self._store_url = store_url
         self._keep_runs = keep_runs
         self._policies = policies
@@ -114,23 +131,22 @@ class App:
 
     def load(self, source: SourceSpec) -> Loaded:
         """Reads and validates a stack. Raises SourceError, ManifestError with all problems, PluginError."""
-        tree = open_tree(source.location, source.ref, source.path, offline_ok=source.is_offline_allowed)
-        with closing(tree):
-            return self._load(tree, source)
+        with closing(self._reader.open(source)) as tree:
+            return self._reader.read(tree, source)
 
     def evaluate(self, source: SourceSpec, question: Question) -> Value:
         """What an expression comes to in a stack. Looks only at what it reads, and changes nothing anywhere.
 
         The result may hold UNKNOWN and Sensitive values.
         """
-        tree = open_tree(source.location, source.ref, source.path, offline_ok=source.is_offline_allowed)
-        with closing(tree):
-            loaded = self._load(tree, source, question=question)
+        with closing(self._reader.open(source)) as tree:
+            loaded = self._reader.read(tree, source, question=question)
             stack = replace(loaded.stack, outputs={"answer": loaded.answer})
             found = list(deferred_in(loaded.answer))
             read = [reference.address for each in found for reference in each.references]
             asked = replace(loaded, stack=stack, graph=loaded.graph.select(read))
-            asked = replace(asked, secrets=self._check_secrets(stack, asked.graph, tree, source))
+            secrets = self._reader.check_secrets(stack, asked.graph, tree, source)
+            asked = replace(asked, secrets=secrets)
         if not found:
             return loaded.answer
         facts = self._gather(asked)
@@ -143,45 +159,14 @@ class App:
             knowledge = plan_cycle(request, self.store, self._catalog, self._parallelism)[2]
         return find_answer(loaded.answer, knowledge)
 
-    def _load(
-        self,
-        tree: Tree,
-        source: SourceSpec,
-        *,
-        may_be_empty: bool = False,
-        question: Question | None = None,
-    ) -> Loaded:
-        with paused_collector():
-            values = ValuesRequest(source.values, source.sets)
-            loaded = load_stack(
-                tree,
-                self._catalog,
-                values,
-                may_be_empty=may_be_empty,
-                may_fetch=self._allow_fetching,
-                question=question,
-                # A stack that comes over the network must not read the repositories of this machine.
-                open_pinned=partial(
-                    open_pinned,
-                    allow_file_urls=is_local(source.location),
-                    offline_ok=source.is_offline_allowed,
-                ),
-            )
-            check_targets(loaded.stack, self._grants(source))
-            graph = build_graph(loaded.nodes, self._catalog)
-        check_outputs_read(loaded.stack, graph)
-        secrets = self._check_secrets(loaded.stack, graph, tree, source)
-        return Loaded(loaded.stack, loaded.revision, graph, secrets, answer=loaded.answer)
+    def follow(self, source: SourceSpec) -> Loaded:
+        """The stack as a run reads it: at the commit that it is pinned to, if it is; with its pin."""
+        with self._reader.follow(source, self.store) as (_tree, loaded):
+            return loaded
 
-    def _grants(self, source: SourceSpec) -> tuple[Grants, ...]:
-        """The lists of targets that a stack may use: of the installation, and of its own entry."""
-        return tuple(each for each in (self._allow_targets, source.targets) if each is not None)
-
-    def _check_secrets(self, stack: Stack, graph: Graph, tree: Tree, source: SourceSpec) -> CheckedSecrets:
-        settings = self._secret_settings
-        grants = [each for each in (settings.get("allow"), source.secrets) if each is not None]
-        found = find_secrets(stack, graph)
-        return check_secrets(found, stack, self._secret_sources, settings, grants, tree.read)
+    def name_stack(self, source: SourceSpec) -> str:
+        """The name of the stack, also of one whose files cannot be read now but were run from there."""
+        return self._reader.name(source, self.store)
 
     def latest_commit(self, source: SourceSpec) -> str:
         """The commit that the source's ref names now; a cheap question to the server. Raises SourceError."""
@@ -206,15 +191,16 @@ class App:
         trigger: str = "once",
         listener: Listener | None = None,
         stop: threading.Event | None = None,
+        is_forced: bool = False,
     ) -> RunReport:
         """One run of the loop.
 
         `confirm` is asked with the plan if there is anything to do and nothing holds it; false gives status
         HELD with no outcomes. `approved` is the digest of a plan whose holds are lifted by `approved_by`.
         `trigger` is why it runs, for the history. When `stop` is set, the calls in flight are finished and
-        recorded: status INTERRUPTED.
+        recorded: status INTERRUPTED. `is_forced`: also where a pin says otherwise; else raises PinnedStack.
         """
-        request = self._request(source, selection, listener, stop)
+        request = self._request(source, selection, listener, stop, is_forced=is_forced)
         request = replace(
             request, confirm=confirm, approved=approved, approved_by=approved_by, trigger=trigger
         )
@@ -228,9 +214,10 @@ class App:
         confirm: Confirm,
         listener: Listener | None = None,
         stop: threading.Event | None = None,
+        is_forced: bool = False,
     ) -> RunReport:
         """Deletes everything that the stack manages, dependents first; protected objects refuse it."""
-        request = self._request(source, selection, listener, stop, is_destroy=True)
+        request = self._request(source, selection, listener, stop, is_destroy=True, is_forced=is_forced)
         request = replace(request, confirm=confirm, is_destroy=True)
         return run_cycle(request, self.store, self._catalog, self._parallelism)
 
@@ -252,7 +239,7 @@ class App:
         place = Workplace(
             NewFiles(find_directory(source.location, source.ref, source.path)),
             lambda: open_tree(source.location, source.ref, source.path),
-            lambda tree: self._load(tree, source, may_be_empty=True),
+            lambda tree: check_import(self._reader.read(tree, source, may_be_empty=True), self.store),
             lambda loaded: self._gather(loaded, is_destroy=True),
         )
         return import_objects(request, place, self.store, self._catalog, self._parallelism)
@@ -264,8 +251,7 @@ class App:
 
         It contacts no target and needs no lease: a run under way is not disturbed.
         """
-        # Of the source only the stack's name is needed, so what was fetched last will do.
-        stack = self.load(replace(source, is_offline_allowed=True)).stack.name
+        stack = self.name_stack(source)
         decision = self.store.decide(stack, digest, verdict, who, note)
         # The verdict itself is used up by a run; that it was given is kept.
         said = f"{who} {verdict.value} {digest}" + (f": {note}" if note else "")
@@ -285,13 +271,15 @@ class App:
         approved_by: str = "",
         listener: Listener | None = None,
         stop: threading.Event | None = None,
+        is_forced: bool = False,
     ) -> RunReport:
         """Carries out a saved plan. Raises StalePlan if Git's or the world's part of it has changed."""
         saved = read_saved_plan(file)
-        request = self._request(saved.source, saved.selection, listener, stop)
+        request = self._request(saved.source, saved.selection, listener, stop, is_forced=is_forced)
         if request.revision.commit != saved.commit:
+            what = f"stack {request.stack.name!r} was pinned" if request.pin else saved.source.location
             raise StalePlan(
-                f"the saved plan is stale: {saved.source.location} has changed since it was made",
+                f"the saved plan is stale: {what} has changed since it was made",
                 hint="make a new plan and look at it",
             )
         request = replace(
@@ -311,6 +299,51 @@ class App:
         """The stack as it stands. Changes nothing anywhere."""
         return view_status(*self._plan(source, selection), self.store, self._catalog)
 
+    def suspend(self, source: SourceSpec, who: str, reason: str = "") -> Pin:
+        """No run of the stack any more until it is resumed. Contacts no target."""
+        return suspend(self.store, self.name_stack(source), who, reason)
+
+    def resume(self, stack: str, who: str) -> Pin | None:
+        """Lets a stack follow its source again; the pin that it had."""
+        return resume(self.store, stack, who)
+
+    def rollback(
+        self,
+        source: SourceSpec,
+        order: Return,
+        *,
+        confirm: Confirm | None = None,
+        approved: str = "",
+        listener: Listener | None = None,
+        stop: threading.Event | None = None,
+    ) -> RunReport:
+        """Pins the stack to an earlier commit and reconciles it to that.
+
+        `confirm` None: it is agreed to, and the pin comes before all else; otherwise a no leaves all as it
+        was. What holds or fails the run leaves the pin.
+        """
+        source = replace(source, is_ref_meant=False)
+        stack, commit = find_return(self._reader, source, order, self.store)
+        listener = listener or Silent()
+        if confirm is not None:
+            shown = self.plan(replace(source, commit=commit))
+            listener.planned(shown)
+            if may_pass(shown, approved) and shown.has_changes and not confirm(shown):
+                return RunReport(shown, RunStatus.HELD)
+            listener, confirm = Retold(listener, shown), confirm_once(shown, confirm)
+        pin_to(self.store, stack, commit, order.who, order.reason)
+        run = partial(
+            self.reconcile,
+            source,
+            confirm=confirm or say_yes,
+            approved=approved,
+            approved_by=order.who,
+            trigger="rollback",
+            listener=listener,
+            stop=stop,
+        )
+        return run_when_free(run, stop)
+
     def _plan(self, source: SourceSpec, selection: Selection) -> tuple[Plan, Situation, Knowledge]:
         request = self._request(source, selection, None, None)
         return plan_cycle(request, self.store, self._catalog, self._parallelism)
@@ -324,10 +357,11 @@ class App:
         *,
         is_destroy: bool = False,
         is_offline: bool = False,
+        is_forced: bool = True,
     ) -> Request:
-        tree = open_tree(source.location, source.ref, source.path, offline_ok=source.is_offline_allowed)
-        with closing(tree):
-            loaded = self._load(tree, source)
+        with self._reader.follow(source, self.store) as (tree, loaded):
+            if not is_forced:
+                check_pin(loaded.pin, loaded.revision)
             claims = find_claims(
                 tree, find_losses(loaded.stack, loaded.graph, self.store, is_destroy=is_destroy)
             )
@@ -341,7 +375,8 @@ class App:
             claims=claims,
             descends_from=tree.descends_from,
             policies=self._policies,
-            grants=self._grants(source),
+            grants=self._reader.grants(source),
+            pin=loaded.pin,
             facts=Facts() if is_offline else self._gather(loaded, is_destroy=is_destroy),
         )
 

@@ -22,7 +22,7 @@ from trueup.model.address import Address
 from trueup.model.change import Action
 from trueup.model.observation import Failed
 from trueup.model.outcome import Outcome, RunStatus
-from trueup.model.plan import Plan
+from trueup.model.plan import Pin, Plan
 from trueup.model.resource import Facts, Grants, Policy, Revision, Stack
 from trueup.reconcile.approve import may_pass, name_approver, spend_approval, weigh_decisions
 from trueup.reconcile.call import Workshop
@@ -30,6 +30,7 @@ from trueup.reconcile.doubt import MAKING, find_begun, is_doubtful, without_doub
 from trueup.reconcile.finish import finish_replacements
 from trueup.reconcile.move import find_formers, find_heirs, find_silent_heirs
 from trueup.reconcile.observe import Connections, observe_stack
+from trueup.reconcile.pin import watch_pin
 from trueup.reconcile.plan import make_plan
 from trueup.reconcile.record import LEASE_TTL, LeaseKeeper, Recorder
 from trueup.reconcile.report import Listener, RunReport, Selection
@@ -54,7 +55,7 @@ class Request:
     its holds, `approved_by` who says so; with `expected`, a plan of any other digest is refused. `facts` is
     what expressions need from outside. `trigger` is why it runs: see `RunRecord`. `descends_from` tells of a
     commit whether it is in the history of the revision: see `Tree`. `policies` are those of the installation,
-    `grants` lists of the targets that may be used.
+    `grants` lists of the targets that may be used. `pin` is that of the stack, if it has one.
     """
 
     stack: Stack
@@ -74,6 +75,7 @@ class Request:
     descends_from: Callable[[str], bool | None] = lambda _commit: None
     policies: tuple[Policy, ...] = ()
     grants: tuple[Grants, ...] = ()
+    pin: Pin | None = None
 
 
 def run_cycle(request: Request, store: Store, catalog: Catalog, parallelism: int) -> RunReport:
@@ -84,6 +86,7 @@ def run_cycle(request: Request, store: Store, catalog: Catalog, parallelism: int
     started = time.monotonic()
     with (
         hold_lease(store, request.stack.name, request.stop) as lease,
+        watch_pin(store, request.stack.name, request.pin, request.revision.commit, request.stop),
         ThreadPoolExecutor(parallelism, "step") as pool,
     ):
         with paused_collector():
@@ -150,7 +153,7 @@ def _make_plan(request: Request, situation: Situation, knowledge: Knowledge, sto
     plan = weigh_decisions(make_plan(situation, knowledge), store)
     needed = () if request.is_destroy else request.stack.depends_on
     known = set(store.stacks()) if needed else set()
-    return replace(plan, unseen=tuple(name for name in needed if name not in known))
+    return replace(plan, unseen=tuple(name for name in needed if name not in known), pin=request.pin)
 
 
 def describe(request: Request, store: Store, catalog: Catalog) -> Situation:

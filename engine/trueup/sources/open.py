@@ -127,6 +127,12 @@ def name_place(location: str, ref: str = "", path: str = "") -> tuple[str, str]:
     return place.name, path
 
 
+def has_commits(location: str, ref: str = "") -> bool:
+    """Whether a source is read from a Git repository; a work tree without a ref is not."""
+    place = parse_location(location)
+    return not isinstance(place, Path) or _find_repository(place, ref) is not None
+
+
 def is_local(location: str) -> bool:
     """Whether a source is on this machine."""
     place = parse_location(location)

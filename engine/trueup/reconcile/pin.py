@@ -1,0 +1,219 @@
+"""Suspends stacks, pins them to commits, and lets them follow their source again.
+
+Called by app, cycle and reading. A pin is a line in the store: whoever runs the stack goes by it, the daemon
+and people alike.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from trueup.errors import PinnedStack, StackBusy, StoreError, UsageError
+from trueup.model.address import Address
+from trueup.model.change import Change
+from trueup.model.outcome import Outcome, RunStatus
+from trueup.model.plan import Pin, PinKind, Plan
+from trueup.model.resource import Revision, Stack
+from trueup.reconcile.report import Listener, RunReport
+from trueup.state.store import Event, Store
+
+# Seconds between two looks of a run at the pin of its stack.
+LOOK_AGAIN = 5.0
+# Seconds that a rollback waits for the run under way.
+LONGEST_WAIT = 60.0
+# So far back a commit to return to is looked for.
+_MAX_RUNS = 1_000_000
+
+
+class HasStack(Protocol):
+    """A stack as it was read."""
+
+    @property
+    def stack(self) -> Stack: ...
+
+
+Stacked = TypeVar("Stacked", bound=HasStack)
+
+
+@dataclass(frozen=True)
+class Return:
+    """An order to go back: to a commit, tag or branch; empty for the last commit that did well before."""
+
+    to: str
+    who: str
+    reason: str = ""
+    is_forced: bool = False
+
+
+def suspend(store: Store, stack: str, who: str, reason: str) -> Pin:
+    """No run from now on. A stack that was pinned stays at its commit for all that only looks."""
+    before = store.pin_of(stack)
+    commit = before.commit if before is not None else ""
+    pin = store.pin(stack, PinKind.SUSPENDED, who, commit=commit, reason=reason)
+    store.add_events(stack, [Event("suspended", f"{pin.who} suspended the stack{_why(reason)}")])
+    return pin
+
+
+def pin_to(store: Store, stack: str, commit: str, who: str, reason: str) -> Pin:
+    """Runs of this commit alone from now on."""
+    pin = store.pin(stack, PinKind.PINNED, who, commit=commit, reason=reason)
+    message = f"{pin.who} pinned the stack to {commit}{_why(reason)}"
+    store.add_events(stack, [Event("rolled-back", message)])
+    return pin
+
+
+def resume(store: Store, stack: str, who: str) -> Pin | None:
+    """Lets the stack follow its source again; what it did instead, None where it did follow it."""
+    pin = store.unpin(stack)
+    if pin is not None:
+        message = f"{who} resumed the stack, which {describe_pin(pin)}"
+        store.add_events(stack, [Event("resumed", message)])
+    return pin
+
+
+def describe_pin(pin: Pin) -> str:
+    """`was pinned to 3f2a1bc09d1e by bo@web: the new image does not start`."""
+    at = f"{' at' if pin.is_suspended else ' to'} {pin.commit[:12]}" if pin.commit else ""
+    return f"was {pin.kind.value}{at} by {pin.who}{_why(pin.reason)}"
+
+
+def _why(reason: str) -> str:
+    return f": {reason}" if reason else ""
+
+
+def check_pin(pin: Pin | None, revision: Revision) -> None:
+    """Raises PinnedStack where the stack must not be run, or not at this revision."""
+    if pin is None:
+        return
+    if pin.is_suspended:
+        raise PinnedStack(
+            f"stack {pin.stack!r} is suspended by {pin.who}{_why(pin.reason)}",
+            hint="`trueup resume SOURCE` lets it be run again, --force runs it this once",
+        )
+    if pin.commit != revision.commit:
+        raise PinnedStack(
+            f"stack {pin.stack!r} is pinned to {pin.commit[:12]} by {pin.who}{_why(pin.reason)}: "
+            f"it is not run at {revision.commit[:12]}",
+            hint="leave out --ref to run the pinned commit; `trueup resume SOURCE` lets it follow its source "
+            "again, --force runs this commit this once",
+        )
+
+
+def check_import(loaded: Stacked, store: Store) -> Stacked:
+    """The stack that objects are imported to. Raises PinnedStack where it does not follow its source.
+
+    At a pinned commit, what was imported would be missing, and deleted by the next run.
+    """
+    pin = store.pin_of(loaded.stack.name)
+    if pin is not None:
+        raise PinnedStack(
+            f"nothing is imported to stack {pin.stack!r}, which {describe_pin(pin)}",
+            hint="`trueup resume SOURCE` lets it follow its source again",
+        )
+    return loaded
+
+
+def find_earlier(store: Store, stack: str, url: str, path: str) -> str:
+    """The last commit that converged before the one that is applied now. Raises UsageError if there is none.
+
+    Runs of the commit that is applied now may stand before and after a bad one: what counts is what was
+    applied before the first of them, or going back twice would lead to the bad one again.
+    """
+    hint = "name one: --to COMMIT; `trueup history SOURCE` lists them"
+    runs = [run for run in store.runs(stack, _MAX_RUNS) if is_of_place(run.url, url, path)]
+    if not runs:
+        raise UsageError(f"there is no run of stack {stack!r} from this source in the history", hint=hint)
+    now = runs[0].commit
+    first = max(index for index, run in enumerate(runs) if run.commit == now)
+    for run in runs[first + 1 :]:
+        if run.status is RunStatus.CONVERGED:
+            return run.commit
+    raise UsageError(
+        f"the history has no commit of stack {stack!r} that converged before {now[:12]}", hint=hint
+    )
+
+
+def is_of_place(source: str, url: str, path: str) -> bool:
+    """Whether a source, as the history has it, is this directory of this repository, with whatever values."""
+    place = f"{url}//{path}" if path else url
+    return source == place or source.startswith(f"{place} with ")
+
+
+@contextmanager
+def watch_pin(
+    store: Store, stack: str, pin: Pin | None, commit: str, stop: threading.Event, pause: float = LOOK_AGAIN
+) -> Iterator[None]:
+    """While the block runs: sets `stop` once somebody suspends the stack, or pins it to another commit.
+
+    `pin` is the one that the run began with.
+    """
+    is_over = threading.Event()
+
+    def look() -> None:
+        while not is_over.wait(pause):
+            try:
+                now = store.pin_of(stack)
+            except StoreError:
+                # The run itself finds out what is wrong with the store.
+                continue
+            if now is not None and now != pin and (now.is_suspended or now.commit != commit):
+                stop.set()
+                return
+
+    watcher = threading.Thread(target=look, name=f"pin-{stack}", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        watcher.join()
+
+
+class Retold:
+    """A listener to which a plan that was shown before is not shown again."""
+
+    def __init__(self, inner: Listener, shown: Plan) -> None:
+        self._inner = inner
+        self._shown = shown
+
+    def planned(self, plan: Plan) -> None:
+        if plan.digest != self._shown.digest or plan.holds != self._shown.holds:
+            self._inner.planned(plan)
+
+    def started(self, change: Change) -> None:
+        self._inner.started(change)
+
+    def waiting(self, address: Address, why: str) -> None:
+        self._inner.waiting(address, why)
+
+    def finished(self, outcome: Outcome) -> None:
+        self._inner.finished(outcome)
+
+
+def run_when_free(run: Callable[[], RunReport], stop: threading.Event | None) -> RunReport:
+    """Runs a stack to which its pin was just set, once the run that is under way has ended.
+
+    A run that sees the pin ends soon. Raises StackBusy for one that does not.
+    """
+    stop = stop or threading.Event()
+    deadline = time.monotonic() + LONGEST_WAIT
+    while True:
+        try:
+            return run()
+        except StackBusy as error:
+            if time.monotonic() > deadline or stop.wait(0.5):
+                raise StackBusy(
+                    f"{error.message}; it is pinned all the same",
+                    hint="a daemon carries out the pinned commit by itself; without one, `trueup reconcile` "
+                    "does when that run has ended",
+                ) from error
+
+
+def confirm_once(shown: Plan, confirm: Callable[[Plan], bool]) -> Callable[[Plan], bool]:
+    """A confirmation that asks again only for a plan that is another one than was shown and agreed to."""
+    return lambda plan: plan.digest == shown.digest or confirm(plan)
