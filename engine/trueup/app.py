@@ -90,12 +90,7 @@ class App:
         self._store_url = store_url
         self._keep_runs = keep_runs
         self._policies = policies
-        self._allow_targets = allow_targets
-        self._allow_fetching = allow_fetching
         self._parallelism = parallelism
-        self._catalog = catalog or InstalledProviders()
-        self._secret_sources = secret_sources or InstalledSecretSources()
-        self._secret_settings = secret_settings or {}
         self._lock = threading.Lock()
 
     def __enter__(self) -> App:
