@@ -45,7 +45,10 @@ StepFlow = Generator[Wait, None, Outcome]
 
 @dataclass(frozen=True)
 class Workshop:
-    """What every step of a run works with. `needs_health`: a step ends when its object does its work."""
+    """What every step of a run works with. `needs_health`: a step ends when its object does its work.
+
+    `require_lease` raises LeaseLost where another process may be at work on the stack by now.
+    """
 
     situation: Situation
     knowledge: Knowledge
@@ -53,6 +56,7 @@ class Workshop:
     recorder: Recorder
     clock: Callable[[], float] = time.monotonic
     needs_health: bool = True
+    require_lease: Callable[[], None] = lambda: None
 
     def find_due(self, address: Address) -> tuple[Address, ...]:
         """The sources that the node has to react to, by what is known and recorded by now."""
@@ -161,6 +165,7 @@ class Caller:
         is_old = verb == "delete" and self._carries_marker_of(self.change.moved_from)
         marked = self.change.moved_from if is_old and self.change.moved_from else self.change.address
         intent = Intent(self._token, self._marked or self._shop.situation.owner(marked))
+        self._shop.require_lease()
         self.has_called = True
         if verb == "create":
             return self._guarded(verb, self._kind.create, session, self._node, intent)

@@ -5,14 +5,10 @@ observe -> diff -> plan -> guard -> walk(act -> verify) -> record
 
 from __future__ import annotations
 
-import os
-import secrets
-import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from trueup.collector import paused_collector
@@ -28,11 +24,12 @@ from trueup.reconcile.approve import may_pass, name_approver, spend_approval, we
 from trueup.reconcile.call import Workshop
 from trueup.reconcile.doubt import MAKING, find_begun, is_doubtful, without_doubt
 from trueup.reconcile.finish import finish_replacements
+from trueup.reconcile.hold import keep_lease
 from trueup.reconcile.move import find_formers, find_heirs, find_silent_heirs
 from trueup.reconcile.observe import Connections, observe_stack
 from trueup.reconcile.pin import watch_pin
 from trueup.reconcile.plan import make_plan
-from trueup.reconcile.record import LEASE_TTL, LeaseKeeper, Recorder
+from trueup.reconcile.record import Recorder
 from trueup.reconcile.report import Listener, RunReport, Selection
 from trueup.reconcile.situation import (
     Knowledge,
@@ -43,7 +40,7 @@ from trueup.reconcile.situation import (
 )
 from trueup.reconcile.walk import UNDONE, Walk
 from trueup.sdk.contracts import Catalog
-from trueup.state.store import Lease, OpenIntent, Record, RunRecord, Store
+from trueup.state.store import OpenIntent, Record, RunRecord, Store
 
 
 @dataclass(frozen=True)
@@ -85,12 +82,13 @@ def run_cycle(request: Request, store: Store, catalog: Catalog, parallelism: int
     """
     started = time.monotonic()
     with (
-        hold_lease(store, request.stack.name, request.stop) as lease,
+        keep_lease(store, request.stack.name, request.stop) as keeper,
         watch_pin(store, request.stack.name, request.pin, request.revision.commit, request.stop),
         ThreadPoolExecutor(parallelism, "step") as pool,
     ):
         with paused_collector():
             situation = describe(request, store, catalog)
+        lease = keeper.lease
         connections = Connections(catalog, situation.owner_key, situation.facts, request.grants)
         try:
             with paused_collector():
@@ -113,7 +111,7 @@ def run_cycle(request: Request, store: Store, catalog: Catalog, parallelism: int
                 [knowledge.nodes[c.address] for c in plan.changes if c.action is Action.CREATE],
                 knowledge.fingerprints,
             )
-            shop = Workshop(situation, knowledge, connections, recorder)
+            shop = Workshop(situation, knowledge, connections, recorder, require_lease=keeper.require)
             walk = Walk(shop, plan, pool, parallelism, request.listener, request.stop)
             outcomes, left = walk.run()
             done = finish_replacements(shop, outcomes, pool, request.listener, request.stop)
@@ -230,21 +228,6 @@ def find_losses(stack: Stack, graph: Graph, store: Store, *, is_destroy: bool = 
         return ()
     records = store.inventory(stack.name).values()
     return [record.address for record in records if record.address.text in going and not record.protect]
-
-
-@contextmanager
-def hold_lease(store: Store, stack: str, stop: threading.Event) -> Iterator[Lease]:
-    """The right to write for the stack, renewed while the block runs. Losing it sets `stop`."""
-    holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-    lease = store.acquire_lease(stack, holder, LEASE_TTL)
-    if lease is None:
-        other = store.lease(stack)
-        raise StackBusy(
-            f"stack {stack!r} is being reconciled by {other.holder if other else 'another process'}",
-            hint="wait until that run has ended; a run that died gives the stack free by itself",
-        )
-    with LeaseKeeper(store, lease, stop):
-        yield lease
 
 
 def _is_held(plan: Plan, request: Request) -> bool:

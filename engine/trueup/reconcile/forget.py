@@ -10,7 +10,8 @@ from trueup.model.address import Address
 from trueup.model.change import Action, Change
 from trueup.model.outcome import Result, RunStatus
 from trueup.model.plan import Plan
-from trueup.reconcile.cycle import Request, hold_lease, is_selected
+from trueup.reconcile.cycle import Request, is_selected
+from trueup.reconcile.hold import hold_lease
 from trueup.reconcile.record import Recorder, outcome_of
 from trueup.reconcile.report import RunReport
 from trueup.reconcile.situation import Situation, exact_address, undeclared_node

@@ -21,8 +21,8 @@ from trueup.model.outcome import Outcome
 from trueup.model.resource import Facts, Revision, Stack, Target
 from trueup.model.tree import Tree
 from trueup.reconcile.adopt import Adopted, Adoption
-from trueup.reconcile.cycle import hold_lease
 from trueup.reconcile.discover import discover_objects
+from trueup.reconcile.hold import hold_lease
 from trueup.reconcile.imports import Fate, ImportOutcome, ImportReport, ImportRequest, Wanted
 from trueup.reconcile.lay_out import Page, lay_out
 from trueup.reconcile.observe import Connections

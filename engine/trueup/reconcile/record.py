@@ -10,9 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from types import TracebackType
 
-from trueup.errors import LeaseLost
 from trueup.model.address import Address
 from trueup.model.change import Action, Change
 from trueup.model.observation import Observed
@@ -29,7 +27,6 @@ from trueup.reconcile.situation import Knowledge, Situation, source_of
 from trueup.redaction import redact
 from trueup.state.store import Lease, OpenIntent, Record, Step, Store
 
-LEASE_TTL = 60.0
 # Characters of a plan's document in the history; the steps are kept of every run.
 MAX_PLAN = 1024 * 1024
 NO_TRIGGERS: Mapping[str, str] = {}
@@ -341,46 +338,6 @@ def encode_plan(plan: Plan) -> str:
     """The plan's document as the history keeps it; empty where it is too large for that."""
     text = json.dumps(mask(plan_document(plan)), ensure_ascii=False, separators=(",", ":"))
     return text if len(text) <= MAX_PLAN else ""
-
-
-class LeaseKeeper:
-    """Renews a lease from a thread of its own while a run goes on; releases it at the end."""
-
-    def __init__(self, store: Store, lease: Lease, stop: threading.Event) -> None:
-        self._store = store
-        self._lease = lease
-        self._stop_run = stop
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._renew, name=f"lease-{lease.stack}", daemon=True)
-        self.is_lost = False
-
-    def __enter__(self) -> LeaseKeeper:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._done.set()
-        self._thread.join()
-        self._store.release_lease(self._lease)
-
-    def _renew(self) -> None:
-        lease, failures = self._lease, 0
-        while not self._done.wait(LEASE_TTL / 4):
-            try:
-                lease = self._store.renew_lease(lease, LEASE_TTL)
-                failures = 0
-            except LeaseLost:
-                self.is_lost = True
-                self._stop_run.set()
-                return
-            except Exception:  # noqa: BLE001 - whatever it is, the lease is not renewed
-                failures += 1
-                if failures > 2:
-                    self.is_lost = True
-                    self._stop_run.set()
-                    return
 
 
 def outcome_of(
