@@ -97,10 +97,6 @@ class StackBusy(StoreError):
     """Another process is reconciling the stack: this one begins nothing."""
 
 
-class LeaseHeld(StoreError):
-    """Another process writes for the stack now; this one has to wait for its end."""
-
-
 class LeaseLost(StoreError):
     """Another process holds the stack's lease: this one must write nothing more for that stack."""
 

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from trueup.collector import paused_collector
-from trueup.errors import StackBusy, StalePlan, UsageError
+from trueup.errors import StalePlan, UsageError
 from trueup.graph.build import Graph
 from trueup.model.address import Address
 from trueup.model.change import Action

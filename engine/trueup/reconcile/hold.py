@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from types import TracebackType
 from weakref import WeakKeyDictionary
 
-from trueup.errors import LeaseHeld, LeaseLost, StoreError
+from trueup.errors import LeaseLost, StackBusy, StoreError
 from trueup.state.store import Lease, Store
 
 LEASE_TTL = 60.0
@@ -118,7 +118,7 @@ def keep_lease(store: Store, stack: str, stop: threading.Event) -> Iterator[Leas
     lease = store.acquire_lease(stack, holder, LEASE_TTL)
     if lease is None:
         other = store.lease(stack)
-        raise LeaseHeld(
+        raise StackBusy(
             f"stack {stack!r} is being reconciled by {other.holder if other else 'another process'}",
             hint="wait until that run has ended; a run that died gives the stack free by itself",
         )
