@@ -113,14 +113,14 @@ class SshTransport:
 
     def _load_known_hosts(self, client: paramiko.SSHClient) -> str:
         given = self._config.get("knownHosts")
-        path = Path(given or "~/.ssh/known_hosts").expanduser()
+        path = self._expand(given or "~/.ssh/known_hosts")
         known = KnownHosts((), frozenset())
         try:
             known = read_known_hosts(path.read_text("utf-8"))
         except FileNotFoundError:
             if given:
                 raise Invalid(f"{self.place}: there is no known_hosts file {path}") from None
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:
             raise Invalid(f"{self.place}: cannot read {path}: {error}") from error
         except Invalid as error:
             raise Invalid(f"{self.place}: {path}: {error.message}", hint=error.hint) from error
@@ -130,12 +130,18 @@ class SshTransport:
         client.set_missing_host_key_policy(_Refusal(known.revoked, self.place, str(path)))
         return str(path)
 
+    def _expand(self, path: str) -> Path:
+        try:
+            return Path(path).expanduser()
+        except RuntimeError as error:
+            raise Invalid(f"{self.place}: there is no home directory for {path}") from error
+
     def _private_key(self) -> paramiko.PKey | None:
         """The key of `identityFile`; None for one with a passphrase, which only an agent can use."""
         given = self._config.get("identityFile")
         if not given:
             return None
-        path = Path(given).expanduser()
+        path = self._expand(given)
         try:
             key: paramiko.PKey = paramiko.PKey.from_path(path)
         except FileNotFoundError:
