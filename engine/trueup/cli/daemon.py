@@ -16,7 +16,7 @@ from trueup.errors import PluginError, TrueupError
 if TYPE_CHECKING:
     from trueup.app import App
     from trueup.config import Config, StackConfig
-    from trueup.daemon.follow import Followed
+    from trueup.daemon.engine import Followed
 
 
 @click.command()
@@ -103,7 +103,7 @@ def _open_app(config: Config, store: str, make_engine: EngineFactory | None) -> 
 
 def _followed(stack: StackConfig) -> Followed:
     from trueup.app import SourceSpec
-    from trueup.daemon.follow import Followed
+    from trueup.daemon.engine import Followed
 
     source = SourceSpec(
         stack.location,

@@ -8,25 +8,22 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
 
 import structlog
 
-from trueup.app import Loaded, SourceSpec
 from trueup.collector import collect_garbage
+from trueup.daemon.engine import Engine, Followed
 from trueup.daemon.metrics import Metrics
-from trueup.daemon.narrate import Narrator
+from trueup.daemon.narrate import Narrator, describe_problem, tell_holds
 from trueup.daemon.order import Order
 from trueup.daemon.schedule import CRASHED, Schedule
-from trueup.errors import Interrupted, Problem, TrueupError
+from trueup.errors import Interrupted, TrueupError
 from trueup.model.outcome import Result, RunStatus
-from trueup.model.plan import Plan
 from trueup.model.values import Value
-from trueup.reconcile.report import Listener, RunReport
-from trueup.state.store import Decision, Event, RunRecord
+from trueup.state.store import Decision, Event
 
 log = structlog.get_logger("trueup.daemon")
 
@@ -38,46 +35,6 @@ SILENT_RUN = 3600.0
 WAITING = "waiting"
 # The interval of a stack until its own file was read.
 FIRST_INTERVAL = 300.0
-
-
-class EventLog(Protocol):
-    """What a follower asks of the store."""
-
-    def add_events(self, stack: str, events: Sequence[Event]) -> None: ...
-
-    def latest_decision(self, stack: str) -> Decision | None: ...
-
-    def runs(self, stack: str) -> Sequence[RunRecord]: ...
-
-
-class Engine(Protocol):
-    """What a follower asks of `trueup.app.App`."""
-
-    def latest_commit(self, source: SourceSpec) -> str: ...
-
-    @property
-    def store(self) -> EventLog: ...
-
-    def load(self, source: SourceSpec) -> Loaded: ...
-
-    def reconcile(
-        self,
-        source: SourceSpec,
-        *,
-        trigger: str = "once",
-        listener: Listener | None = None,
-        stop: threading.Event | None = None,
-    ) -> RunReport: ...
-
-
-@dataclass(frozen=True)
-class Followed:
-    """One configured stack. `poll` and `interval` are in seconds; None: what the stack's own file says."""
-
-    name: str
-    source: SourceSpec
-    poll: float = 60.0
-    interval: float | None = None
 
 
 class Follower:
@@ -238,7 +195,7 @@ class Follower:
         except TrueupError as error:
             # A repository may be down for days: each reason is told once.
             tell = self._log.debug if self._source_fault == error.message else self._log.warning
-            tell("source unreachable", **_describe(error.problems[0]), age=round(self.source_age()))
+            tell("source unreachable", **describe_problem(error.problems[0]), age=round(self.source_age()))
             self._source_fault = error.message
         except BaseException:  # noqa: BLE001 - else a fault of ours would end the thread, and the stack, silently
             self._log.exception("crashed while looking at the source")
@@ -319,7 +276,7 @@ class Follower:
             return RunStatus.INTERRUPTED
         except TrueupError as error:
             for problem in error.problems:
-                bound.error("run failed", **_describe(problem))
+                bound.error("run failed", **describe_problem(problem))
             # Where no run was begun, the history has nothing else to say of it.
             self._fault = str(error.problems[0])
             return RunStatus.FAILED
@@ -339,20 +296,11 @@ class Follower:
         )
         if report.status is RunStatus.HELD:
             self._decision, self._is_held = decision, True
-            self._tell_holds(bound, report.plan)
+            tell_holds(bound, report.plan)
         for problem in report.problems:
-            bound.error("output failed", **_describe(problem))
+            bound.error("output failed", **describe_problem(problem))
         bound.info("run ended", **counts, left=len(report.left))
         return report.status
-
-    def _tell_holds(self, bound: structlog.typing.FilteringBoundLogger, plan: Plan) -> None:
-        for hold in plan.holds:
-            bound.warning(
-                "run held", guard=hold.guard, why=hold.message, final=hold.is_final, digest=plan.digest
-            )
-        if plan.stale_approval is not None:
-            stale = plan.stale_approval
-            bound.warning("approval is stale", who=stale.who, approved=stale.digest, digest=plan.digest)
 
     def _read_settings(self, commit: str) -> None:
         """Takes the interval from the stack's own file, once for each commit that the source told."""
@@ -379,9 +327,3 @@ class Follower:
     def _note_progress(self) -> None:
         with self._changed:
             self._progress_at = self._now()
-
-
-def _describe(problem: Problem) -> dict[str, str]:
-    """A problem as fields of a log line."""
-    fields = {"error": problem.message, "place": str(problem.place), "hint": problem.hint}
-    return {name: text for name, text in fields.items() if text}

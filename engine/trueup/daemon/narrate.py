@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import structlog
 
+from trueup.errors import Problem
 from trueup.model.address import Address
 from trueup.model.change import Change
 from trueup.model.outcome import Outcome, Result
@@ -61,3 +62,18 @@ class Narrator:
             seconds=round(outcome.seconds, 3),
             **{key: value for key, value in details.items() if value},
         )
+
+
+def tell_holds(bound: structlog.typing.FilteringBoundLogger, plan: Plan) -> None:
+    """Says what holds the plan of a run, and whose approval was for another one."""
+    for hold in plan.holds:
+        bound.warning("run held", guard=hold.guard, why=hold.message, final=hold.is_final, digest=plan.digest)
+    if plan.stale_approval is not None:
+        stale = plan.stale_approval
+        bound.warning("approval is stale", who=stale.who, approved=stale.digest, digest=plan.digest)
+
+
+def describe_problem(problem: Problem) -> dict[str, str]:
+    """A problem as fields of a log line."""
+    fields = {"error": problem.message, "place": str(problem.place), "hint": problem.hint}
+    return {name: text for name, text in fields.items() if text}

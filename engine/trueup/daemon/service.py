@@ -12,7 +12,8 @@ from types import FrameType
 
 import structlog
 
-from trueup.daemon.follow import LONGEST_SLEEP, Engine, Followed, Follower
+from trueup.daemon.engine import Engine, Followed
+from trueup.daemon.follow import LONGEST_SLEEP, Follower
 from trueup.daemon.metrics import Metrics
 from trueup.daemon.order import Order
 from trueup.errors import UsageError

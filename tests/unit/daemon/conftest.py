@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from trueup.app import SourceSpec
-from trueup.daemon.follow import Followed
+from trueup.daemon.engine import Followed
 from trueup.daemon.metrics import Metrics
 from trueup.errors import SourceError
 from trueup.model.outcome import RunStatus

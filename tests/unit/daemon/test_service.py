@@ -117,7 +117,7 @@ def test_a_hangup_looks_at_every_source_at_once(serve, engine, daemon):
 STUBBORN = """
 import threading
 from trueup.app import SourceSpec
-from trueup.daemon.follow import Followed
+from trueup.daemon.engine import Followed
 from trueup.daemon.metrics import Metrics
 from trueup.daemon.service import Service, serve_until_stopped
 
