@@ -25,6 +25,7 @@ from trueup.reconcile.call import Workshop
 from trueup.reconcile.doubt import MAKING, find_begun, is_doubtful, without_doubt
 from trueup.reconcile.finish import finish_replacements
 from trueup.reconcile.hold import keep_lease
+from trueup.reconcile.lost import forget_mark, weigh_store
 from trueup.reconcile.move import find_formers, find_heirs, find_silent_heirs
 from trueup.reconcile.observe import Connections, observe_stack
 from trueup.reconcile.pin import watch_pin
@@ -123,6 +124,8 @@ def run_cycle(request: Request, store: Store, catalog: Catalog, parallelism: int
             if given.problems and status is RunStatus.CONVERGED:
                 status = RunStatus.FAILED
             recorder.finish(status, outcomes)
+            if request.is_destroy:
+                forget_mark(store, request.stack.name)
             seconds = time.monotonic() - started
             return RunReport(
                 plan, status, outcomes, seconds, recorder.run, left, given.values, given.problems
@@ -203,6 +206,7 @@ def describe(request: Request, store: Store, catalog: Catalog) -> Situation:
         claims=request.claims,
         rewritten_from=_find_rewritten(last_run, request),
         policies=request.policies,
+        distrust=weigh_store(store, request.stack.name, last_run),
     )
 
 

@@ -25,6 +25,7 @@ from trueup.reconcile.discover import discover_objects
 from trueup.reconcile.hold import hold_lease
 from trueup.reconcile.imports import Fate, ImportOutcome, ImportReport, ImportRequest, Wanted
 from trueup.reconcile.lay_out import Page, lay_out
+from trueup.reconcile.lost import require_trust
 from trueup.reconcile.observe import Connections
 from trueup.reconcile.propose import Proposal, Proposer
 from trueup.reconcile.walk import UNDONE
@@ -119,6 +120,7 @@ class Bench:
         targets = _targets(stack, wanted)
         found = discover_objects(wanted, targets, self.connections, self.catalog, self.pool)
         self.outcomes += found.unread
+        require_trust(self.store, stack.name, (each.object.owner for each in found.found))
         recorded = self.store.inventory(stack.name).keys()
         proposer = Proposer(stack, self.loaded.graph, recorded, self.store.installation, self.catalog)
         proposals = proposer.propose(found.found, wanted.ids)

@@ -20,6 +20,7 @@ from trueup.reconcile.diff import Standing, diff_node, diff_undeclared, refuse
 from trueup.reconcile.doubt import forget_id, refuse_doubt
 from trueup.reconcile.enforce import find_breaches, hold_breaches
 from trueup.reconcile.guard import find_holds
+from trueup.reconcile.lost import find_strangers
 from trueup.reconcile.move import (
     find_move,
     forget_moved,
@@ -61,7 +62,12 @@ def make_plan(situation: Situation, knowledge: Knowledge) -> Plan:
         situation.stack.name,
         situation.revision,
         tuple(changes),
-        (*find_holds(changes, situation), *hold_breaches(breaches, situation)),
+        (
+            *situation.distrust,
+            *find_strangers(situation, knowledge),
+            *find_holds(changes, situation),
+            *hold_breaches(breaches, situation),
+        ),
         {address: situation.graph.dependencies(address) for address in situation.graph.nodes},
         situation.is_destroy,
         {target: place for target, place in knowledge.fingerprints.items() if target in touched},

@@ -9,6 +9,7 @@ from functools import cached_property
 from trueup.graph.build import Graph
 from trueup.model.address import Address, Owner
 from trueup.model.observation import Failed, Observation, Observed
+from trueup.model.plan import Hold
 from trueup.model.resource import Facts, Lifecycle, Node, OnDelete, Policy, Revision, Stack, Target
 from trueup.model.values import UNKNOWN, Document, Unknown, Value
 from trueup.reconcile.resolve import known_document
@@ -37,7 +38,8 @@ class Situation:
     address, whether or not this run is about them: one each, unless the manifests are ambiguous. `claims` are
     undeclared addresses that another stack of the source says it takes over, with the file.
     `rewritten_from` is the commit of the last run where the history that is read now does not have it, empty
-    otherwise. `begun` are the creates of earlier runs of which no end was recorded. `policies` are those of
+    otherwise. `distrust` says why the store is not to be trusted with the stack. `begun` are the creates of
+    earlier runs of which no end was recorded. `policies` are those of
     the installation; the stack has its own.
     """
 
@@ -57,6 +59,7 @@ class Situation:
     rewritten_from: str = ""
     begun: Mapping[Address, OpenIntent] = field(default_factory=dict)
     policies: tuple[Policy, ...] = ()
+    distrust: tuple[Hold, ...] = ()
 
     @property
     def source(self) -> str:

@@ -271,8 +271,10 @@ def test_an_equal_foreign_object_is_adopted_with_our_marker(loop: Loop) -> None:
 def test_an_object_of_another_installation_is_never_touched(loop: Loop) -> None:
     foreign = {"id": "f", "version": 1, "owner": ["else", "shop", "shop/Thing/a@here"], "spec": {}}
     loop.world.put("Thing/a", foreign)
+    loop.declare("b")
+    assert results(loop.run()) == {"b": "created"}
     loop.declare("a", {"size": 1})
-    assert results(loop.run()) == {"a": "failed"}
+    assert results(loop.run()) == {"a": "failed", "b": "unchanged"}
     assert loop.world.peek("Thing/a") == foreign
 
 

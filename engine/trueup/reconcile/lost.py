@@ -1,0 +1,121 @@
+"""Tells whether the store may be trusted with a stack: with a lost or an old one, nothing is done to it.
+
+What the inventory does not know would be made a second time, or never be removed. Called by cycle for what
+this machine remembers, and by plan for what the live world shows. Until `trueup recover` ran, runs are held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from trueup.errors import StoreError
+from trueup.model.address import Address, Owner
+from trueup.model.observation import Observed
+from trueup.model.plan import Hold
+from trueup.reconcile.situation import Knowledge, Situation
+from trueup.state.store import Mark, RunRecord, Store
+
+LOST = "store-lost"
+OLD = "store-old"
+# How the run of a recovery is called in the history.
+TRIGGER = "recover"
+# So many addresses say well enough what was seen.
+_SHOWN = 3
+_RUNS = 1000
+_WAY_OUT = (
+    "`trueup recover SOURCE` rebuilds it from what lives; where it finds nothing, as after a store that was"
+    " deleted on purpose, it lifts this as well"
+)
+
+
+def weigh_store(store: Store, stack: str, last_run: RunRecord | None) -> tuple[Hold, ...]:
+    """What holds the stack because this machine has seen more of it than the store knows.
+
+    `last_run` is the latest run in the store.
+    """
+    mark = store.mark(stack)
+    if mark is None:
+        return ()
+    known = last_run.id if last_run is not None else 0
+    is_same = mark.installation == store.installation
+    if (is_same and known >= mark.run) or _was_recovered(store, stack, mark):
+        return ()
+    when = f"{datetime.fromtimestamp(mark.at, UTC):%Y-%m-%d %H:%M:%SZ}"
+    seen = f"on this machine, run {mark.run} of stack {stack!r} began at {when}"
+    if is_same:
+        latest = f"its latest run here is {known}" if known else "no run of it is here"
+        message = f"{seen}, but {latest}: the store is an older copy, or it lost what was written since"
+        return (Hold(OLD, f"{message}. {_WAY_OUT}", is_final=True),)
+    message = (
+        f"{seen} with the store of installation {mark.installation} in this place, and the one that is here"
+        f" now is of installation {store.installation}: the store was lost, or replaced by another one"
+    )
+    return (Hold(LOST, f"{message}. {_WAY_OUT}", is_final=True),)
+
+
+def _was_recovered(store: Store, stack: str, mark: Mark) -> bool:
+    """Whether another machine has recovered the stack since: then what this one remembers is no news."""
+    return any(run.trigger == TRIGGER and run.started_at > mark.at for run in store.runs(stack, _RUNS))
+
+
+def find_strangers(situation: Situation, knowledge: Knowledge) -> tuple[Hold, ...]:
+    """What holds a stack that the store knows nothing of, while objects carry its marker all the same."""
+    if situation.records or situation.begun:
+        return ()
+    marked = find_marked(situation, knowledge)
+    if not marked:
+        return ()
+    shown = [f"{address} of installation {owner.installation}" for address, owner in marked[:_SHOWN]]
+    more = f" and {len(marked) - _SHOWN} more" if len(marked) > _SHOWN else ""
+    message = (
+        f"the store knows nothing of stack {situation.stack.name!r}, but what is declared lives already with"
+        f" the stack's own marker: {', '.join(shown)}{more}. The store was lost, or another one manages"
+        " the stack"
+    )
+    way_out = (
+        "`trueup recover SOURCE` rebuilds it from what lives; if another store manages the stack, name that"
+        " one with --store"
+    )
+    return (Hold(LOST, f"{message}. {way_out}", is_final=True),)
+
+
+def find_marked(situation: Situation, knowledge: Knowledge) -> Sequence[tuple[Address, Owner]]:
+    """The declared nodes whose objects carry this stack's marker for them, made by another installation.
+
+    What says `adopt: true` is taken over from whomever it belongs to.
+    """
+    found = []
+    for address, node in situation.graph.nodes.items():
+        observation = knowledge.observations.get(address)
+        owner = observation.owner if isinstance(observation, Observed) else None
+        if owner is None or owner.installation == situation.installation or node.lifecycle.adopt:
+            continue
+        if owner.stack == address.stack and owner.address == address.text:
+            found.append((address, owner))
+    return found
+
+
+def require_trust(store: Store, stack: str, owners: Iterable[Owner | None]) -> None:
+    """Raises StoreError where the store is not to be trusted with a stack. `owners`: of what was seen.
+
+    For an import: once it has written its rows, the store would pass for one that knows the stack.
+    """
+    last_run = next(iter(store.runs(stack, 1)), None)
+    for hold in weigh_store(store, stack, last_run):
+        raise StoreError(hold.message)
+    others = {owner.installation for owner in owners if owner is not None and owner.stack == stack}
+    others.discard(store.installation)
+    if others and not store.addresses(stack):
+        raise StoreError(
+            f"the store knows nothing of stack {stack!r}, but objects carry the stack's marker by"
+            f" installation {', '.join(sorted(others))}: the store was lost, or another one"
+            " manages the stack",
+            hint="`trueup recover SOURCE` rebuilds it; --store names another one",
+        )
+
+
+def forget_mark(store: Store, stack: str) -> None:
+    """Of a stack of which nothing is left, nothing can be lost with the store."""
+    if not store.addresses(stack) and not store.open_intents(stack):
+        store.forget_mark(stack)
