@@ -62,7 +62,8 @@ def _explain_sqlite(store: str, file: Path, error: sqlite3.Error) -> StoreError:
             f"the store {store} is locked by {_find_locker(file)}",
             hint="wait until it is done; a process that hangs or is stopped has to be ended first",
         )
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+    is_damaged = code == sqlite3.SQLITE_ERROR and "unsupported file format" in str(error)
+    if is_damaged or code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         what = "is not an SQLite database" if code == sqlite3.SQLITE_NOTADB else "is damaged"
         return StoreError(f"the store {store} {what} ({error})", hint=_rebuild(file))
     if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _is_full(file)):
@@ -87,7 +88,10 @@ def _explain_sqlite(store: str, file: Path, error: sqlite3.Error) -> StoreError:
         )
     if "no such table" in str(error):
         return _emptied(store, error)
-    return StoreError(f"the store {store} failed: {_line_of(error)}")
+    return StoreError(
+        f"the store {store} failed: {_line_of(error)}",
+        hint=f"run again; if that does not help, look at it with: sqlite3 {file} 'PRAGMA integrity_check'",
+    )
 
 
 def _is_full(file: Path) -> bool:

@@ -107,9 +107,10 @@ def _refuse_unfit(file: Path) -> None:
     if not stat.S_ISREG(found.st_mode):
         what = "it is a directory" if stat.S_ISDIR(found.st_mode) else "it is no regular file"
         raise StoreError(f"the store {file} cannot be opened: {what}", hint="name the file of the store")
-    if not found.st_size:
+    if found.st_size < SMALLEST:
+        what = "was cut off" if found.st_size else "is empty"
         raise StoreError(
-            f"the store {file} is empty: what was in it is lost, for trueup never leaves an empty file",
+            f"the store {file} {what}: what was in it is lost, for trueup never leaves such a file",
             hint="restore a copy of it (from a backup, or beside it: *.before-*); "
             "delete it to begin with a new store that knows nothing",
         )

@@ -86,6 +86,9 @@ class SqlStore(Decisions, Recovery):
 
     def release_lease(self, lease: Lease) -> None:
         self._write(lambda connection: self._leases.release(connection, lease))
+        if self._inspection is not None:
+            # A run that wrote nothing is told of what is wrong, too.
+            self._inspection.wait()
 
     def begin_run(
         self,
