@@ -7,6 +7,7 @@ from enum import Enum, StrEnum
 
 from trueup.model.address import Address
 from trueup.model.observation import Observed
+from trueup.model.quarantine import Quarantine
 from trueup.model.values import Value
 
 
@@ -75,6 +76,7 @@ class Change:
     `replaced` are old objects of replacements by one of another name that were begun and not finished;
     `observed` is then the new one.
     `is_new_first`: a replacement makes the new object before the old one goes.
+    `quarantine`: drift is left as it is for a while, since somebody brings it back again and again.
     `problem` says why an UNKNOWN node could not be judged, or what refuses the change.
     """
 
@@ -92,6 +94,7 @@ class Change:
     triggered_by: tuple[Address, ...] = ()
     replaced: tuple[Observed, ...] = field(default=(), compare=False, repr=False)
     is_new_first: bool = False
+    quarantine: Quarantine | None = None
 
     @property
     def is_write(self) -> bool:

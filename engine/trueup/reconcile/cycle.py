@@ -28,6 +28,7 @@ from trueup.reconcile.hold import keep_lease
 from trueup.reconcile.lost import forget_mark, weigh_store
 from trueup.reconcile.move import find_formers, find_heirs, find_silent_heirs
 from trueup.reconcile.observe import Connections, observe_stack
+from trueup.reconcile.pacify import read_quarantines, settle_fights
 from trueup.reconcile.pin import watch_pin
 from trueup.reconcile.plan import make_plan
 from trueup.reconcile.record import Recorder
@@ -102,7 +103,9 @@ def run_cycle(request: Request, store: Store, catalog: Catalog, parallelism: int
                     hint="make a new plan and look at it",
                 )
             if _is_held(plan, request):
-                return RunReport(plan, RunStatus.HELD, seconds=time.monotonic() - started)
+                standing = tuple(situation.quarantines.values())
+                seconds = time.monotonic() - started
+                return RunReport(plan, RunStatus.HELD, seconds=seconds, quarantines=standing)
             approver = name_approver(plan, request.approved_by)
             recorder = Recorder(store, lease, situation, plan, trigger=request.trigger, approved_by=approver)
             recorder.settle_intents(lambda intent: _is_settled(intent, situation, knowledge))
@@ -123,12 +126,13 @@ def run_cycle(request: Request, store: Store, catalog: Catalog, parallelism: int
             given = recorder.keep_outputs(knowledge, undone)
             if given.problems and status is RunStatus.CONVERGED:
                 status = RunStatus.FAILED
+            fought = settle_fights(store, lease, shop, outcomes, time.time())
             recorder.finish(status, outcomes)
             if request.is_destroy:
                 forget_mark(store, request.stack.name)
             seconds = time.monotonic() - started
             return RunReport(
-                plan, status, outcomes, seconds, recorder.run, left, given.values, given.problems
+                plan, status, outcomes, seconds, recorder.run, left, given.values, given.problems, fought
             )
         finally:
             connections.close()
@@ -189,6 +193,7 @@ def describe(request: Request, store: Store, catalog: Catalog) -> Situation:
     if request.selection:
         _check_selection(request.selection, {*graph.nodes, *map(exact_address, records.values())})
     last_run = next(iter(store.runs(request.stack.name, 1)), None)
+    in_force, spent = read_quarantines(store, request.stack.name, time.time())
     return Situation(
         request.stack,
         request.revision,
@@ -207,6 +212,8 @@ def describe(request: Request, store: Store, catalog: Catalog) -> Situation:
         rewritten_from=_find_rewritten(last_run, request),
         policies=request.policies,
         distrust=weigh_store(store, request.stack.name, last_run),
+        quarantines=in_force,
+        spent=spent,
     )
 
 

@@ -29,6 +29,7 @@ from trueup.reconcile.move import (
     refuse_rival,
     refuse_taken,
 )
+from trueup.reconcile.quarantine import leave_alone
 from trueup.reconcile.recheck import resolve_checked
 from trueup.reconcile.replace import resume
 from trueup.reconcile.resolve import keep_ignored
@@ -63,8 +64,7 @@ def make_plan(situation: Situation, knowledge: Knowledge) -> Plan:
         situation.revision,
         tuple(changes),
         (
-            *situation.distrust,
-            *find_strangers(situation, knowledge),
+            *(situation.distrust or find_strangers(situation, knowledge)),
             *find_holds(changes, situation),
             *hold_breaches(breaches, situation),
         ),
@@ -123,6 +123,7 @@ def judge(node: Node, situation: Situation, knowledge: Knowledge, *, is_applied:
             move.address if move else None,
         )
         change = attribute(diff_node(resolved, observation, standing), kind, node.target.provider)
+        change = leave_alone(change, situation)
         if change.action is Action.ADOPT and change.is_drift and isinstance(observation, Observed):
             resolved, change = _keep_drift(resolved, observation, change, standing)
     except TrueupError as error:

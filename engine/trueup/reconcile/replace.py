@@ -82,7 +82,14 @@ def resume(change: Change, situation: Situation, knowledge: Knowledge) -> Change
             key = describe_barrier(node)
             refused = refuse(node, f"its replacement was begun, which lifecycle.{key} forbids to finish")
             return replace(refused, fields=change.fields, observed=change.observed)
-        return replace(change, action=Action.REPLACE, reasons=reasons, replaced=tuple(live), is_drift=False)
+        return replace(
+            change,
+            action=Action.REPLACE,
+            reasons=reasons,
+            replaced=tuple(live),
+            is_drift=False,
+            quarantine=None,
+        )
     return _resume_undeclared(change, node, tuple(live), situation)
 
 

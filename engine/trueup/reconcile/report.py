@@ -12,6 +12,7 @@ from trueup.model.address import Address
 from trueup.model.change import Change
 from trueup.model.outcome import Outcome, Result, RunStatus
 from trueup.model.plan import Plan
+from trueup.model.quarantine import Quarantine
 from trueup.model.values import Value
 
 
@@ -66,7 +67,8 @@ class RunReport:
     """The end of a run. `run` is its id in the history, 0 where nothing was begun (held, refused).
 
     `left` are the nodes that an interruption left undone. `outputs` are what other stacks may read of this
-    one now, `problems` what is wrong with those that could not be evaluated.
+    one now, `problems` what is wrong with those that could not be evaluated. `quarantines` are those in force
+    from now on.
     """
 
     plan: Plan
@@ -77,6 +79,7 @@ class RunReport:
     left: tuple[Address, ...] = ()
     outputs: Mapping[str, Value] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
+    quarantines: tuple[Quarantine, ...] = ()
 
     @property
     def counts(self) -> Mapping[Result, int]:

@@ -10,6 +10,7 @@ from trueup.graph.build import Graph
 from trueup.model.address import Address, Owner
 from trueup.model.observation import Failed, Observation, Observed
 from trueup.model.plan import Hold
+from trueup.model.quarantine import Quarantine
 from trueup.model.resource import Facts, Lifecycle, Node, OnDelete, Policy, Revision, Stack, Target
 from trueup.model.values import UNKNOWN, Document, Unknown, Value
 from trueup.reconcile.resolve import known_document
@@ -40,7 +41,8 @@ class Situation:
     `rewritten_from` is the commit of the last run where the history that is read now does not have it, empty
     otherwise. `distrust` says why the store is not to be trusted with the stack. `begun` are the creates of
     earlier runs of which no end was recorded. `policies` are those of
-    the installation; the stack has its own.
+    the installation; the stack has its own. `quarantines` are those in force as the run begins, `spent` those
+    that are over.
     """
 
     stack: Stack
@@ -60,6 +62,8 @@ class Situation:
     begun: Mapping[Address, OpenIntent] = field(default_factory=dict)
     policies: tuple[Policy, ...] = ()
     distrust: tuple[Hold, ...] = ()
+    quarantines: Mapping[Address, Quarantine] = field(default_factory=dict)
+    spent: Mapping[Address, Quarantine] = field(default_factory=dict)
 
     @property
     def source(self) -> str:

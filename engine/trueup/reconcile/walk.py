@@ -250,7 +250,7 @@ class Walk:
             return outcome_of(change, Result.SKIPPED, "; ".join(change.reasons))
         if change.action is not Action.NONE or self._is_stale(address) or self._shop.find_due(address):
             return None
-        if address in self._shop.situation.undeclared or change.fields:
+        if address in self._shop.situation.undeclared or change.fields or change.quarantine:
             return outcome_of(change, Result.SKIPPED, "; ".join(change.reasons))
         return self._settle_unchanged(address, change)
 

@@ -16,6 +16,7 @@ from trueup.model.plan import Decision as Decision
 from trueup.model.plan import Pin as Pin
 from trueup.model.plan import PinKind as PinKind
 from trueup.model.plan import Verdict as Verdict
+from trueup.model.quarantine import Quarantine as Quarantine
 from trueup.model.values import Document, Value
 
 # How much history a stack has, unless the settings say otherwise.
@@ -133,23 +134,11 @@ class Event:
 
 
 @dataclass(frozen=True)
-class Quarantine:
-    """A node that is left alone until `until`, because `writer` and we undo each other's work at `paths`.
-
-    `strikes` counts how often in a row. A quarantine that has run out stays until it is cleared.
-    """
-
-    address: Address
-    paths: tuple[str, ...]
-    writer: str
-    strikes: int
-    since: float
-    until: float
-
-
-@dataclass(frozen=True)
 class Correction:
-    """One field that was changed behind our back and set again. The store gives `at` where it is 0."""
+    """One field that was changed behind our back and set again. The store gives `at` where it is 0.
+
+    `path` is as in a quarantine.
+    """
 
     address: Address
     path: str

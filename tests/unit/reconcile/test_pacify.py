@@ -1,0 +1,284 @@
+"""Fights over a world in memory: somebody changes a node back after each run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from tests.unit.reconcile.conftest import Loop, results
+
+from trueup.model.change import Action, Change
+from trueup.model.outcome import RunStatus
+from trueup.model.quarantine import MARKER
+from trueup.reconcile.lift import lift_quarantines
+from trueup.reconcile.quarantine import QUIET
+from trueup.reconcile.report import RunReport, Selection
+from trueup.state.store import Quarantine
+
+WRITER = "cron (Update) at 2026-11-25T17:04:05Z"
+
+
+class Fight:
+    """A loop whose runs are 30 s apart, and the rival between them."""
+
+    def __init__(self, loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.loop = loop
+        self.now = time.time()
+        clock = SimpleNamespace(monotonic=time.monotonic, time=lambda: self.now)
+        monkeypatch.setattr("trueup.reconcile.cycle.time", clock)
+
+    def run(self, **options: Any) -> RunReport:
+        self.now += 30
+        return self.loop.run(**options)
+
+    def edit(self, name: str = "a", **spec: Any) -> None:
+        key = f"Thing/{name}"
+        self.loop.edit(key, **(spec or {"value": 2}))
+        entry = self.loop.world.peek(key)
+        assert entry is not None
+        self.loop.world.put(key, {**entry, "writers": {"/spec": WRITER}})
+
+    def rounds(self, number: int, *names: str) -> RunReport:
+        """The rival's edit and a run, so many times."""
+        for _ in range(number):
+            for name in names or ("a",):
+                self.edit(name)
+            report = self.run()
+            assert report.status is RunStatus.CONVERGED
+        return report
+
+    def begin(self) -> Quarantine:
+        """A stack of two nodes, and the fight for one of them up to its quarantine."""
+        self.loop.declare("a", {"value": 1, "size": 3})
+        self.loop.declare("b", {"value": 1}, dependsOn=["Thing/a"])
+        self.run()
+        (quarantine,) = self.rounds(6).quarantines
+        return quarantine
+
+    def change(self, name: str = "a") -> Change:
+        return next(each for each in self.loop.plan().changes if each.address.name == name)
+
+    def writes(self) -> int:
+        """How often the node was written by a run."""
+        return sum("updated a" in line or "created a" in line for line in self.loop.notes.lines)
+
+    def events(self, *kinds: str) -> list[str]:
+        found = self.loop.app.store.events("shop")
+        return [event.message for event in found if event.kind in kinds][::-1]
+
+
+@pytest.fixture
+def fight(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fight]:
+    yield Fight(loop, monkeypatch)
+
+
+def test_the_sixth_correction_of_a_field_ends_in_a_quarantine(fight: Fight) -> None:
+    fight.loop.declare("a", {"value": 1})
+    fight.run()
+    assert fight.rounds(5).quarantines == ()
+    (quarantine,) = fight.rounds(1).quarantines
+    assert (quarantine.paths, quarantine.writer, quarantine.strikes) == (("/spec/value",), "cron (Update)", 1)
+    assert (quarantine.since, quarantine.until) == (fight.now, fight.now + 600)
+    assert fight.loop.spec("Thing/a") == {"value": 1}
+    (told,) = fight.events("quarantined")
+    assert told.endswith(": cron (Update) changes /spec/value again and again")
+
+
+def test_a_node_in_quarantine_is_left_alone_and_blocks_nobody(fight: Fight) -> None:
+    quarantine = fight.begin()
+    fight.loop.declare("b", {"value": 3}, dependsOn=["Thing/a"])
+    fight.edit()
+    report = fight.run()
+    assert results(report) == {"a": "skipped", "b": "updated"}
+    assert (report.status, report.quarantines) == (RunStatus.CONVERGED, (quarantine,))
+    assert fight.loop.spec("Thing/a")["value"] == 2
+    change = fight.change()
+    assert (change.action, change.is_drift, change.quarantine) == (Action.NONE, True, quarantine)
+    assert change.reasons[0].startswith("quarantined until 20")
+    assert [field.path for field in change.fields] == ["/spec/value"]
+    (drifted,) = fight.loop.app.drift(fight.loop.source).nodes
+    assert drifted.change.quarantine == quarantine
+    fight.edit("b", value=4)
+    assert results(fight.run()) == {"a": "skipped", "b": "updated"}
+
+
+def test_a_change_of_the_manifest_is_applied_at_once_and_ends_it(fight: Fight) -> None:
+    fight.begin()
+    fight.edit()
+    fight.loop.declare("a", {"value": 1, "size": 4})
+    report = fight.run()
+    assert results(report)["a"] == "updated"
+    assert report.quarantines == ()
+    assert fight.loop.spec("Thing/a") == {"value": 1, "size": 4}
+    assert fight.events("released") == ["its quarantine is lifted: its manifest has changed"]
+    # It starts anew: five corrections are no fight.
+    assert fight.rounds(5).quarantines == ()
+    assert fight.rounds(1).quarantines[0].strikes == 1
+
+
+def test_accepting_the_live_value_ends_it_without_a_write(fight: Fight) -> None:
+    fight.begin()
+    fight.edit()
+    fight.loop.declare("a", {"value": 2, "size": 3})
+    report = fight.run()
+    assert (results(report)["a"], report.quarantines) == ("unchanged", ())
+    assert fight.loop.app.store.quarantines("shop") == {}
+
+
+@pytest.mark.parametrize(
+    ("lifecycle", "result"), [({"ignore": ["/spec/value"]}, "unchanged"), ({"drift": "report"}, "skipped")]
+)
+def test_leaving_the_field_to_the_other_ends_it(fight: Fight, lifecycle: Any, result: str) -> None:
+    fight.begin()
+    fight.edit()
+    fight.loop.declare("a", {"value": 1, "size": 3}, lifecycle=lifecycle)
+    report = fight.run()
+    assert (results(report)["a"], report.quarantines) == (result, ())
+    assert fight.loop.spec("Thing/a")["value"] == 2
+    assert len(fight.events("released")) == 1
+
+
+def test_after_a_quarantine_there_is_one_try_and_the_next_one_is_twice_as_long(fight: Fight) -> None:
+    quarantine = fight.begin()
+    pauses = []
+    for _ in range(10):
+        fight.edit()
+        fight.now = quarantine.until - 31
+        assert results(fight.run())["a"] == "skipped"
+        fight.now = quarantine.until - 30
+        report = fight.run()
+        assert (results(report)["a"], report.quarantines) == ("updated", ())
+        assert results(fight.run())["a"] == "unchanged"
+        (quarantine,) = fight.rounds(1).quarantines
+        pauses.append(quarantine.until - quarantine.since)
+    assert pauses == [1200, 2400, 4800, 9600, 19200, 38400, 76800, 86400, 86400, 86400]
+    assert quarantine.strikes == 11
+    assert len(fight.events("quarantined")) == 11
+    assert len(fight.events("released")) == 10
+
+
+def test_after_a_quiet_day_it_is_as_if_there_had_been_none(fight: Fight) -> None:
+    quarantine = fight.begin()
+    fight.now = quarantine.until
+    assert results(fight.run())["a"] == "unchanged"
+    assert fight.events("released") == ["its quarantine is over: it is corrected again"]
+    assert len(fight.loop.app.store.quarantines("shop")) == 1
+    fight.now = quarantine.until + QUIET
+    fight.run()
+    assert fight.loop.app.store.quarantines("shop") == {}
+    assert len(fight.events("released")) == 1
+    assert fight.rounds(5).quarantines == ()
+    assert fight.rounds(1).quarantines[0].strikes == 1
+
+
+def test_what_somebody_deletes_again_and_again_is_not_made_again(fight: Fight) -> None:
+    fight.loop.declare("a", {"value": 1})
+    fight.run()
+    for _ in range(6):
+        fight.loop.world.put("Thing/a", None)
+        report = fight.run()
+        assert results(report) == {"a": "created"}
+    (quarantine,) = report.quarantines
+    assert quarantine.paths == ("",)
+    fight.loop.world.put("Thing/a", None)
+    assert results(fight.run()) == {"a": "skipped"}
+    assert fight.loop.world.peek("Thing/a") is None
+    assert fight.change().reasons[0].endswith("somebody deletes it again and again")
+    assert fight.loop.app.drift(fight.loop.source).nodes[0].is_gone
+
+
+def test_a_marker_that_is_taken_away_again_and_again_is_not_put_back(fight: Fight) -> None:
+    fight.loop.declare("a", {"value": 1})
+    fight.run()
+
+    def unmark() -> None:
+        fight.loop.world.put("Thing/a", {**(fight.loop.world.peek("Thing/a") or {}), "owner": None})
+
+    for _ in range(6):
+        unmark()
+        report = fight.run()
+        assert results(report) == {"a": "adopted"}
+    assert report.quarantines[0].paths == (MARKER,)
+    unmark()
+    assert results(fight.run()) == {"a": "skipped"}
+    change = fight.change()
+    assert (change.action, change.fields) == (Action.NONE, ())
+    assert change.reasons[0].endswith("somebody takes its ownership marker away again and again")
+
+
+def test_drift_that_is_only_reported_is_no_fight(fight: Fight) -> None:
+    fight.loop.declare("a", {"value": 1}, lifecycle={"drift": "report"})
+    fight.run()
+    for _ in range(8):
+        fight.edit()
+        assert fight.run().quarantines == ()
+    assert list(fight.loop.app.store.corrections("shop", 0)) == []
+
+
+def test_a_step_that_fails_is_no_correction(fight: Fight) -> None:
+    from trueup.sdk.testing.memory_world import Fault
+
+    fight.loop.declare("a", {"value": 1})
+    fight.run()
+    fight.edit()
+    fight.loop.world.inject(Fault("update", key="Thing/a", error="Denied", times=9))
+    assert fight.run().status is RunStatus.FAILED
+    assert list(fight.loop.app.store.corrections("shop", 0)) == []
+
+
+def test_what_leaves_git_is_deleted_in_spite_of_its_quarantine(fight: Fight) -> None:
+    fight.begin()
+    fight.edit()
+    fight.loop.undeclare("a")
+    fight.loop.declare("b", {"value": 1})
+    report = fight.run()
+    assert (results(report)["a"], report.quarantines) == ("deleted", ())
+    assert fight.loop.app.store.quarantines("shop") == {}
+
+
+def test_a_refresh_reaches_a_node_in_quarantine_and_leaves_its_fields(fight: Fight) -> None:
+    fight.loop.declare("config", {"value": 1})
+    fight.loop.declare("a", {"value": 1}, kind="Runner", lifecycle={"triggers": ["Thing/config"]})
+    fight.run()
+    for _ in range(6):
+        fight.loop.edit("Runner/a", value=2)
+        report = fight.run()
+    assert len(report.quarantines) == 1
+    fight.loop.edit("Runner/a", value=2)
+    fight.loop.declare("config", {"value": 2})
+    report = fight.run()
+    assert results(report) == {"config": "updated", "a": "updated"}
+    assert fight.loop.spec("Runner/a")["value"] == 2
+    assert len(report.quarantines) == 1
+
+
+def test_it_is_lifted_by_hand_for_what_is_named(fight: Fight) -> None:
+    fight.begin()
+    fight.edit()
+    store = fight.loop.app.store
+    assert lift_quarantines(store, "shop", Selection(only=("Thing/b",)), "eve@desk") == []
+    (address,) = lift_quarantines(store, "shop", Selection(only=("Thing/a",)), "eve@desk")
+    assert address.name == "a"
+    assert fight.events("released") == ["its quarantine was lifted by eve@desk"]
+    assert results(fight.run())["a"] == "updated"
+    assert fight.rounds(4).quarantines == ()
+    assert fight.rounds(1).quarantines[0].strikes == 1
+
+
+def test_a_run_without_a_fight_asks_the_store_once(fight: Fight, monkeypatch: pytest.MonkeyPatch) -> None:
+    fight.loop.declare("a", {"value": 1})
+    fight.run()
+    store, asked = fight.loop.app.store, []
+    for name in ("quarantines", "corrections", "note_corrections", "write_quarantine", "clear_quarantine"):
+        method = getattr(store, name)
+
+        def count(*args: Any, _name: str = name, _method: Any = method) -> Any:
+            asked.append(_name)
+            return _method(*args)
+
+        monkeypatch.setattr(store, name, count)
+    fight.run()
+    assert asked == ["quarantines"]
