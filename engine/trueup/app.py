@@ -39,6 +39,8 @@ from trueup.reconcile.pin import (
     suspend,
 )
 from trueup.reconcile.pin import Return as Return
+from trueup.reconcile.recover import Order as RecoveryOrder
+from trueup.reconcile.recover import Recovery, recover_stack
 from trueup.reconcile.report import EVERYTHING, Listener, RunReport, Selection, Silent
 from trueup.reconcile.situation import Knowledge, Situation
 from trueup.saved_plan import SourceSpec as SourceSpec
@@ -338,6 +340,13 @@ class App:
             stop=stop,
         )
         return run_when_free(run, stop)
+
+    def recover(
+        self, source: SourceSpec, order: RecoveryOrder, stop: threading.Event | None = None
+    ) -> Recovery:
+        """Rebuilds what the store should know of a stack from the markers in the live systems."""
+        request = self._request(source, EVERYTHING, None, stop)
+        return recover_stack(request, order, self.store, self._catalog, self._parallelism)
 
     def _plan(self, source: SourceSpec, selection: Selection) -> tuple[Plan, Situation, Knowledge]:
         request = self._request(source, selection, None, None)

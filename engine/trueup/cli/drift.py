@@ -17,6 +17,7 @@ from trueup.cli.output import (
     escape,
     escape_line,
     make_console,
+    one_line,
     plain,
     print_json,
     print_lines,
@@ -78,7 +79,7 @@ def _suggest(report: DriftReport, source: SourceSpec) -> Suggestions:
 
 def exit_code(report: DriftReport) -> int:
     """As with a plan, what could not be judged counts more."""
-    if report.failures:
+    if report.failures or report.distrust:
         return ERROR
     return CHANGES if report.nodes else OK
 
@@ -95,6 +96,11 @@ def render_drift(report: DriftReport, suggestions: Suggestions) -> Iterator[Text
         yield plain(("Could not be judged:", "bold red"))
         for change in report.failures:
             yield from render_change(change, with_fields=False)
+    for hold in report.distrust:
+        yield plain(("", ""))
+        yield plain(
+            ("What drifted is not known. ", "bold red"), (f"{hold.guard}: {one_line(hold.message)}", "")
+        )
     yield plain(("", ""))
     yield _summary(report)
 
@@ -170,6 +176,7 @@ def drift_document(report: DriftReport, suggestions: Suggestions | None) -> dict
             {"address": change.address.text, "problem": change.problem, "hint": change.hint or None}
             for change in report.failures
         ],
+        "distrust": [{"guard": hold.guard, "message": hold.message} for hold in report.distrust],
     }
 
 

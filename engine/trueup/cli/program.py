@@ -26,6 +26,7 @@ COMMANDS = (
     "graph",
     "destroy",
     "forget",
+    "recover",
     "import",
     "daemon",
     "eval",

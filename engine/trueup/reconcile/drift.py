@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from trueup.errors import TrueupError
 from trueup.model.change import MISSING, Action, Change, FieldChange
 from trueup.model.observation import Absent, Observed
-from trueup.model.plan import Plan
+from trueup.model.plan import Hold, Plan
 from trueup.model.resource import Drift, Node
 from trueup.model.values import UNKNOWN, Document, Sensitive, Value, has_unknown, reveal, to_record
 from trueup.reconcile.attribute import name_writers
 from trueup.reconcile.boundary import broken_plugin
 from trueup.reconcile.diff import refuse
+from trueup.reconcile.lost import LOST, OLD
 from trueup.reconcile.resolve import keep_ignored
 from trueup.reconcile.situation import Knowledge, Situation
 from trueup.sdk.compare import is_equal
@@ -61,6 +62,11 @@ class DriftReport:
     plan: Plan
     nodes: tuple[DriftedNode, ...]
     failures: tuple[Change, ...]
+
+    @property
+    def distrust(self) -> tuple[Hold, ...]:
+        """Why the store does not know what was applied last: it is lost or old."""
+        return tuple(hold for hold in self.plan.holds if hold.guard in (LOST, OLD))
 
 
 def find_drift(plan: Plan, situation: Situation, knowledge: Knowledge) -> DriftReport:

@@ -24,6 +24,7 @@ def find_holds(changes: Sequence[Change], situation: Situation) -> tuple[Hold, .
         *_whole_stack(losses, situation),
         *_over_budget(losses, situation),
         *_stateful(losses, situation),
+        *_recovered(losses, situation),
     )
 
 
@@ -90,6 +91,24 @@ def _over_budget(losses: Sequence[Change], situation: Situation) -> Sequence[Hol
             " (spec.guards.maxDeletes)",
         ),
     )
+
+
+def _recovered(losses: Sequence[Change], situation: Situation) -> Sequence[Hold]:
+    """What said that an object is protected, or is to stay, was lost with the store that knew it."""
+    rows = ((change, situation.records.get(change.address)) for change in losses)
+    found = [
+        change.address
+        for change, row in rows
+        if change.action is Action.DELETE and row is not None and row.external_id and not row.applied_at
+    ]
+    if not found:
+        return ()
+    shown = ", ".join(address.text for address in found[:3]) + (", ..." if len(found) > 3 else "")
+    message = (
+        f"{len(found)} objects to delete are known from `trueup recover` alone ({shown}), which cannot tell"
+        " whether they were protected"
+    )
+    return (Hold("recovered", message),)
 
 
 def _stateful(losses: Sequence[Change], situation: Situation) -> Sequence[Hold]:

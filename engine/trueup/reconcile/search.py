@@ -1,0 +1,135 @@
+"""Searches the targets of a stack for all objects that carry the stack's marker. Called by recover.
+
+Never modifies. What cannot be looked through is told, and never taken for empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from functools import partial
+
+import stamina
+
+from trueup.errors import PluginError, ProviderError, Throttled, Transient
+from trueup.graph.build import Graph
+from trueup.model.address import ANY_INSTALLATION
+from trueup.model.observation import Owned
+from trueup.model.resource import Stack, Target
+from trueup.reconcile.boundary import broken_plugin
+from trueup.reconcile.observe import Connections
+from trueup.sdk.contracts import Catalog, Kind, Provider, Session
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """One object that carries a marker of the stack, and where it lives."""
+
+    target: Target
+    kind: Kind
+    fingerprint: str
+    owned: Owned
+
+
+@dataclass(frozen=True)
+class Blank:
+    """What could not be looked through: a kind on a target, or with an empty kind the whole target."""
+
+    target: str
+    kind: str
+    error: ProviderError
+
+
+@dataclass
+class Search:
+    """All that was seen, by target and kind, and what was not."""
+
+    seen: list[Sighting] = field(default_factory=list)
+    blanks: list[Blank] = field(default_factory=list)
+    fingerprints: dict[str, str] = field(default_factory=dict)
+
+
+def search_marked(
+    stack: Stack, graph: Graph, connections: Connections, catalog: Catalog, pool: Executor
+) -> Search:
+    """What carries a marker of the stack on any of its targets, whichever installation left it there."""
+    search = Search()
+    declared = _find_declared(graph, catalog)
+    opened = zip(stack.targets, pool.map(partial(_open, connections), stack.targets), strict=True)
+    for target, session in opened:
+        if isinstance(session, ProviderError):
+            search.blanks.append(Blank(target.name, "", session))
+            continue
+        search.fingerprints[target.name] = session.fingerprint
+        provider = catalog.provider(target.provider)
+        try:
+            kinds = _find_kinds(provider, session, declared.get(target.name, {}))
+        except ProviderError as error:
+            search.blanks.append(Blank(target.name, "", error))
+            continue
+        answers = pool.map(partial(_find, session, target, f"{ANY_INSTALLATION}/{stack.name}"), kinds)
+        for kind, answer in zip(kinds, answers, strict=True):
+            if isinstance(answer, ProviderError):
+                search.blanks.append(Blank(target.name, kind.name, answer))
+            else:
+                search.seen += [Sighting(target, kind, session.fingerprint, owned) for owned in answer]
+    return search
+
+
+def _open(connections: Connections, target: Target) -> Session | ProviderError:
+    try:
+        return connections.session(target)
+    except ProviderError as error:
+        return error
+    except PluginError as error:
+        return ProviderError(error.message, hint=error.hint)
+
+
+def _find(session: Session, target: Target, owner_key: str, kind: Kind) -> Sequence[Owned] | ProviderError:
+    try:
+        for attempt in stamina.retry_context(on=_is_worth_retrying, attempts=3, wait_initial=0.2):
+            with attempt:
+                return _checked(list(kind.find_owned(session, owner_key)), owner_key)
+    except ProviderError as error:
+        return error
+    except Exception as error:  # noqa: BLE001 - a hostile plugin must not take the others down
+        return broken_plugin(target.provider, "find_owned", error)
+    raise AssertionError("unreachable: the retry either returns or raises")
+
+
+def _checked(answers: Sequence[Owned], owner_key: str) -> Sequence[Owned]:
+    if not all(isinstance(each, Owned) and each.owner.has_key(owner_key) for each in answers):
+        raise TypeError("an answer that was not asked for")
+    return answers
+
+
+def _find_kinds(
+    provider: Provider, session: Session, declared: Mapping[tuple[str, str], Kind]
+) -> Sequence[Kind]:
+    """What may be marked, each kind once, in the version that the stack declares."""
+    try:
+        kinds = {_key(kind): kind for kind in provider.markable(session)}
+    except ProviderError:
+        raise
+    except Exception as error:
+        raise broken_plugin(provider.name, "markable", error) from error
+    return list({**kinds, **declared}.values())
+
+
+def _find_declared(graph: Graph, catalog: Catalog) -> Mapping[str, Mapping[tuple[str, str], Kind]]:
+    """The kinds of the stack's own resources, by the name of their target."""
+    declared: dict[str, dict[tuple[str, str], Kind]] = {}
+    for node in graph.nodes.values():
+        kind = catalog.kind_of(node)
+        declared.setdefault(node.target.name, {})[_key(kind)] = kind
+    return declared
+
+
+def _key(kind: Kind) -> tuple[str, str]:
+    """What a kind is in all its versions."""
+    return kind.api_version.rpartition("/")[0], kind.name
+
+
+def _is_worth_retrying(error: Exception) -> bool:
+    return isinstance(error, Transient) and not isinstance(error, Throttled)

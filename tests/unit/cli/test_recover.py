@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.unit.reconcile.test_plan_document import check
+
+from trueup.cli import run
+
+
+@pytest.fixture
+def lost(stack: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The stack, applied with a store that is gone since."""
+    assert run(["reconcile", str(stack), "--yes", "--store", str(stack.parent / "state.db")]) == 0
+    for file in stack.parent.glob("state.db*"):
+        file.unlink()
+    monkeypatch.setenv("TRUEUP_STORE", str(stack.parent / "state.db"))
+    return stack
+
+
+def test_a_lost_store_holds_every_command_until_it_is_recovered(
+    lost: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = lost.parent / "live" / "www" / "index.html"
+    before = file.read_bytes(), file.stat().st_mtime_ns
+    capsys.readouterr()
+    assert run(["reconcile", str(lost), "--yes"]) == 3
+    told = capsys.readouterr().out
+    assert "No approval lifts this" in told
+    assert "store-lost: " in told
+    assert "trueup recover SOURCE" in told
+    assert run(["destroy", str(lost), "--yes"]) == 3
+    for command in ("plan", "status"):
+        run([command, str(lost)])
+        assert "store-lost: " in capsys.readouterr().out
+    assert run(["drift", str(lost)]) in (0, 1)
+    assert "store-lost" in capsys.readouterr().out
+    assert run(["recover", str(lost), "--yes"]) == 0
+    told = capsys.readouterr().out
+    assert "the installation that made them" in told
+    assert "Recovered 2 resources in run 1" in told
+    assert f"trueup plan {lost}" in told
+    assert run(["plan", str(lost)]) == 0
+    assert (file.read_bytes(), file.stat().st_mtime_ns) == before
+
+
+def test_a_recovery_as_json(lost: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert run(["recover", str(lost), "--output", "json"]) == 1
+    assert "nobody can be asked" in capsys.readouterr().out
+    assert run(["recover", str(lost), "--yes", "--output", "json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    check(document, "recover-v1")
+    assert document["takenOver"] is True
+    assert document["run"] == 1
+    assert [each["declared"] for each in document["found"]] == [True, True]
+    assert document["missing"] == document["leftOut"] == document["refusals"] == []
+    assert run(["recover", str(lost), "--yes", "--installation", "nobody"]) == 1
+    assert "nothing carries the stack's marker by installation nobody" in capsys.readouterr().err

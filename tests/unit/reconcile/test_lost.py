@@ -1,0 +1,165 @@
+"""When a store is not to be trusted with a stack: by what this machine remembers, and by what lives."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from trueup.app import App, SourceSpec
+from trueup.errors import StoreError
+from trueup.model.outcome import RunStatus
+from trueup.reconcile.imports import ImportRequest, Wanted
+from trueup.reconcile.recover import Order
+from trueup.sdk.testing.memory import MemoryCatalog
+
+
+def marks():
+    folder = Path(os.environ["XDG_STATE_HOME"]) / "trueup" / "marks"
+    return sorted(folder.glob("*.json"))
+
+
+def open_anew(loop):
+    loop.app.close()
+    for file in loop.folder.glob("store.db*"):
+        file.unlink()
+    loop.app = App(str(loop.folder / "store.db"), catalog=MemoryCatalog(loop.provider))
+
+
+def drop_marks():
+    for file in marks():
+        file.unlink()
+
+
+def message_of(loop):
+    (hold,) = loop.plan().holds
+    return hold.guard, hold.message
+
+
+def test_what_lives_tells_of_a_lost_store_without_any_mark(loop):
+    loop.declare("a")
+    loop.run()
+    installation = loop.app.store.installation
+    drop_marks()
+    open_anew(loop)
+    guard, message = message_of(loop)
+    assert guard == "store-lost"
+    assert f"shop/Thing/a@here of installation {installation}" in message
+    assert "`trueup recover SOURCE`" in message
+    writes = loop.world.count_writes()
+    assert loop.run().status is RunStatus.HELD
+    assert loop.world.count_writes() == writes
+    # The held run left nothing behind by which the store would pass for one that knows the stack.
+    assert loop.run().status is RunStatus.HELD
+
+
+def test_looking_for_a_lost_store_makes_no_call_more(loop):
+    loop.declare("a")
+    loop.run()
+    before = len(loop.world.calls())
+    loop.run()
+    calls = len(loop.world.calls()) - before
+    drop_marks()
+    open_anew(loop)
+    before = len(loop.world.calls())
+    assert loop.run().status is RunStatus.HELD
+    assert len(loop.world.calls()) - before == calls
+
+
+def test_what_says_adopt_is_taken_over_from_another_installation(loop):
+    loop.declare("a")
+    loop.run()
+    drop_marks()
+    open_anew(loop)
+    loop.declare("a", lifecycle={"adopt": True})
+    assert loop.run().status is RunStatus.CONVERGED
+
+
+def test_a_marker_of_another_stack_or_address_does_not_hold(loop):
+    for name, owner in (
+        ("a", ["else", "blog", "blog/Thing/a@here"]),
+        ("b", ["else", "shop", "shop/Thing/x@here"]),
+    ):
+        loop.world.put(f"Thing/{name}", {"id": name, "version": 1, "owner": owner, "spec": {}})
+        loop.declare(name)
+    assert not loop.plan().holds
+
+
+def test_the_mark_names_the_last_run_that_this_machine_has_seen(loop):
+    loop.declare("a")
+    loop.run()
+    open_anew(loop)
+    guard, message = message_of(loop)
+    assert guard == "store-lost"
+    assert "run 1 of stack 'shop' began at " in message
+    (file,) = marks()
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert json.loads(file.read_text())["run"] == 1
+
+
+def test_a_mark_tells_of_what_carries_no_name(loop):
+    loop.declare("a", kind="Nameless")
+    loop.run()
+    open_anew(loop)
+    assert loop.run().status is RunStatus.HELD
+    assert len(loop.world.list_keys()) == 1
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"run": "x"}', "\udcff"])
+def test_a_damaged_mark_is_a_warning(loop, text, caplog):
+    loop.declare("a")
+    loop.run()
+    (file,) = marks()
+    file.write_bytes(text.encode("utf-8", "surrogateescape"))
+    assert loop.run().status is RunStatus.CONVERGED
+    assert "the mark" in caplog.text
+    assert json.loads(file.read_text())["run"] == 2
+
+
+def test_a_mark_that_cannot_be_written_is_a_warning_and_is_told_once(loop, caplog, monkeypatch, tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    monkeypatch.setenv("XDG_STATE_HOME", str(blocked))
+    loop.declare("a")
+    assert loop.run().status is RunStatus.CONVERGED
+    assert loop.run().status is RunStatus.CONVERGED
+    assert len([record for record in caplog.records if record.levelname == "WARNING"]) == 1
+
+
+def test_a_mark_is_of_one_stack_and_of_one_store(loop):
+    loop.declare("a")
+    loop.run()
+    other = App(str(loop.folder / "second.db"), catalog=MemoryCatalog(loop.provider))
+    with other:
+        assert other.store.mark("shop") is None
+    assert loop.app.store.mark("blog") is None
+    assert loop.app.store.mark("shop").run == 1
+
+
+def test_a_store_that_another_machine_has_recovered_holds_nothing_here(loop):
+    loop.declare("a")
+    for _ in range(3):
+        loop.run()
+    (file,) = marks()
+    remembered = file.read_text()
+    loop.app.store.forget_mark("shop")
+    open_anew(loop)
+    assert loop.app.recover(loop.source, Order()).run
+    file.write_text(remembered)
+    assert not loop.plan().holds
+    assert loop.run().status is RunStatus.CONVERGED
+
+
+def test_an_import_into_a_stack_whose_store_is_lost_is_refused(loop):
+    loop.declare("a")
+    loop.run()
+    for has_mark in (True, False):
+        if not has_mark:
+            drop_marks()
+        open_anew(loop)
+        loop.world.put("Thing/new", {"id": "n", "version": 1, "owner": None, "spec": {}})
+        with pytest.raises(StoreError, match="store was lost"):
+            loop.app.import_objects(SourceSpec(str(loop.folder / "stack")), ImportRequest(Wanted()))
+    assert loop.run().status is RunStatus.HELD
