@@ -83,6 +83,8 @@ def _holds(plan: Plan, ways: WaysOut) -> Iterator[str]:
         return
     said = plan.decision
     heading = "**Held back** until this very plan is approved:"
+    if all(hold.nodes for hold in plan.holds):
+        heading = "**Held back in part** until this very plan is approved:"
     commands = [ways.approve, ways.reject]
     if plan.is_final:
         heading, commands = "**Held back**, and no approval lifts it:", []

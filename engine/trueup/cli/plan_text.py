@@ -223,7 +223,9 @@ def render_holds(plan: Plan, ways: WaysOut) -> Iterator[Text]:
     elif plan.decision is not None and said is Verdict.APPROVED:
         yield plain(("Approved", "bold green"), (f" by {describe_decision(plan.decision)}, in spite of:", ""))
     else:
-        what = "Nothing is done until somebody approves this very plan:"
+        is_partly = all(hold.nodes for hold in plan.holds)
+        what = "These resources are left alone" if is_partly else "Nothing is done"
+        what += " until somebody approves this very plan:"
         yield plain(("Held back. ", "bold red"), (what, ""))
     for hold in plan.holds:
         final = " (final)" if hold.is_final and not all(each.is_final for each in plan.holds) else ""

@@ -26,7 +26,7 @@ from trueup.cli.status import describe_change
 from trueup.model.change import Action
 from trueup.model.observation import Readiness
 from trueup.reconcile.history import find_addresses
-from trueup.reconcile.plan_document import FORMAT_VERSION
+from trueup.reconcile.plan_document import FORMAT_VERSION, hold_document
 from trueup.reconcile.reason import NodeState, Reasons, find_reasons
 
 
@@ -168,9 +168,7 @@ def _reasons_document(found: Reasons) -> dict[str, Any]:
     pin, quarantine, event = found.pin, found.quarantine, found.next_try
     return {
         **_state_document(found.node),
-        "holds": [
-            {"guard": hold.guard, "message": hold.message, "final": hold.is_final} for hold in found.holds
-        ],
+        "holds": [hold_document(hold) for hold in found.holds],
         "pin": None
         if pin is None
         else {

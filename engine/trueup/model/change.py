@@ -77,6 +77,7 @@ class Change:
     `observed` is then the new one.
     `is_new_first`: a replacement makes the new object before the old one goes.
     `quarantine`: drift is left as it is for a while, since somebody brings it back again and again.
+    `doubt` is the interrupted create of which nobody knows whether it has made the object.
     `problem` says why an UNKNOWN node could not be judged, or what refuses the change.
     """
 
@@ -94,6 +95,7 @@ class Change:
     triggered_by: tuple[Address, ...] = ()
     replaced: tuple[Observed, ...] = field(default=(), compare=False, repr=False)
     is_new_first: bool = False
+    doubt: str = ""
     quarantine: Quarantine | None = None
 
     @property

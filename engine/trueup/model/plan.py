@@ -18,12 +18,13 @@ from trueup.model.values import Sensitive, keyed_digest_of, to_record
 class Hold:
     """One reason why a plan must not be carried out by itself. `guard` is the guard's name.
 
-    `is_final`: no approval lifts it.
+    `is_final`: no approval lifts it. `nodes` are all that it holds; empty: the whole plan.
     """
 
     guard: str
     message: str
     is_final: bool = False
+    nodes: tuple[Address, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,9 @@ class Plan:
 
 
 def _effect(change: Change) -> dict[str, object]:
+    if change.doubt:
+        # The same before and after an approval says that there is no such object, and lets it be made.
+        return {"address": change.address.text, "doubt": change.doubt}
     observed = change.observed
     effect: dict[str, object] = {
         "address": change.address.text,

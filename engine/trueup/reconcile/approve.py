@@ -37,10 +37,13 @@ def may_pass(plan: Plan, approved: str) -> bool:
 
     That does not overrule a rejection, which somebody has written down.
     """
-    if not plan.holds:
+    if all(hold.nodes for hold in plan.holds):
         return True
-    if plan.is_final:
-        return False
+    return not plan.is_final and is_approved(plan, approved)
+
+
+def is_approved(plan: Plan, approved: str) -> bool:
+    """Whether somebody approves this very plan: in the store, or the caller with its digest."""
     if plan.decision is not None:
         return plan.decision.verdict is Verdict.APPROVED
     return approved == plan.digest

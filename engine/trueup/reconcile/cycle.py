@@ -20,9 +20,9 @@ from trueup.model.observation import Failed
 from trueup.model.outcome import Outcome, RunStatus
 from trueup.model.plan import Pin, Plan
 from trueup.model.resource import Facts, Grants, Policy, Revision, Stack
-from trueup.reconcile.approve import may_pass, name_approver, spend_approval, weigh_decisions
+from trueup.reconcile.approve import is_approved, may_pass, name_approver, spend_approval, weigh_decisions
 from trueup.reconcile.call import Workshop
-from trueup.reconcile.doubt import MAKING, find_begun, is_doubtful, without_doubt
+from trueup.reconcile.doubt import MAKING, clear_doubts, find_begun, is_doubtful, without_doubt
 from trueup.reconcile.finish import finish_replacements
 from trueup.reconcile.hold import keep_lease
 from trueup.reconcile.lost import forget_mark, weigh_store
@@ -96,6 +96,9 @@ def run_cycle(request: Request, store: Store, catalog: Catalog, parallelism: int
             with paused_collector():
                 knowledge = observe_stack(situation, connections, pool)
                 plan = _make_plan(request, situation, knowledge, store)
+                if is_approved(plan, request.approved) and any(change.doubt for change in plan.changes):
+                    situation = clear_doubts(plan, situation, knowledge)
+                    plan = _make_plan(request, situation, knowledge, store)
             request.listener.planned(plan)
             if request.expected and plan.digest != request.expected:
                 raise StalePlan(
@@ -106,7 +109,7 @@ def run_cycle(request: Request, store: Store, catalog: Catalog, parallelism: int
                 standing = tuple(situation.quarantines.values())
                 seconds = time.monotonic() - started
                 return RunReport(plan, RunStatus.HELD, seconds=seconds, quarantines=standing)
-            approver = name_approver(plan, request.approved_by)
+            approver = name_approver(plan, request.approved_by) if is_approved(plan, request.approved) else ""
             recorder = Recorder(store, lease, situation, plan, trigger=request.trigger, approved_by=approver)
             recorder.settle_intents(lambda intent: _is_settled(intent, situation, knowledge))
             if not request.is_destroy:
@@ -259,7 +262,8 @@ def _is_settled(intent: OpenIntent, situation: Situation, knowledge: Knowledge) 
             observation, node = knowledge.observations.get(address), heir
     if observation is None or isinstance(observation, Failed):
         return False
-    if node is not None and intent.action in MAKING and is_doubtful(node, observation, situation):
+    is_open = intent.action in MAKING and intent.address not in situation.cleared
+    if is_open and node is not None and is_doubtful(node, observation, situation):
         return False
     return intent.fingerprint == knowledge.fingerprints.get(intent.address.target)
 

@@ -14,9 +14,10 @@ from trueup.errors import PluginError
 from trueup.model.address import Address
 from trueup.model.change import Action, Change
 from trueup.model.observation import Absent, Observation
+from trueup.model.plan import Hold, Plan
 from trueup.model.resource import Node
 from trueup.reconcile.diff import refuse
-from trueup.reconcile.situation import Situation, name_only
+from trueup.reconcile.situation import Knowledge, Situation, name_only
 from trueup.sdk.contracts import Catalog, Kind
 from trueup.state.store import OpenIntent, Record
 
@@ -78,8 +79,8 @@ def forget_id(record: Record | None, observation: Observation, situation: Situat
     return replace(record, external_id="")
 
 
-def refuse_doubt(node: Node, observation: Observation, situation: Situation) -> Change | None:
-    """A refusal to make what may be there already, or to forget what may have been made."""
+def find_doubt(node: Node, observation: Observation, situation: Situation) -> OpenIntent | None:
+    """The interrupted create of which nothing tells whether it has made the node's object."""
     if not isinstance(observation, Absent) or not situation.begun:
         return None
     addresses = (node.address, *(node.former_addresses if node.lifecycle.moved_from else ()))
@@ -88,16 +89,57 @@ def refuse_doubt(node: Node, observation: Observation, situation: Situation) -> 
         return None
     identity = situation.catalog.kind_of(node).traits.identity
     is_repeatable = begun == node.address and begun in situation.graph.nodes
-    if identity == "none" or (identity == "token" and not is_repeatable):
-        hint = (
-            "look for it there, and delete it if it exists; then `trueup forget SOURCE --only"
-            f" {begun.reference}` says that there is none"
-        )
-        if identity == "token":
-            hint = f"declare {begun.reference} as it was, so that the create can be repeated; or {hint}"
-        return refuse(
-            node,
-            "an earlier create was interrupted, and nothing tells whether it has made an object",
-            hint,
-        )
-    return None
+    is_open = identity == "none" or (identity == "token" and not is_repeatable)
+    return situation.begun[begun] if is_open else None
+
+
+def refuse_doubt(node: Node, observation: Observation, situation: Situation) -> Change | None:
+    """A refusal to make what may be there already, or to forget what may have been made."""
+    intent = find_doubt(node, observation, situation)
+    if intent is None or intent.address in situation.cleared:
+        return None
+    hint = (
+        "look for it there, and delete it if it exists; then an approval of the plan that says this (`trueup"
+        f" plan` shows its digest), or `trueup forget SOURCE --only {intent.address.reference}`, says that"
+        " there is none"
+    )
+    if situation.catalog.kind_of(node).traits.identity == "token":
+        hint = f"declare {intent.address.reference} as it was, so that the create can be repeated; or {hint}"
+    return refuse(
+        node, "an earlier create was interrupted, and nothing tells whether it has made an object", hint
+    )
+
+
+def note_doubt(change: Change, situation: Situation, knowledge: Knowledge) -> Change:
+    """The change with the interrupted create that it hangs on: another one later is another doubt."""
+    if not situation.begun or change.address not in knowledge.observations:
+        return change
+    try:
+        node = situation.node(change.address)
+        intent = find_doubt(node, knowledge.observations[change.address], situation)
+    except PluginError:
+        return change  # of a provider that is not installed: the plan says so
+    return change if intent is None else replace(change, doubt=f"{intent.action} in run {intent.run}")
+
+
+def hold_doubts(changes: Sequence[Change], situation: Situation) -> tuple[Hold, ...]:
+    """What keeps the nodes that are in doubt, and no others, until somebody has looked."""
+    nodes = tuple(change.address for change in changes if change.doubt)
+    if not nodes or situation.is_destroy:
+        return ()
+    names = ", ".join(address.text for address in nodes)
+    message = (
+        f"a create of {names} was interrupted, and nothing tells whether it has made an object: an approval"
+        " says that somebody has looked, and that there is none"
+    )
+    return (Hold("ambiguous-create", message, nodes=nodes),)
+
+
+def clear_doubts(plan: Plan, situation: Situation, knowledge: Knowledge) -> Situation:
+    """The situation once a person has approved a plan with nodes in doubt: those can be made now."""
+    doubted = [
+        find_doubt(situation.node(change.address), knowledge.observations[change.address], situation)
+        for change in plan.changes
+        if change.doubt
+    ]
+    return replace(situation, cleared=frozenset(intent.address for intent in doubted if intent is not None))

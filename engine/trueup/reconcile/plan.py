@@ -17,7 +17,7 @@ from trueup.model.resource import Node
 from trueup.reconcile.attribute import attribute
 from trueup.reconcile.boundary import broken_plugin
 from trueup.reconcile.diff import Standing, diff_node, diff_undeclared, refuse
-from trueup.reconcile.doubt import forget_id, refuse_doubt
+from trueup.reconcile.doubt import forget_id, hold_doubts, note_doubt, refuse_doubt
 from trueup.reconcile.enforce import find_breaches, hold_breaches
 from trueup.reconcile.guard import find_holds
 from trueup.reconcile.lost import find_strangers
@@ -57,6 +57,7 @@ def make_plan(situation: Situation, knowledge: Knowledge) -> Plan:
             change = forget_moved(node.address, moved[node.address])
         change = change or _judge_undeclared(node, situation, knowledge)
         changes.append(resume(change, situation, knowledge))
+    changes = [note_doubt(change, situation, knowledge) for change in changes]
     breaches = find_breaches(changes, situation, knowledge)
     touched = _touched(changes)
     return Plan(
@@ -67,6 +68,7 @@ def make_plan(situation: Situation, knowledge: Knowledge) -> Plan:
             *(situation.distrust or find_strangers(situation, knowledge)),
             *find_holds(changes, situation),
             *hold_breaches(breaches, situation),
+            *hold_doubts(changes, situation),
         ),
         {address: situation.graph.dependencies(address) for address in situation.graph.nodes},
         situation.is_destroy,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from trueup.model.change import MISSING, Action, Change, FieldChange
-from trueup.model.plan import Breach, Decision, Plan
+from trueup.model.plan import Breach, Decision, Hold, Plan
 from trueup.model.values import (
     UNKNOWN,
     Document,
@@ -45,9 +45,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "digest": plan.digest,
         "summary": {action.value: number for action, number in plan.summary.items()},
         "changes": [change_document(change) for change in plan.changes if is_shown(change)],
-        "holds": [
-            {"guard": hold.guard, "message": hold.message, "final": hold.is_final} for hold in plan.holds
-        ],
+        "holds": [hold_document(hold) for hold in plan.holds],
         "verdicts": [breach_document(breach) for breach in plan.breaches],
         **{
             key: decision_document(said)
@@ -72,6 +70,12 @@ def breach_document(breach: Breach) -> dict[str, Any]:
         "rule": policy.rule,
         "why": breach.why,
     }
+
+
+def hold_document(hold: Hold) -> dict[str, Any]:
+    """What holds a plan, or some of its nodes."""
+    document = {"guard": hold.guard, "message": hold.message, "final": hold.is_final}
+    return {**document, "nodes": [address.text for address in hold.nodes]} if hold.nodes else document
 
 
 def decision_document(decision: Decision) -> dict[str, Any]:

@@ -82,7 +82,7 @@ def find_reasons(
         quarantine = quarantines.get(address)
         return Reasons(
             node,
-            holds if node.change is not None and node.change.action is not Action.NONE else (),
+            _find_holds(node, holds),
             pin,
             quarantine if quarantine is not None and quarantine.until > now else None,
             lease_holder,
@@ -94,6 +94,13 @@ def find_reasons(
         )
 
     return [describe(address) for address in addresses]
+
+
+def _find_holds(node: NodeState, holds: Sequence[Hold]) -> Sequence[Hold]:
+    """Those that hold the node, or the whole plan with it."""
+    if node.change is None or node.change.action is Action.NONE:
+        return ()
+    return [hold for hold in holds if not hold.nodes or node.address in hold.nodes]
 
 
 def _find_next_try(store: Store, stack: str, runs: Sequence[RunRecord]) -> Event | None:

@@ -40,7 +40,8 @@ class Situation:
     undeclared addresses that another stack of the source says it takes over, with the file.
     `rewritten_from` is the commit of the last run where the history that is read now does not have it, empty
     otherwise. `distrust` says why the store is not to be trusted with the stack. `begun` are the creates of
-    earlier runs of which no end was recorded. `policies` are those of
+    earlier runs of which no end was recorded, `cleared` those of which a person says that there is no object.
+    `policies` are those of
     the installation; the stack has its own. `quarantines` are those in force as the run begins, `spent` those
     that are over.
     """
@@ -60,6 +61,7 @@ class Situation:
     claims: Mapping[Address, str] = field(default_factory=dict)
     rewritten_from: str = ""
     begun: Mapping[Address, OpenIntent] = field(default_factory=dict)
+    cleared: frozenset[Address] = frozenset()
     policies: tuple[Policy, ...] = ()
     distrust: tuple[Hold, ...] = ()
     quarantines: Mapping[Address, Quarantine] = field(default_factory=dict)

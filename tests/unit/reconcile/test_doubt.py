@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from trueup.model.outcome import Result, RunStatus
+from trueup.model.plan import Verdict
 from trueup.reconcile.report import Selection
 from trueup.sdk.testing.memory_world import Fault
 
@@ -154,3 +155,79 @@ def test_an_object_without_a_name_that_refers_to_another_is_found_again(loop, ki
     report = loop.run()
     assert (report.status, report.plan.has_changes) == (RunStatus.CONVERGED, False)
     assert len(objects(loop, kind)) == 1
+
+
+def doubted(loop, kind="Nameless"):
+    """The plan after a create whose answer was lost, in which the node alone is held."""
+    loop.declare("a", {"size": 1}, kind=kind)
+    lose_answers(loop, kind)
+    plan = loop.plan()
+    (hold,) = plan.holds
+    assert (hold.guard, hold.is_final) == ("ambiguous-create", False)
+    assert [address.name for address in hold.nodes] == ["a"]
+    return plan
+
+
+@pytest.mark.parametrize("is_stored", [True, False])
+def test_an_approval_says_that_there_is_none_and_it_is_made(loop, is_stored):
+    plan = doubted(loop)
+    for key in loop.world.list_keys():
+        loop.world.put(key, None)
+    if is_stored:
+        loop.app.decide(loop.source, plan.digest, Verdict.APPROVED, "bo")
+    report = loop.run(**({} if is_stored else {"approved": plan.digest, "approved_by": "bo"}))
+    assert (report.status, report.plan.digest) == (RunStatus.CONVERGED, plan.digest)
+    assert loop.app.store.runs("shop", 1)[0].approved_by == "bo"
+    assert loop.app.store.decision("shop", plan.digest) is None
+    expect_rest(loop, "Nameless", {"size": 1})
+
+
+def test_what_is_in_doubt_holds_nothing_else(loop):
+    doubted(loop)
+    loop.declare("b")
+    report = loop.run()
+    results = {outcome.address.name: outcome.result for outcome in report.outcomes}
+    assert results == {"a": Result.FAILED, "b": Result.CREATED}
+    assert loop.app.store.runs("shop", 1)[0].approved_by == ""
+
+
+def test_an_approval_of_one_doubt_is_none_of_the_next(loop):
+    plan = doubted(loop)
+    for key in loop.world.list_keys():
+        loop.world.put(key, None)
+    loop.app.decide(loop.source, plan.digest, Verdict.APPROVED, "bo")
+    lose_answers(loop, "Nameless")
+    # The verdict is still there, since nothing is known to have been done, and counts for nothing.
+    assert loop.app.store.decision("shop", plan.digest) is not None
+    assert loop.run().status is RunStatus.FAILED
+    assert len(objects(loop, "Nameless")) == 1
+
+
+def test_a_rejected_doubt_holds_the_run(loop):
+    plan = doubted(loop)
+    loop.app.decide(loop.source, plan.digest, Verdict.REJECTED, "bo")
+    assert loop.run(approved=plan.digest).status is RunStatus.HELD
+
+
+@pytest.mark.parametrize("kind", ["Tokened", "Nameless"])
+def test_an_approval_lets_a_doubt_leave_git(loop, kind):
+    loop.declare("a", {"size": 1}, kind=kind)
+    lose_answers(loop, kind)
+    loop.undeclare("a", kind)
+    for key in loop.world.list_keys():
+        loop.world.put(key, None)
+    report = loop.run(approved=loop.plan().digest)
+    assert report.status is RunStatus.CONVERGED
+    assert not loop.app.store.inventory("shop")
+    assert not loop.app.store.open_intents("shop")
+
+
+def test_an_approval_lets_a_doubt_move(loop):
+    loop.declare("a", {"size": 1}, kind="Nameless")
+    lose_answers(loop, "Nameless")
+    for key in loop.world.list_keys():
+        loop.world.put(key, None)
+    loop.undeclare("a", "Nameless")
+    loop.declare("b", {"size": 1}, kind="Nameless", lifecycle={"movedFrom": ["Nameless/a"]})
+    loop.run(approved=loop.plan().digest)
+    expect_rest(loop, "Nameless", {"size": 1})
