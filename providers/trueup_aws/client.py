@@ -18,6 +18,7 @@ import botocore.exceptions
 import botocore.session
 
 from trueup.sdk import Denied, Invalid, ProviderError, Session, Transient, reveal
+from trueup_aws.answers import check_answer
 from trueup_aws.errors import error_of
 
 Item = TypeVar("Item")
@@ -131,6 +132,7 @@ class Connection(Session):
                     )
                 except ValueError as error:
                     raise Invalid(f"target's region or endpointUrl is wrong: {error}") from error
+                client.meta.events.register("after-call", check_answer)
                 self._clients[service] = client
             return client
 
