@@ -21,8 +21,8 @@ def find_holds(changes: Sequence[Change], situation: Situation) -> tuple[Hold, .
     return (
         *_other_source(losses, situation),
         *_rewritten(losses, situation),
-        *_whole_stack(losses, situation),
-        *_over_budget(losses, situation),
+        *_whole_stack(changes, situation),
+        *_over_budget(losses, _find_pending(changes, situation), situation),
         *_stateful(losses, situation),
         *_recovered(losses, situation),
     )
@@ -69,28 +69,52 @@ def _rewritten(losses: Sequence[Change], situation: Situation) -> Sequence[Hold]
     return (Hold("history-rewritten", message),)
 
 
-def _whole_stack(losses: Sequence[Change], situation: Situation) -> Sequence[Hold]:
-    deleted = {change.address for change in losses if change.action is Action.DELETE}
+def _whole_stack(changes: Sequence[Change], situation: Situation) -> Sequence[Hold]:
+    """Nothing of the stack is left in Git.
+
+    That a part of it stays all the same (an orphan, what is protected, what cannot be looked at or is gone)
+    does not make the rest less.
+    """
     seen = {address for address, record in situation.records.items() if record.external_id}
-    if len(seen) < 2 or not seen <= deleted:
+    leaving = {change.address for change in changes if _has_left(change, situation)}
+    deleted = sum(change.action is Action.DELETE and change.address in seen for change in changes)
+    if len(seen) < 2 or not deleted or not seen <= leaving:
         return ()
-    return (Hold("whole-stack", f"all {len(seen)} objects of the stack would be deleted"),)
+    if deleted == len(seen):
+        message = f"all {deleted} objects of the stack would be deleted"
+    else:
+        message = f"none of the {len(seen)} objects of the stack is in Git, and {deleted} would be deleted"
+    return (Hold("whole-stack", message),)
 
 
-def _over_budget(losses: Sequence[Change], situation: Situation) -> Sequence[Hold]:
-    if not losses:
-        return ()
+def _has_left(change: Change, situation: Situation) -> bool:
+    """Whether the object is no longer in Git, under another address or in another stack neither."""
+    address = change.address
+    goes_on = change.moved_to is not None or address in situation.heirs or address in situation.claims
+    return address in situation.undeclared and not goes_on
+
+
+def _find_pending(changes: Sequence[Change], situation: Situation) -> Sequence[Change]:
+    """What will be deleted once it can be looked at again: else a budget lasts for each part of a stack."""
+    return [
+        change
+        for change in changes
+        if change.action is Action.UNKNOWN
+        and _has_left(change, situation)
+        and not situation.is_orphaned(change.address)
+        and not situation.records[change.address].protect
+    ]
+
+
+def _over_budget(losses: Sequence[Change], pending: Sequence[Change], situation: Situation) -> Sequence[Hold]:
+    count = len(losses) + len(pending)
     size = len(situation.records.keys() | situation.graph.nodes.keys())
     budget = deletion_budget(situation.stack.guards.max_deletes, size)
-    if len(losses) <= budget:
+    if not losses or count <= budget:
         return ()
-    return (
-        Hold(
-            "deletion-budget",
-            f"{len(losses)} deletes and replaces, where the stack may have {budget} in one run"
-            " (spec.guards.maxDeletes)",
-        ),
-    )
+    part = f", {len(pending)} of them of objects that cannot be looked at now" if pending else ""
+    message = f"{count} deletes and replaces{part}, where the stack may have {budget} in one run"
+    return (Hold("deletion-budget", f"{message} (spec.guards.maxDeletes)"),)
 
 
 def _recovered(losses: Sequence[Change], situation: Situation) -> Sequence[Hold]:

@@ -13,9 +13,10 @@ from tests.git.fixtures import GitServer, Repository
 from trueup.app import SourceSpec
 from trueup.cli.plan_text import render_plan
 from trueup.model.outcome import RunStatus
-from trueup.model.plan import Hold, Verdict
+from trueup.model.plan import Hold, Plan, Verdict
 from trueup.reconcile.guard import deletion_budget
 from trueup.reconcile.report import RunReport
+from trueup.sdk.testing.memory_world import Fault
 
 if TYPE_CHECKING:
     from tests.unit.reconcile.conftest import Loop
@@ -40,6 +41,64 @@ if TYPE_CHECKING:
 )
 def test_the_budget_is_a_count_or_a_share_rounded_down(max_deletes: str, size: int, budget: int) -> None:
     assert deletion_budget(max_deletes, size) == budget
+
+
+def guards(plan: Plan) -> list[str]:
+    return [hold.guard for hold in plan.holds]
+
+
+@pytest.mark.parametrize("why", ["orphan", "protected", "gone", "denied"])
+def test_what_stays_of_a_stack_that_left_git_does_not_let_the_rest_go(loop: Loop, why: str) -> None:
+    lifecycle = {"orphan": {"onDelete": "orphan"}, "protected": {"protect": True}}.get(why, {})
+    loop.declare("stays", kind="Shared", lifecycle=lifecycle)
+    for name in ("a", "b"):
+        loop.declare(name)
+    loop.run()
+    loop.undeclare("stays", "Shared")
+    for name in ("a", "b"):
+        loop.undeclare(name)
+    if why == "gone":
+        loop.world.put(next(key for key in loop.world.list_keys() if key.startswith("Shared")), None)
+    if why == "denied":
+        loop.world.inject(Fault("observe", "Denied", key="Shared/stays", times=9))
+    report = loop.run()
+    assert report.status is RunStatus.HELD
+    message = "none of the 3 objects of the stack is in Git, and 2 would be deleted"
+    assert report.plan.holds == (Hold("whole-stack", message),)
+    assert {"Thing/a", "Thing/b"} <= set(loop.world.list_keys())
+    assert loop.run(approved=report.plan.digest).status is not RunStatus.HELD
+    assert not {"Thing/a", "Thing/b"} & set(loop.world.list_keys())
+
+
+def test_a_stack_that_goes_on_under_other_names_has_not_left(loop: Loop) -> None:
+    for name in ("a", "b"):
+        loop.declare(name)
+    loop.run()
+    loop.declare("c", lifecycle={"movedFrom": ["Thing/a"]})
+    for name in ("a", "b"):
+        loop.undeclare(name)
+    assert guards(loop.plan()) == []
+
+
+def test_what_cannot_be_looked_at_counts_as_the_delete_that_it_will_be(loop: Loop) -> None:
+    """Else one host that is down would let a budget be spent twice."""
+    loop.write_stack(guards={"maxDeletes": "2"})
+    loop.declare("far", kind="Shared")
+    for name in ("a", "b", "stays"):
+        loop.declare(name)
+    loop.run()
+    for name, kind in (("a", "Thing"), ("b", "Thing"), ("far", "Shared")):
+        loop.undeclare(name, kind)
+    loop.world.inject(Fault("observe", "Denied", key="Shared/far", times=9))
+    report = loop.run()
+    assert report.plan.holds == (
+        Hold(
+            "deletion-budget",
+            "3 deletes and replaces, 1 of them of objects that cannot be looked at now, where the stack may"
+            " have 2 in one run (spec.guards.maxDeletes)",
+        ),
+    )
+    assert len(loop.world.list_keys()) == 4
 
 
 class Repo:
