@@ -9,7 +9,7 @@ from typing import Protocol
 
 from trueup.app import Loaded, SourceSpec
 from trueup.reconcile.report import Listener, RunReport
-from trueup.state.store import Decision, Event, RunRecord
+from trueup.state.store import Decision, Event, Pin, RunRecord
 
 
 class EventLog(Protocol):
@@ -18,6 +18,8 @@ class EventLog(Protocol):
     def add_events(self, stack: str, events: Sequence[Event]) -> None: ...
 
     def latest_decision(self, stack: str) -> Decision | None: ...
+
+    def pin_of(self, stack: str) -> Pin | None: ...
 
     def runs(self, stack: str) -> Sequence[RunRecord]: ...
 
@@ -30,7 +32,7 @@ class Engine(Protocol):
     @property
     def store(self) -> EventLog: ...
 
-    def load(self, source: SourceSpec) -> Loaded: ...
+    def follow(self, source: SourceSpec) -> Loaded: ...
 
     def reconcile(
         self,

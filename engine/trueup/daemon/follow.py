@@ -16,14 +16,15 @@ import structlog
 
 from trueup.collector import collect_garbage
 from trueup.daemon.engine import Engine, Followed
+from trueup.daemon.heed import Heed
 from trueup.daemon.metrics import Metrics
 from trueup.daemon.narrate import Narrator, describe_problem, tell_holds
 from trueup.daemon.order import Order
 from trueup.daemon.schedule import CRASHED, Schedule
-from trueup.errors import Interrupted, TrueupError
+from trueup.errors import Interrupted, PinnedStack, TrueupError
 from trueup.model.outcome import Result, RunStatus
 from trueup.model.values import Value
-from trueup.state.store import Decision, Event
+from trueup.state.store import Event, Pin
 
 log = structlog.get_logger("trueup.daemon")
 
@@ -33,6 +34,8 @@ LONGEST_SLEEP = 0.5
 SILENT_RUN = 3600.0
 # What a run came to that has to wait for another stack.
 WAITING = "waiting"
+# What it came to that must not begin before the stack is resumed.
+SUSPENDED = "suspended"
 # The interval of a stack until its own file was read.
 FIRST_INTERVAL = 300.0
 
@@ -66,9 +69,7 @@ class Follower:
         self._source_fault = ""
         self._blocker = ""
         self._has_changed = False
-        # While the last run's plan is held: what was decided on the stack last before that run.
-        self._is_held = False
-        self._decision: Decision | None = None
+        self._heed = Heed(stack.name, lambda: engine.store, metrics, self._log)
         self._outputs: Mapping[str, Value] = {}
         self._threads = [
             threading.Thread(target=self._forever, args=(step,), name=f"{stack.name}/{name}", daemon=True)
@@ -158,35 +159,28 @@ class Follower:
         with self._changed:
             if self._now() < self._schedule.next_poll:
                 return self._schedule.next_poll
-        is_decided = self._has_new_decision()
+        is_decided = self._heed.find_decision(self._stack_name)
+        before, pin = self._heed.pin, self._heed.find_pin(self._stack_name)
         commit = self._ask_source()
+        # A stack that stays at a commit is run at that, whatever its source has.
+        pinned = pin.commit if pin is not None else ""
         with self._changed:
-            if is_decided:
-                self._schedule.woke(self._now())
-            if not commit:
-                self._schedule.missed_source(self._now())
-            elif self._schedule.saw_commit(self._now(), commit):
-                self._log.info("new commit", commit=commit)
-                if self._run_stop is not None:
-                    self._run_stop.set()
+            now = self._now()
+            if commit:
+                is_news = self._schedule.saw_commit(now, pinned or commit)
+            else:
+                self._schedule.missed_source(now)
+                is_news = bool(pinned) and self._schedule.took_commit(now, pinned)
+            if is_news:
+                self._log.info("new commit", commit=self._schedule.commit)
+            is_suspended = pin is not None and pin.is_suspended
+            if (is_news or is_suspended) and self._run_stop is not None:
+                self._run_stop.set()
+            if is_decided or (pin != before and not is_suspended):
+                self._schedule.woke(now)
             # Even without an answer there may be a run to start: the first one.
             self._changed.notify_all()
             return self._schedule.next_poll
-
-    def _has_new_decision(self) -> bool:
-        """Whether somebody decided on the stack since its held plan was made; one small question."""
-        if not self._is_held:
-            return False
-        try:
-            decision = self._engine.store.latest_decision(self._stack_name)
-        except Exception:  # noqa: BLE001 - the thread must go on; the next run asks again
-            self._log.warning("could not look for an approval", exc_info=True)
-            return False
-        if decision is None or decision == self._decision:
-            return False
-        self._decision = decision
-        self._log.info("decided", verdict=decision.verdict.value, who=decision.who, digest=decision.digest)
-        return True
 
     def _ask_source(self) -> str:
         """The newest commit, empty where the source does not answer."""
@@ -222,9 +216,13 @@ class Follower:
             status = self._run(commit, trigger, stop)
         except BaseException:  # noqa: BLE001 - as above
             self._log.exception("crashed", commit=commit)
-        if status == WAITING:
+        if status == SUSPENDED:
+            self._order.suspend(self.stack.name)
+        if status in (WAITING, SUSPENDED):
             with self._changed:
                 self._run_stop = None
+                # A suspended stack keeps the daemon from nothing.
+                self._is_tried = self._is_tried or status == SUSPENDED
                 self._schedule.waits(self._now())
                 return self._schedule.next_run
         self._order.end(
@@ -263,14 +261,21 @@ class Follower:
         self._has_changed = False
         self._fault = ""
         try:
-            self._read_settings(commit)
+            pin = self._find_pin(commit)
+            if pin is not None and pin.is_suspended:
+                return SUSPENDED
             if self._has_to_wait():
                 return WAITING
-            self._is_held = False
+            self._heed.note_begun()
             decision = self._engine.store.latest_decision(self._stack_name)
+            if trigger == "commit" and pin is not None:
+                trigger = "rollback"
             report = self._engine.reconcile(
                 self._source, trigger=trigger, listener=Narrator(bound, self._note_progress), stop=stop
             )
+        except PinnedStack:
+            # Suspended in this very moment; the next look tells it.
+            return SUSPENDED
         except Interrupted:
             bound.info("run interrupted")
             return RunStatus.INTERRUPTED
@@ -281,6 +286,9 @@ class Follower:
             self._fault = str(error.problems[0])
             return RunStatus.FAILED
         self._metrics.note_report(self.stack.name, report)
+        with self._changed:
+            if not self._schedule.ran_commit(commit, report.plan.revision.commit):
+                self._settings_of = None
         counts = {result.value: count for result, count in report.counts.items() if count}
         if report.status is not RunStatus.HELD:
             # Outputs change without any node: by a variable, or by what a system reports of itself.
@@ -295,7 +303,7 @@ class Follower:
             seconds=round(report.seconds, 3),
         )
         if report.status is RunStatus.HELD:
-            self._decision, self._is_held = decision, True
+            self._heed.note_held(decision)
             tell_holds(bound, report.plan)
         for problem in report.problems:
             bound.error("output failed", **describe_problem(problem))
@@ -306,14 +314,24 @@ class Follower:
         """Takes the interval from the stack's own file, once for each commit that the source told."""
         if self._settings_of == commit:
             return
-        loaded = self._engine.load(self._source)
+        loaded = self._engine.follow(self._source)
+        self._heed.note_pin(loaded.pin)
         with self._changed:
+            if loaded.pin is not None and loaded.pin.commit:
+                commit = self._schedule.commit = loaded.pin.commit
             self._settings_of = commit
             self._stack_name = loaded.stack.name
             self._schedule.interval = self.stack.interval or loaded.stack.interval
         past = self._engine.store.runs(loaded.stack.name)
         has_converged = any(run.status is RunStatus.CONVERGED for run in past)
         self._order.declare(self.stack.name, loaded.stack.name, loaded.needs, has_converged=has_converged)
+
+    def _find_pin(self, commit: str) -> Pin | None:
+        """The stack's pin. A stack that is known to be suspended is not read: its files may be broken."""
+        pin = self._heed.find_pin(self._stack_name)
+        if pin is None or not pin.is_suspended:
+            self._read_settings(commit)
+        return self._heed.pin
 
     def _has_to_wait(self) -> bool:
         """Whether a stack that this one needs has to come first; each reason is told once."""

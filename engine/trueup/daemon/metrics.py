@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from trueup.model.outcome import Result, RunStatus
+from trueup.model.plan import Pin
 from trueup.reconcile.report import RunReport
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -35,6 +36,12 @@ class Metrics:
         self.held = Gauge(
             "trueup_held", "1 if a guard holds the stack until its plan is approved", stack, registry=registry
         )
+        self.suspended = Gauge(
+            "trueup_suspended", "1 if the stack is suspended until it is resumed", stack, registry=registry
+        )
+        self.pinned = Gauge(
+            "trueup_pinned", "1 if the stack stays at a commit until it is resumed", stack, registry=registry
+        )
         self.last_success = Gauge(
             "trueup_last_success_timestamp_seconds", "When a run converged last", stack, registry=registry
         )
@@ -54,7 +61,7 @@ class Metrics:
     def watch_source(self, stack: str, age: Callable[[], float]) -> None:
         """Makes the stack visible from the start, and its source's age true at each reading."""
         self.source_age.labels(stack).set_function(age)
-        for gauge in (self.converged, self.held):
+        for gauge in (self.converged, self.held, self.suspended, self.pinned):
             gauge.labels(stack).set(0)
         for counter in (self.drift_corrected, self.source_errors):
             counter.labels(stack)
@@ -69,6 +76,11 @@ class Metrics:
             self.held.labels(stack).set(status == RunStatus.HELD)
         if status == RunStatus.CONVERGED:
             self.last_success.labels(stack).set(time.time())
+
+    def note_pin(self, stack: str, pin: Pin | None) -> None:
+        """Takes over whether the stack follows its source."""
+        self.suspended.labels(stack).set(pin is not None and pin.is_suspended)
+        self.pinned.labels(stack).set(pin is not None and bool(pin.commit))
 
     def note_report(self, stack: str, report: RunReport) -> None:
         """Takes over what a run that came to an end tells of the stack."""

@@ -1,9 +1,9 @@
 """Which of the daemon's stacks waits for which: by `dependsOn`, and by the outputs that a stack reads.
 
 A stack waits for another one until that has converged once, now or by the store's history, and while a run of
-that is under way; never for one that this daemon does not follow. Afterwards each goes its own way: a
-dependency that fails later holds nobody back. Called by `follow`; one `Order` serves all followers of a
-`Service`.
+that is under way; never for one that this daemon does not follow, or that is suspended. Afterwards each goes
+its own way: a dependency that fails later holds nobody back. Called by `follow`; one `Order` serves all
+followers of a `Service`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ class _Standing:
     is_running: bool = False
     is_tried: bool = False
     has_converged: bool = False
+    is_suspended: bool = False
     waits: bool = field(default=False)
 
 
@@ -59,9 +60,20 @@ class Order:
             standing = self._standings[follower]
             self._refuse_double(follower, standing)
             blocker = self._find_blocker(standing)
+            standing.is_suspended = False
             standing.waits = bool(blocker)
             standing.is_running = not blocker
             return blocker
+
+    def suspend(self, follower: str) -> None:
+        """Somebody suspended a follower's stack. For how long nobody knows, so others do not wait for it."""
+        with self._lock:
+            standing = self._standings[follower]
+            is_news = not standing.is_suspended
+            standing.is_suspended, standing.is_tried, standing.waits = True, True, False
+            woken = [each.wake for each in self._standings.values() if each.waits and is_news]
+        for wake in woken:
+            wake()
 
     def end(self, follower: str, *, has_converged: bool, has_changed: bool) -> None:
         """Ends a run: wakes those that wait, and those that may see other outputs now."""
@@ -101,7 +113,7 @@ class Order:
             elif needed is not standing and not self._leads_to(needed, standing, by_stack):
                 if needed.is_running:
                     return f"stack {name} is being reconciled"
-                if not needed.has_converged:
+                if not needed.has_converged and not needed.is_suspended:
                     return f"stack {name} has not converged yet"
         return ""
 

@@ -56,9 +56,13 @@ class Schedule:
         self.next_poll = self.started_at
 
     def saw_commit(self, now: float, commit: str) -> bool:
-        """Notes what the source told; whether it is news. News is run at once, whatever failed before it."""
+        """Notes what the source told; whether it is news."""
         self.answered_at = now
         self.next_poll = now + self.poll
+        return self.took_commit(now, commit)
+
+    def took_commit(self, now: float, commit: str) -> bool:
+        """Notes the commit to run; whether it is news. News is run at once, whatever failed before it."""
         if commit == self.commit:
             return False
         self.commit = commit

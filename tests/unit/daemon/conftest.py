@@ -11,7 +11,7 @@ import pytest
 from trueup.app import SourceSpec
 from trueup.daemon.engine import Followed
 from trueup.daemon.metrics import Metrics
-from trueup.errors import SourceError
+from trueup.errors import PinnedStack, SourceError
 from trueup.model.outcome import RunStatus
 from trueup.model.plan import Plan
 from trueup.model.resource import Revision, Stack
@@ -42,10 +42,12 @@ class FakeEngine:
         self.triggers = []
         self.events = []
         self.decision = None
+        self.pins = {}
         self.history = {}
         self.store = SimpleNamespace(
             runs=lambda stack: self.history.get(stack, ()),
             latest_decision=lambda stack: self.decision,
+            pin_of=lambda stack: self.pins.get(stack),
             add_events=lambda stack, events: self.events.extend((stack, event) for event in events),
         )
         self.behave = lambda location, commit, stop: RunStatus.CONVERGED
@@ -58,9 +60,10 @@ class FakeEngine:
             raise commit
         return commit
 
-    def load(self, source):
+    def follow(self, source):
         stack = Stack(name=source.location, interval=self.intervals.get(source.location, 300.0))
-        return SimpleNamespace(stack=stack, needs=self.needs.get(source.location, ()))
+        needs = self.needs.get(source.location, ())
+        return SimpleNamespace(stack=stack, needs=needs, pin=self.pins.get(source.location))
 
     def reconcile(self, source, *, trigger="once", listener=None, stop=None):
         # As the mirror does: what was fetched last, where that is allowed and the repository is down.
@@ -68,6 +71,11 @@ class FakeEngine:
         if not isinstance(commit, str):
             assert source.is_offline_allowed
             commit = "mirrored"
+        pin = self.pins.get(source.location)
+        if pin is not None:
+            if pin.is_suspended:
+                raise PinnedStack(f"{source.location} is suspended")
+            commit = pin.commit
         self.runs.append((source.location, commit))
         self.triggers.append(trigger)
         result = self.behave(source.location, commit, stop)

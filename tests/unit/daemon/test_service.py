@@ -124,7 +124,7 @@ from trueup.daemon.service import Service, serve_until_stopped
 class Engine:
     def latest_commit(self, source):
         return "a"
-    def load(self, source):
+    def follow(self, source):
         print("running", flush=True)
         threading.Event().wait()
 
