@@ -15,6 +15,8 @@ from trueup.model.values import Value
 MAX_DEPTH = 100
 MIN_INTEGER, MAX_INTEGER = -(2**63), 2**63 - 1
 
+_LONGEST_SHOWN = 60
+
 Key = str | int
 Path = tuple[Key, ...]
 
@@ -111,6 +113,11 @@ class SourceDocument:
 
     def problem(self, message: str, path: Path = (), hint: str = "", *, at_key: bool = False) -> Problem:
         return Problem(message, self.place_of_key(path) if at_key else self.place_of(path), hint)
+
+
+def shorten(text: str) -> str:
+    """A text of the file as messages show it: a key or a number may have millions of characters."""
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 3]}..."
 
 
 def kind_of_value(value: Value) -> str:

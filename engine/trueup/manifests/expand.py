@@ -5,6 +5,7 @@ Called by `load` for the documents of a stack, and by `modules` for those of eac
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -169,9 +170,7 @@ class Expander:
             pairs = value.items()
         elif isinstance(value, list) and all(isinstance(item, str) for item in value):
             pairs = ((item, item) for item in value)
-            repeated = (
-                {item for item in value if value.count(item) > 1} if len(set(value)) < len(value) else ()
-            )
+            repeated = [item for item, times in Counter(value).items() if times > 1]
             for item in sorted(repeated):
                 self.problems.append(document.problem(f'forEach holds "{item}" twice', own.path, "keep one"))
         else:

@@ -8,7 +8,15 @@ from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import Any, NoReturn
 
 from trueup.errors import Problem
-from trueup.manifests.document import MAX_DEPTH, MAX_INTEGER, MIN_INTEGER, Path, SourceDocument, SourceText
+from trueup.manifests.document import (
+    MAX_DEPTH,
+    MAX_INTEGER,
+    MIN_INTEGER,
+    Path,
+    SourceDocument,
+    SourceText,
+    shorten,
+)
 
 _SPACE = (" ", "\t", "\r", "\n")
 _SURROGATE = re.compile("[\\ud800-\\udfff]")
@@ -130,7 +138,7 @@ class _Scanner:
             member = (*path, key)
             if member in self._keys:
                 first = self._source.place(self._keys[member])
-                self._note(start, f'duplicate key "{key}", first at {first}', "keep one of the two")
+                self._note(start, f'duplicate key "{shorten(key)}", first at {first}', "keep one of the two")
             self._keys.setdefault(member, start)
             position = self._skip(position) + 1
             position = self._skip(self._scan(position, member))

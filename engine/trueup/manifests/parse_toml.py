@@ -17,6 +17,16 @@ from trueup.manifests.document import MAX_DEPTH, MAX_INTEGER, MIN_INTEGER, Path,
 _TABLES = "resource"
 _BARE_KEY_END = re.compile(r"[^A-Za-z0-9_-]")
 _ATOM_END = re.compile(r"[,\]}#\n]")
+# tomli takes a hundred bytes of memory for each digit, and Python refuses to read so many.
+_MAX_NUMBER = 1000
+_MANY_DIGITS = re.compile(rf"[0-9A-Za-z_.+-]{{{_MAX_NUMBER}}}")
+# Strings and comments, in which anything may stand, and what is left. It never goes back.
+_TOKENS = re.compile(
+    r""""{3}(?:[^"\\]++|\\.|"(?!""))*+(?:"{3}|\Z)|'{3}(?:[^']++|'(?!''))*+(?:'{3}|\Z)"""
+    r"""|"(?:[^"\\\n]++|\\.)*+"?|'[^'\n]*+'?|\#[^\n]*+"""
+    rf"|(?P<long>[0-9A-Za-z_.+-]{{{_MAX_NUMBER}}})[0-9A-Za-z_.+-]*+|[0-9A-Za-z_.+-]++",
+    re.DOTALL,
+)
 _ESCAPE = re.compile(r'\\(["\\bfnrte]|x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8})')
 
 
@@ -28,6 +38,11 @@ def parse_toml(source: SourceText, problems: list[Problem]) -> list[SourceDocume
 
 def parse_toml_map(source: SourceText, problems: list[Problem]) -> SourceDocument | None:
     """A TOML file as one map, whatever its tables are called; None for an empty or broken one."""
+    overlong = _find_overlong(source.text)
+    if overlong is not None:
+        message = f"a key or a number of more than {_MAX_NUMBER} characters"
+        problems.append(Problem(message, source.place(overlong), "write it in quotes if it is text"))
+        return None
     try:
         value = tomli.loads(source.text)
     except tomli.TOMLDecodeError as error:
@@ -44,6 +59,13 @@ def parse_toml_map(source: SourceText, problems: list[Problem]) -> SourceDocumen
     before = len(problems)
     _check(document, value, (), problems)
     return document if len(problems) == before else None
+
+
+def _find_overlong(text: str) -> int | None:
+    """Where a key or a number without quotes begins that is too long; None where there is none."""
+    if not _MANY_DIGITS.search(text):
+        return None
+    return next((token.start() for token in _TOKENS.finditer(text) if token["long"]), None)
 
 
 def _take_tables(document: SourceDocument, problems: list[Problem]) -> list[SourceDocument]:

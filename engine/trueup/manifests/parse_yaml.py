@@ -15,10 +15,25 @@ from yaml.cyaml import CParser  # type: ignore[attr-defined]
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from trueup.errors import Place, Problem
-from trueup.manifests.document import MAX_DEPTH, MAX_INTEGER, MIN_INTEGER, Path, SourceDocument, SourceText
+from trueup.manifests.document import (
+    MAX_DEPTH,
+    MAX_INTEGER,
+    MIN_INTEGER,
+    Path,
+    SourceDocument,
+    SourceText,
+    shorten,
+)
+from trueup.manifests.yaml_faults import explain_fault
 
 # How many nodes the aliases of one file may add to the nodes that are written out.
 MAX_ALIASED_NODES = 100_000
+# libyaml compares each %TAG line with all before it.
+_MAX_DIRECTIVES = 100
+# Longer than any number of 64 bits that anybody writes out.
+_MAX_NUMBER = 1000
+# Of one document, so that what is wrong a hundred thousand times is soon told.
+_MAX_PROBLEMS = 1000
 
 _PLAIN, _TEXT, _COLLECTION = "plain", "text", "collection"
 _CONSTANTS: dict[str, Any] = {
@@ -73,6 +88,14 @@ def parse_yaml(
     documents: list[SourceDocument] = []
     if not as_kubernetes and _has_old_break(source, problems):
         return documents
+    if source.text.count("\n%") > _MAX_DIRECTIVES:
+        hint = "remove the lines that begin with %"
+        problems.append(
+            Problem(
+                f"more than {_MAX_DIRECTIVES} directives", source.place(source.text.index("\n%") + 1), hint
+            )
+        )
+        return documents
     try:
         composer = _Composer(source.text)
         while composer.check_node():
@@ -88,7 +111,7 @@ def parse_yaml(
             if value is not None:
                 documents.append(SourceDocument(value, source, _YamlLocator(source, root)))
     except yaml.YAMLError as error:
-        problems.append(_syntax_problem(source, error))
+        problems.append(explain_fault(source, error))
     return documents
 
 
@@ -118,7 +141,7 @@ def parse_flow_value(source: SourceText, problems: list[Problem], text: str) -> 
     try:
         root: Any = _Composer(source.text).get_single_node()
     except yaml.YAMLError as error:
-        problems.append(_syntax_problem(source, error))
+        problems.append(explain_fault(source, error))
         return None
     if not isinstance(root, expected) or (expected is MappingNode and not root.flow_style):
         message = f"there is text after the end of what {first} begins"
@@ -137,6 +160,7 @@ class _Builder:
         self._constants = _KUBERNETES_CONSTANTS if as_kubernetes else _CONSTANTS
         self._seen: set[int] | None = set() if "*" in source.text else None
         self._aliased = 0
+        self._noted = 0
 
     def build_document(self, root: MappingNode) -> dict[str, Any] | None:
         before = len(self._problems)
@@ -171,6 +195,7 @@ class _Builder:
         self._enter(node, depth)
         result: dict[str, Any] = {}
         merges: list[Node] = []
+        firsts: dict[str, Node] = {}
         build = self._build
         for key_node, value_node in node.value:
             key = key_node.value
@@ -183,7 +208,8 @@ class _Builder:
             elif key_node.tag != _TEXT and not self._is_key(key_node):
                 continue
             if key in result:
-                self._duplicate(node, key_node)
+                firsts = firsts or _first_places(node)
+                self._duplicate(firsts[key], key_node)
                 continue
             result[key] = build(value_node, depth)
         for merged in merges:
@@ -240,8 +266,10 @@ class _Builder:
             return False
         text = node.value
         if text in _CONSTANTS or (text[0] in _MAY_BE_NUMBER and _is_number(text)):
-            shown = text or "(empty)"
-            self._note(node, f"a key must be a string, and {shown} is not one", f'quote it: "{text}"')
+            shown = shorten(text) or "(empty)"
+            self._note(
+                node, f"a key must be a string, and {shown} is not one", f'quote it: "{shorten(text)}"'
+            )
             return False
         return True
 
@@ -260,34 +288,48 @@ class _Builder:
             if _LEADING_ZERO.fullmatch(text):
                 self._note(
                     node,
-                    f"{text} is ambiguous: octal in some readers of YAML, decimal in others",
-                    f'write "{text}" in quotes for text such as a file mode, or {text.lstrip("+-0") or 0} '
-                    "for a number",
+                    f"{shorten(text)} is ambiguous: octal in some readers of YAML, decimal in others",
+                    f'write "{shorten(text)}" in quotes for text such as a file mode, or '
+                    f"{shorten(text.lstrip('+-0')) or 0} for a number",
                 )
                 return None
-            number = int(text, 0)
+            # Python refuses to read integers of thousands of digits.
+            number = int(text, 0) if len(text) <= _MAX_NUMBER else MAX_INTEGER + 1
             if not MIN_INTEGER <= number <= MAX_INTEGER:
-                self._note(node, f"{text} does not fit into 64 bits", f'quote it if it is text: "{text}"')
+                shown = shorten(text)
+                self._note(node, f"{shown} does not fit into 64 bits", f'quote it if it is text: "{shown}"')
             return number
         value = float(text) if _FLOAT.fullmatch(text) else float("nan")
         if value - value != 0:
-            self._note(node, f"{text} is not a finite number", f'quote it if it is text: "{text}"')
+            shown = shorten(text)
+            self._note(node, f"{shown} is not a finite number", f'quote it if it is text: "{shown}"')
         return value
 
-    def _duplicate(self, node: MappingNode, again: ScalarNode) -> None:
-        first = next(key for key, _ in node.value if key.value == again.value)
+    def _duplicate(self, first: Node, again: ScalarNode) -> None:
         self._note(
             again,
-            f'duplicate key "{again.value}", first at {_place(self._source, first)}',
+            f'duplicate key "{shorten(again.value)}", first at {_place(self._source, first)}',
             "keep one of the two",
         )
 
     def _refuse_tag(self, node: Node) -> None:
-        tag = node.tag.replace("tag:yaml.org,2002:", "!!")
+        tag = shorten(node.tag.replace("tag:yaml.org,2002:", "!!"))
         self._note(node, f"the tag {tag} is not supported", "write the value without a tag")
 
     def _note(self, node: Node, message: str, hint: str) -> None:
         self._problems.append(Problem(message, _place(self._source, node), hint))
+        self._noted += 1
+        if self._noted > _MAX_PROBLEMS:
+            raise _Refused
+
+
+def _first_places(node: MappingNode) -> dict[str, Node]:
+    """Where each key of a map stands first."""
+    found: dict[str, Node] = {}
+    for key, _ in node.value:
+        if isinstance(key.value, str):
+            found.setdefault(key.value, key)
+    return found
 
 
 def _is_number(text: str) -> bool:
@@ -296,36 +338,6 @@ def _is_number(text: str) -> bool:
 
 def _place(source: SourceText, node: Node) -> Place:
     return Place(source.file, node.start_mark.line + 1, node.start_mark.column + 1)
-
-
-def _syntax_problem(source: SourceText, error: yaml.YAMLError) -> Problem:
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    if mark is None:
-        position = getattr(error, "position", None)
-        place = source.place(position) if isinstance(position, int) else Place(source.file)
-        return Problem(f"not YAML: {getattr(error, 'reason', error)}", place, "remove the character")
-    place = Place(source.file, mark.line + 1, mark.column + 1)
-    what = getattr(error, "problem", None) or "syntax error"
-    context = getattr(error, "context", None)
-    message = f"not YAML: {context}: {what}" if context else f"not YAML: {what}"
-    begin = getattr(error, "context_mark", None)
-    if begin is not None and begin.line != mark.line:
-        message += f" (it begins on line {begin.line + 1})"
-    return Problem(message, place, _syntax_hint(source.line(mark.line + 1), what))
-
-
-def _syntax_hint(line: str, what: str) -> str:
-    if "${{" in line:
-        return "put the whole value with the expression into quotes"
-    if line[: len(line) - len(line.lstrip())].count("\t"):
-        return "indent with spaces: YAML takes no tabs"
-    if "nesting depth" in what:
-        return f"at most {MAX_DEPTH} levels are allowed"
-    if "mapping values" in what:
-        return 'quote a value that holds ": ", and check the indentation'
-    if "undefined alias" in what:
-        return "define the anchor with & above, or quote a value that begins with *"
-    return "check the indentation and the quotes around here"
 
 
 class _YamlLocator:
