@@ -26,7 +26,8 @@ from trueup.cli.plan_text import describe_revision, render_change, render_fields
 from trueup.errors import Place
 from trueup.model.address import Address
 from trueup.model.change import Action
-from trueup.reconcile.plan_document import FORMAT_VERSION, field_document
+from trueup.reconcile.plan_document import FORMAT_VERSION, field_document, quarantine_document
+from trueup.reconcile.quarantine import describe_quarantine
 
 if TYPE_CHECKING:
     from trueup.app import SourceSpec
@@ -106,7 +107,8 @@ def render_drift(report: DriftReport, suggestions: Suggestions) -> Iterator[Text
 
 
 def _render_node(drifted: DriftedNode, suggestions: Sequence[Suggestion]) -> Iterator[Text]:
-    sign = "-" if drifted.is_gone else "!" if drifted.is_reported else "~"
+    is_left = drifted.is_reported or drifted.change.quarantine is not None
+    sign = "-" if drifted.is_gone else "!" if is_left else "~"
     style = STYLES[Action.DELETE] if drifted.is_gone else STYLES[Action.UPDATE]
     what = f"{describe_state(drifted)}; {_describe_outlook(drifted)}"
     yield plain((f"{sign:>3} ", style), (escape(drifted.node.address.text), "bold"), (f"  {what}", style))
@@ -129,6 +131,8 @@ def describe_state(drifted: DriftedNode) -> str:
 def _describe_outlook(drifted: DriftedNode) -> str:
     if drifted.change.problem:
         return "a run cannot correct it"
+    if drifted.change.quarantine is not None:
+        return one_line(describe_quarantine(drifted.change.quarantine))
     if drifted.is_reported:
         return "it is only reported"
     return "the next run makes it again" if drifted.is_gone else "the next run corrects it"
@@ -188,6 +192,8 @@ def _node_document(drifted: DriftedNode, suggestions: Suggestions | None) -> dic
         "place": str(drifted.node.place) or None,
         "fields": [field_document(field) for field in drifted.fields],
     }
+    if drifted.change.quarantine is not None:
+        document["quarantine"] = quarantine_document(drifted.change.quarantine)
     if suggestions is not None:
         found = suggestions.get(drifted.node.address, ())
         document["suggestions"] = [

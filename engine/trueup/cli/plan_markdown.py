@@ -116,7 +116,8 @@ def _breaches(plan: Plan) -> Iterator[str]:
 
 def _change(change: Change) -> str:
     sign = "!" if change.action is Action.NONE else SIGNS[change.action]
-    word = "drift" if change.action is Action.NONE else change.action.value
+    left = "quarantined" if change.quarantine else "drift"
+    word = left if change.action is Action.NONE else change.action.value
     summary = f"<summary>{sign} {code(change.address.text)} {word}</summary>"
     return f"<details>{summary}\n\n{fence(_lines(change), 'diff')}\n\n</details>"
 

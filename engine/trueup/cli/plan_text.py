@@ -192,10 +192,14 @@ def summary_line(plan: Plan) -> Text:
         number = plan.summary[action]
         if number:
             parts += [(f"{number} {word}", STYLES[action]), (", ", "")]
-    drifted = sum(change.action is Action.NONE and is_shown(change) for change in plan.changes)
+    left = [change for change in plan.changes if change.action is Action.NONE and is_shown(change)]
+    fought = sum(change.quarantine is not None for change in left)
+    drifted = len(left) - fought
+    if fought:
+        parts += [(f"{fought} in quarantine", STYLES[Action.NONE]), (", ", "")]
     if drifted:
         parts += [(f"{drifted} with drift that is only reported", STYLES[Action.NONE]), (", ", "")]
-    parts.append((f"{plan.summary[Action.NONE] - drifted} unchanged.", ""))
+    parts.append((f"{plan.summary[Action.NONE] - len(left)} unchanged.", ""))
     return plain(*parts)
 
 

@@ -19,6 +19,7 @@ COMMANDS = (
     "drift",
     "outputs",
     "history",
+    "events",
     "show",
     "diff",
     "blame",

@@ -8,7 +8,7 @@ from typing import Any
 from trueup.cli.problems import problem_document
 from trueup.model.outcome import Outcome
 from trueup.model.values import Sensitive, Unknown, Value
-from trueup.reconcile.plan_document import FORMAT_VERSION, plan_document
+from trueup.reconcile.plan_document import FORMAT_VERSION, plan_document, quarantine_document
 from trueup.reconcile.report import RunReport
 
 
@@ -25,6 +25,9 @@ def run_document(report: RunReport) -> dict[str, Any]:
         "left": [address.text for address in report.left],
         "outputs": shown_outputs(report.outputs),
         "problems": [problem_document(problem) for problem in report.problems],
+        "quarantines": [
+            {"address": each.address.text, **quarantine_document(each)} for each in report.quarantines
+        ],
     }
 
 

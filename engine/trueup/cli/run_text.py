@@ -6,11 +6,12 @@ from collections.abc import Hashable, Iterator
 
 from rich.text import Text
 
-from trueup.cli.output import RESULT_STYLES, count, escape, escape_lines, plain
+from trueup.cli.output import RESULT_STYLES, count, escape, escape_lines, one_line, plain
 from trueup.cli.plan_text import name_trouble
 from trueup.cli.problems import problem_lines
 from trueup.cli.repetition import describe_rest, fold_repeated
 from trueup.model.outcome import Outcome, Result, RunStatus
+from trueup.reconcile.quarantine import RELEASE, describe_quarantine
 from trueup.reconcile.report import RunReport
 
 _MAX_LEFT = 50
@@ -35,6 +36,11 @@ def render_report(report: RunReport) -> Iterator[Text]:
         yield plain(("", ""))
     for problem in report.problems:
         yield from problem_lines(problem)
+    for quarantine in report.quarantines:
+        said = one_line(describe_quarantine(quarantine))
+        yield plain(("warning: ", "bold yellow"), (f"{escape(quarantine.address.text)} is {said}", ""))
+    if report.quarantines:
+        yield plain((f"  {RELEASE}", "cyan"))
     yield _sum_up(report)
 
 

@@ -27,7 +27,8 @@ from trueup.cli.plan_text import WaysOut, describe_revision, name_trouble, rende
 from trueup.cli.repetition import describe_rest, fold_repeated
 from trueup.model.change import Action, Change
 from trueup.model.observation import Readiness
-from trueup.reconcile.plan_document import FORMAT_VERSION, plan_document
+from trueup.reconcile.plan_document import FORMAT_VERSION, plan_document, quarantine_document
+from trueup.reconcile.quarantine import describe_quarantine
 
 if TYPE_CHECKING:
     from trueup.app import NodeStatus, StackStatus
@@ -98,6 +99,8 @@ def render_status(found: StackStatus, now: float, ways: WaysOut) -> Iterator[Tex
             (health, health_style),
             (f"  {applied}", ""),
         )
+        if node.change.quarantine is not None:
+            yield plain((f"    {one_line(describe_quarantine(node.change.quarantine))}", state_style))
         trouble = node.change.problem or (node.health.why if node.health else "")
         more = told.get(node.change.address)
         if more:
@@ -124,6 +127,8 @@ def describe_change(change: Change) -> str:
     """What a change says of the node as it is now."""
     if change.action is Action.UNKNOWN and change.observed is not None:
         return "refused"
+    if change.quarantine is not None and change.action is Action.NONE:
+        return "quarantined"
     if change.is_drift or (change.action is Action.NONE and change.fields):
         return "gone" if change.action is Action.CREATE else "drifted"
     return _STATES[change.action]
@@ -178,6 +183,7 @@ def _node_document(node: NodeStatus) -> dict[str, Any]:
         "externalId": record.external_id if record else None,
         "appliedAt": record.applied_at if record else None,
         "appliedCommit": record.commit if record else None,
+        **({"quarantine": quarantine_document(change.quarantine)} if change.quarantine else {}),
     }
 
 

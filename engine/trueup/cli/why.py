@@ -26,7 +26,8 @@ from trueup.cli.status import describe_change
 from trueup.model.change import Action
 from trueup.model.observation import Readiness
 from trueup.reconcile.history import find_addresses
-from trueup.reconcile.plan_document import FORMAT_VERSION, hold_document
+from trueup.reconcile.plan_document import FORMAT_VERSION, hold_document, quarantine_document
+from trueup.reconcile.quarantine import RELEASE, describe_quarantine
 from trueup.reconcile.reason import NodeState, Reasons, find_reasons
 
 
@@ -82,11 +83,8 @@ def _render(found: Reasons, now: float) -> Iterator[Text]:
     if found.pin is not None:
         yield plain((f"  {_describe_pin(found)}", "yellow"))
     if found.quarantine is not None:
-        quarantine = found.quarantine
-        fields = ", ".join(quarantine.paths)
-        writer = f" by {quarantine.writer}" if quarantine.writer else ""
-        text = f"left alone until {moment(quarantine.until)}: {fields} is changed again and again{writer}"
-        yield plain((f"  {one_line(text)}", "yellow"))
+        yield plain((f"  {one_line(describe_quarantine(found.quarantine))}", "yellow"))
+        yield plain((f"  {RELEASE}", "cyan"))
     if found.lease_holder:
         yield plain((f"  the stack is being reconciled by {escape(found.lease_holder)}", "cyan"))
     yield from _render_trouble(node, now)
@@ -120,7 +118,7 @@ def describe_node(node: NodeState) -> str:
 def _render_outlook(node: NodeState) -> Iterator[Text]:
     """What a run would do about it."""
     change = node.change
-    if change is None or change.problem:
+    if change is None or change.problem or (change.quarantine and change.action is Action.NONE):
         return
     if node.is_settled and not change.fields:
         yield plain(("  nothing is in the way: it is as Git says", ""))
@@ -178,15 +176,7 @@ def _reasons_document(found: Reasons) -> dict[str, Any]:
             "reason": pin.reason,
             "at": pin.at,
         },
-        "quarantine": None
-        if quarantine is None
-        else {
-            "paths": list(quarantine.paths),
-            "writer": quarantine.writer or None,
-            "strikes": quarantine.strikes,
-            "since": quarantine.since,
-            "until": quarantine.until,
-        },
+        "quarantine": None if quarantine is None else quarantine_document(quarantine),
         "leaseHolder": found.lease_holder or None,
         "nextTry": None if event is None else {"at": event.at, "message": event.message},
         "paths": [[_state_document(node) for node in path[1:]] for path in found.paths],

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -18,11 +18,12 @@ from trueup.collector import collect_garbage
 from trueup.daemon.engine import Engine, Followed
 from trueup.daemon.heed import Heed
 from trueup.daemon.metrics import Metrics
-from trueup.daemon.narrate import Narrator, describe_problem, tell_holds
+from trueup.daemon.narrate import Narrator, describe_problem, tell_holds, tell_quarantines
 from trueup.daemon.order import Order
 from trueup.daemon.schedule import CRASHED, Schedule
 from trueup.errors import Interrupted, PinnedStack, TrueupError
 from trueup.model.outcome import Result, RunStatus
+from trueup.model.quarantine import Quarantine
 from trueup.model.values import Value
 from trueup.state.store import Event, Pin
 
@@ -71,6 +72,7 @@ class Follower:
         self._has_changed = False
         self._heed = Heed(stack.name, lambda: engine.store, metrics, self._log)
         self._outputs: Mapping[str, Value] = {}
+        self._quarantines: Sequence[Quarantine] = ()
         self._threads = [
             threading.Thread(target=self._forever, args=(step,), name=f"{stack.name}/{name}", daemon=True)
             for name, step in (("poll", self._poll_step), ("run", self._run_step))
@@ -302,6 +304,8 @@ class Follower:
             status=report.status.value,
             seconds=round(report.seconds, 3),
         )
+        tell_quarantines(bound, self._quarantines, report.quarantines)
+        self._quarantines = report.quarantines
         if report.status is RunStatus.HELD:
             self._heed.note_held(decision)
             tell_holds(bound, report.plan)

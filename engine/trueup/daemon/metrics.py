@@ -54,6 +54,9 @@ class Metrics:
         self.drift_corrected = Counter(
             "trueup_drift_corrected", "Nodes whose drift was corrected", stack, registry=registry
         )
+        self.quarantined = Gauge(
+            "trueup_quarantined", "Nodes left alone since somebody fights for them", stack, registry=registry
+        )
         self.commit = Info(
             "trueup_stack_commit", "The commit that the stack was read from last", stack, registry=registry
         )
@@ -61,7 +64,7 @@ class Metrics:
     def watch_source(self, stack: str, age: Callable[[], float]) -> None:
         """Makes the stack visible from the start, and its source's age true at each reading."""
         self.source_age.labels(stack).set_function(age)
-        for gauge in (self.converged, self.held, self.suspended, self.pinned):
+        for gauge in (self.converged, self.held, self.suspended, self.pinned, self.quarantined):
             gauge.labels(stack).set(0)
         for counter in (self.drift_corrected, self.source_errors):
             counter.labels(stack)
@@ -92,6 +95,7 @@ class Metrics:
             for outcome in report.outcomes
         )
         self.drift_corrected.labels(stack).inc(corrected)
+        self.quarantined.labels(stack).set(len(report.quarantines))
 
     def text(self) -> bytes:
         """All metrics in Prometheus' text format."""

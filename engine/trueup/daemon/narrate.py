@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -11,6 +11,8 @@ from trueup.model.address import Address
 from trueup.model.change import Change
 from trueup.model.outcome import Outcome, Result
 from trueup.model.plan import Plan
+from trueup.model.quarantine import Quarantine
+from trueup.reconcile.quarantine import describe_quarantine
 
 
 class Narrator:
@@ -71,6 +73,26 @@ def tell_holds(bound: structlog.typing.FilteringBoundLogger, plan: Plan) -> None
     if plan.stale_approval is not None:
         stale = plan.stale_approval
         bound.warning("approval is stale", who=stale.who, approved=stale.digest, digest=plan.digest)
+
+
+def tell_quarantines(
+    bound: structlog.typing.FilteringBoundLogger, before: Sequence[Quarantine], now: Sequence[Quarantine]
+) -> None:
+    """Says which nodes a run has begun, or ceased, to leave alone; each is told once."""
+    for quarantine in now:
+        if quarantine not in before:
+            bound.warning(
+                "quarantined",
+                address=quarantine.address.text,
+                why=describe_quarantine(quarantine),
+                paths=list(quarantine.paths),
+                writer=quarantine.writer,
+                strikes=quarantine.strikes,
+            )
+    left = {quarantine.address for quarantine in now}
+    for quarantine in before:
+        if quarantine.address not in left:
+            bound.info("released", address=quarantine.address.text)
 
 
 def describe_problem(problem: Problem) -> dict[str, str]:

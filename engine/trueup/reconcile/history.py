@@ -13,10 +13,13 @@ from trueup.model.outcome import Result
 from trueup.model.values import UNKNOWN, Document, Sensitive, Value
 from trueup.reconcile.cycle import is_selected
 from trueup.reconcile.report import Selection
-from trueup.state.store import RunRecord, Step, Store
+from trueup.reconcile.situation import exact_address
+from trueup.state.store import Event, RunRecord, Step, Store
 
 _SENSITIVE_KEY = "$sensitive"
 _UNKNOWN_KEY = "$unknown"
+# More than a store keeps of one stack.
+_ALL_EVENTS = 10_000
 
 
 class NothingNamed(UsageError):
@@ -105,7 +108,28 @@ def find_addresses(text: str, addresses: Sequence[Address]) -> tuple[Sequence[Ad
         found = [each for each in addresses if is_selected(each, Selection(only=(text[:end],)))]
         if found:
             return found, text[end + 1 :]
-    raise NothingNamed(
+    raise nothing_named(text)
+
+
+def find_events(store: Store, stack: str, text: str, limit: int) -> Sequence[Event]:
+    """The latest events of a stack, or of the nodes that `text` names, newest first. Raises NothingNamed.
+
+    What is gone from the inventory is known by its events.
+    """
+    if not text:
+        return store.events(stack, limit=limit)
+    found = store.events(stack, limit=_ALL_EVENTS)
+    known = [exact_address(record) for record in store.inventory(stack).values()]
+    known += [event.address for event in found if event.address is not None]
+    named = {each for each in known if is_selected(each, Selection(only=(text,)))}
+    if not named:
+        raise nothing_named(text)
+    return [event for event in found if event.address in named][:limit]
+
+
+def nothing_named(text: str) -> NothingNamed:
+    """What a name ends with that no resource has."""
+    return NothingNamed(
         f"nothing in the stack is called {text}",
         hint="`trueup status` shows the addresses: File/site, File/site@web-1, shop/File/site@web-1",
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 from trueup.model.change import MISSING, Action, Change, FieldChange
 from trueup.model.plan import Breach, Decision, Hold, Plan
+from trueup.model.quarantine import Quarantine
 from trueup.model.values import (
     UNKNOWN,
     Document,
@@ -24,8 +25,8 @@ FORMAT_VERSION = "1.0"
 
 
 def is_shown(change: Change) -> bool:
-    """Whether a plan lists the change: also the drift that is only reported, and what is refused."""
-    return change.action is not Action.NONE or bool(change.fields or change.problem)
+    """Whether a plan lists the change: also the drift that is left as it is, and what is refused."""
+    return change.action is not Action.NONE or bool(change.fields or change.problem or change.quarantine)
 
 
 def plan_document(plan: Plan) -> dict[str, Any]:
@@ -89,6 +90,17 @@ def decision_document(decision: Decision) -> dict[str, Any]:
     }
 
 
+def quarantine_document(quarantine: Quarantine) -> dict[str, Any]:
+    """Until when a node is left alone, and whom it is left to; times are in seconds since the epoch."""
+    return {
+        "paths": list(quarantine.paths),
+        "writer": quarantine.writer or None,
+        "strikes": quarantine.strikes,
+        "since": quarantine.since,
+        "until": quarantine.until,
+    }
+
+
 def change_document(change: Change) -> dict[str, Any]:
     document: dict[str, Any] = {
         "address": change.address.text,
@@ -105,6 +117,8 @@ def change_document(change: Change) -> dict[str, Any]:
         document["movedTo"] = change.moved_to.text
     if change.batch is not None:
         document["batch"] = {"number": change.batch.number, "of": change.batch.total}
+    if change.quarantine is not None:
+        document["quarantine"] = quarantine_document(change.quarantine)
     if change.problem:
         document["problem"] = change.problem
     if change.hint:

@@ -29,6 +29,8 @@ FIRST_PAUSE = 600.0
 LONGEST_PAUSE = 86_400.0
 # So long after a quarantine its strikes are forgotten.
 QUIET = 86_400.0
+# What a person can do about a quarantine.
+RELEASE = "a change of its manifest ends this, or `trueup resume SOURCE --only ADDRESS`; see docs/drift.md"
 # More names than these say no more.
 _NAMES = 3
 

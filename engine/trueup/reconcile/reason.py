@@ -11,6 +11,7 @@ from trueup.model.change import Action, Change
 from trueup.model.observation import Health, Readiness
 from trueup.model.outcome import Result
 from trueup.model.plan import Hold, Plan, Verdict
+from trueup.reconcile.quarantine import is_in_force
 from trueup.state.store import Event, PastStep, Pin, Quarantine, RunRecord, Store
 
 _TROUBLE = frozenset({Result.FAILED, Result.BLOCKED})
@@ -84,7 +85,7 @@ def find_reasons(
             node,
             _find_holds(node, holds),
             pin,
-            quarantine if quarantine is not None and quarantine.until > now else None,
+            quarantine if quarantine is not None and is_in_force(quarantine, now) else None,
             lease_holder,
             next_try,
             [

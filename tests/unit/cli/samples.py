@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from trueup.model.change import MISSING, Action, Batch, Change, FieldChange
 from trueup.model.observation import Observed
 from trueup.model.outcome import Outcome, Result, RunStatus
 from trueup.model.plan import Breach, Decision, Hold, Plan, Verdict
+from trueup.model.quarantine import Quarantine
 from trueup.model.resource import Enforce, Policy, Revision
 from trueup.model.values import UNKNOWN, Sensitive
 from trueup.reconcile.approve import may_pass
@@ -196,6 +197,15 @@ def reported() -> Change:
         seen(of),
         is_drift=True,
     )
+
+
+def quarantined() -> Change:
+    """Drift that is left as it is, since somebody brings it back again and again."""
+    quarantine = Quarantine(
+        drifted().address, ("/spec/content",), "cron\x1b[2J", 2, 1_795_629_000, 1_795_630_200
+    )
+    reasons = ("quarantined until 2026-11-25 18:10:00Z: cron\x1b[2J changes /spec/content again and again",)
+    return replace(drifted(), action=Action.NONE, reasons=reasons, quarantine=quarantine)
 
 
 def unchanged(name: str) -> Change:

@@ -128,3 +128,14 @@ def test_the_command_shows_drift_and_leaves_it(stack: Path, capsys: pytest.Captu
     site = stack / "site.yaml"
     site.write_text(site.read_text().replace("hello", "hi"))
     assert run(["drift", "stack", *store]) == 0
+
+
+def test_drift_in_quarantine_is_drift_and_named() -> None:
+    nodes = (node_of(samples.quarantined(), 4),)
+    found = DriftReport(samples.plan_of(samples.quarantined()), nodes, ())
+    text = samples.render(render_drift(found, {}))
+    assert r"  ! shop/File/motd@web-1  drifted; quarantined until 2026-11-25 18:10:00Z: cron\x1b[2J" in text
+    assert exit_code(found) == 2
+    document = json.loads(json.dumps(drift_document(found, None)))
+    check(document, "drift-v1")
+    assert document["nodes"][0]["quarantine"]["writer"] == "cron\x1b[2J"

@@ -95,3 +95,10 @@ def test_what_is_wrong_with_a_target_is_told_once_with_the_count() -> None:
     assert text.count("timed out") == 2
     assert "the same for 2 more on web-2\n" in text
     assert "the same for 2 more on web-3\n" in text
+
+
+def test_what_is_in_quarantine_is_shown_with_who_fights_for_it() -> None:
+    text = samples.render(render_plan(samples.plan_of(samples.quarantined(), samples.unchanged("a"))))
+    told = r"quarantined until 2026-11-25 18:10:00Z: cron\x1b[2J changes /spec/content again and again"
+    assert f"  ! shop/File/motd@web-1  {told}\n" in text
+    assert "Plan: 1 in quarantine, 1 unchanged." in text

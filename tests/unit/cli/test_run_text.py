@@ -63,3 +63,17 @@ def test_what_is_wrong_with_a_target_is_told_once_with_the_count() -> None:
     assert text.count("timed out") == 1
     assert "  the same for 2 more on web-2\n" in text
     assert text.count("  no\n") == 2
+
+
+def test_a_run_that_leaves_a_node_in_quarantine_warns_of_it() -> None:
+    change = samples.quarantined()
+    assert change.quarantine is not None
+    outcomes = (samples.outcome(change, Result.SKIPPED, change.reasons[0]),)
+    report = RunReport(PLAN, RunStatus.CONVERGED, outcomes, 3.2, 7, quarantines=(change.quarantine,))
+    warning, way, end = samples.render(render_report(report)).splitlines()
+    assert warning == (
+        "warning: shop/File/motd@web-1 is quarantined until 2026-11-25 18:10:00Z: "
+        r"cron\x1b[2J changes /spec/content again and again"
+    )
+    assert "`trueup resume SOURCE --only ADDRESS`" in way
+    assert end == "shop is converged: 1 skipped in 3.2 s."

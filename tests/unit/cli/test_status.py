@@ -137,3 +137,18 @@ def test_what_is_wrong_with_a_target_is_told_under_its_first_resource() -> None:
     assert text.count("timed out") == 1
     assert "timed out (the same for 2 more on web-2)\n" in text
     assert text.count("unknown") == 3
+
+
+def test_a_node_in_quarantine_has_a_state_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    nodes = (node(samples.quarantined()), node(samples.unchanged("a")))
+    found = StackStatus(samples.plan_of(*(each.change for each in nodes)), nodes, [], "")
+    text = samples.render(render_status(found, NOW, WAYS))
+    assert "  quarantined  " in text
+    assert r"    quarantined until 2026-11-25 18:10:00Z: cron\x1b[2J changes /spec/content again" in text
+    assert "2 resources, 1 in sync" in text
+    engine = samples.PlayedEngine(found.plan, status_found=found)
+    assert run(["status", "shop", "--output", "json"], engine=engine) == 0
+    document = json.loads(capsys.readouterr().out)
+    check(document, "status-v1")
+    assert document["nodes"][0]["quarantine"]["until"] == 1_795_630_200
+    assert "quarantine" not in document["nodes"][1]

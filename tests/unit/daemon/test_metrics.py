@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from trueup.model.address import Address
 from trueup.model.change import Action, Change
 from trueup.model.outcome import Outcome, Result, RunStatus
 from trueup.model.plan import Plan
+from trueup.model.quarantine import Quarantine
 from trueup.model.resource import Revision
 from trueup.reconcile.report import RunReport
 
@@ -64,3 +67,14 @@ def test_a_stack_is_visible_before_its_first_run(metrics):
     text = metrics.text().decode()
     assert 'trueup_source_age_seconds{stack="shop"} 12.0' in text
     assert 'trueup_stack_converged{stack="shop"} 0.0' in text
+
+
+def test_nodes_in_quarantine_are_counted(metrics, sample):
+    metrics.watch_source("shop", lambda: 0.0)
+    assert sample("trueup_quarantined", stack="shop") == 0
+    address = Address("shop", "File", "site", "web-1")
+    fought = (Quarantine(address, ("/spec/mode",), "cron", 1, 0.0, 600.0),)
+    metrics.note_report("shop", replace(report(), quarantines=fought))
+    assert sample("trueup_quarantined", stack="shop") == 1
+    metrics.note_report("shop", report())
+    assert sample("trueup_quarantined", stack="shop") == 0

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import structlog
 
-from trueup.daemon.narrate import Narrator
+from trueup.daemon.narrate import Narrator, tell_quarantines
 from trueup.model.address import Address
 from trueup.model.change import Action, Change
 from trueup.model.outcome import Outcome, Result
 from trueup.model.plan import Plan
+from trueup.model.quarantine import Quarantine
 from trueup.model.resource import Revision
 
 SITE = Address("shop", "File", "site", "web-1")
@@ -59,3 +62,20 @@ def test_a_node_that_cannot_be_judged_is_told_with_the_plan():
 def test_a_wait_is_told_with_its_reason():
     ((line,), progress) = narrate(lambda narrator: narrator.waiting(SITE, "1 of 3 ready"))
     assert (line["why"], progress) == ("1 of 3 ready", 1)
+
+
+def test_a_quarantine_is_told_once_with_who_fights_and_so_is_its_end():
+    first = Quarantine(SITE, ("/spec/mode",), "cron", 1, 1_795_629_000.0, 1_795_629_600.0)
+    again = replace(first, strikes=2, since=first.until, until=first.until + 1200)
+
+    def tell(before, now):
+        with structlog.testing.capture_logs() as logs:
+            tell_quarantines(structlog.get_logger(), before, now)
+        return logs
+
+    (line,) = tell((), (first,))
+    assert (line["log_level"], line["address"], line["writer"]) == ("warning", SITE.text, "cron")
+    assert line["why"] == "quarantined until 2026-11-25 18:00:00Z: cron changes /spec/mode again and again"
+    assert tell((first,), (first,)) == []
+    assert [line["strikes"] for line in tell((first,), (again,))] == [2]
+    assert tell((first,), ()) == [{"event": "released", "log_level": "info", "address": SITE.text}]
