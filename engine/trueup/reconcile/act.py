@@ -92,9 +92,9 @@ class Act(Caller):
             return self._fail(Undone(broken.message, broken.hint, is_open=True))
         return self._succeed()
 
-    def interrupt(self) -> Outcome:
+    def interrupt(self, why: str = "interrupted while it waited") -> Outcome:
         """Ends a step that waits: what was done is recorded, and that it was not seen to its end."""
-        return self._fail(Undone("interrupted while it waited; the next run looks at it again", is_open=True))
+        return self._fail(Undone(f"{why}; the next run looks at it again", is_open=True))
 
     # -- the step
 

@@ -8,8 +8,11 @@ from trueup.errors import ProviderError
 from trueup.model.observation import Health, Observed, degraded
 from trueup.sdk.contracts import Kind
 
+# What a plugin may raise in a thread that an interruption by the user reaches too; in others it is anything.
+PLUGIN_FAULTS = (Exception, SystemExit, GeneratorExit)
 
-def broken_plugin(provider: str, call: str, error: Exception) -> ProviderError:
+
+def broken_plugin(provider: str, call: str, error: BaseException) -> ProviderError:
     """What a provider's own bug becomes. The exception's text is not repeated: it may hold a secret."""
     trace, where = error.__traceback__, ""
     while trace is not None:
@@ -25,7 +28,7 @@ def health_of(kind: Kind, observed: Observed, provider: str) -> Health:
     """The kind's verdict; a bug in it is a bad one, and no more than that."""
     try:
         return kind.health(observed)
-    except Exception as error:  # noqa: BLE001 - a hostile plugin must not take the others down
+    except PLUGIN_FAULTS as error:  # a hostile plugin must not take the others down
         return degraded(broken_plugin(provider, "health", error).message)
 
 
@@ -33,5 +36,5 @@ def writers_of(kind: Kind, observed: Observed, provider: str) -> Mapping[str, st
     """Whom the kind names for the object's fields; a bug in it is told in their place."""
     try:
         return kind.writers(observed)
-    except Exception as error:  # noqa: BLE001 - a hostile plugin must not take the others down
+    except PLUGIN_FAULTS as error:  # a hostile plugin must not take the others down
         return {"": f"(unknown: {broken_plugin(provider, 'writers', error).message})"}

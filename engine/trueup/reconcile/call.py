@@ -76,6 +76,10 @@ class Undone(Exception):
         self.is_open = is_open
 
 
+class GivenUp(BaseException):
+    """A call came back after its step was given up: its thread ends here, and writes nothing."""
+
+
 class Caller:
     """What one step calls with: its node, its kind, its intent, and the time that it has.
 
@@ -89,6 +93,8 @@ class Caller:
         self._kind: Kind = shop.situation.catalog.kind_of(self._node)
         self._token = ""
         self.has_called = False
+        # Its thread hung, and what becomes of the node was recorded without it.
+        self.is_given_up = False
         # The marker of the object at hand where it is another's; and whether what is done triggers nobody.
         self._marked: Owner | None = None
         self._is_finishing = False
@@ -198,10 +204,13 @@ class Caller:
         try:
             done = call(*arguments)
         except ProviderError:
+            self._check_given_up()
             raise
-        except Exception as error:
+        except BaseException as error:
+            self._check_given_up()
             broken = broken_plugin(self._node.target.provider, verb, error)
             raise Undone(broken.message, broken.hint, is_open=True) from error
+        self._check_given_up()
         if not isinstance(done, Done | Pending):
             raise Undone(
                 f"a bug in provider {self._node.target.provider!r}: {verb} gave no answer", is_open=True
@@ -216,7 +225,18 @@ class Caller:
 
     def _look(self, session: Session, node: Node) -> Observation:
         provider = self._shop.situation.catalog.provider(node.target.provider)
-        return observe_batch(provider, session, [node])[node.address]
+        seen = observe_batch(provider, session, [node])[node.address]
+        self._check_given_up()
+        return seen
+
+    def _check_given_up(self) -> None:
+        if self.is_given_up:
+            raise GivenUp
+
+    @property
+    def deadline(self) -> float:
+        """When the step has to be done, by the workshop's clock."""
+        return self._deadline
 
     def _carries_our_marker(self) -> bool:
         return self._carries_marker_of(self.change.address)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from trueup.collector import paused_collector
@@ -22,6 +21,7 @@ from trueup.model.plan import Pin, Plan
 from trueup.model.resource import Facts, Grants, Policy, Revision, Stack
 from trueup.reconcile.approve import is_approved, may_pass, name_approver, spend_approval, weigh_decisions
 from trueup.reconcile.call import Workshop
+from trueup.reconcile.crew import Crew
 from trueup.reconcile.doubt import MAKING, clear_doubts, find_begun, is_doubtful, without_doubt
 from trueup.reconcile.finish import finish_replacements
 from trueup.reconcile.hold import keep_lease
@@ -86,7 +86,7 @@ def run_cycle(request: Request, store: Store, catalog: Catalog, parallelism: int
     with (
         keep_lease(store, request.stack.name, request.stop) as keeper,
         watch_pin(store, request.stack.name, request.pin, request.revision.commit, request.stop),
-        ThreadPoolExecutor(parallelism, "step") as pool,
+        Crew(parallelism, "step") as pool,
     ):
         with paused_collector():
             situation = describe(request, store, catalog)
@@ -100,11 +100,7 @@ def run_cycle(request: Request, store: Store, catalog: Catalog, parallelism: int
                     situation = clear_doubts(plan, situation, knowledge)
                     plan = _make_plan(request, situation, knowledge, store)
             request.listener.planned(plan)
-            if request.expected and plan.digest != request.expected:
-                raise StalePlan(
-                    "the saved plan is stale: what it rests on has changed since it was made",
-                    hint="make a new plan and look at it",
-                )
+            _refuse_stale(plan, request)
             if _is_held(plan, request):
                 standing = tuple(situation.quarantines.values())
                 seconds = time.monotonic() - started
@@ -149,7 +145,7 @@ def plan_cycle(
         situation = describe(request, store, catalog)
         connections = Connections(catalog, situation.owner_key, situation.facts, request.grants)
         try:
-            with ThreadPoolExecutor(parallelism, "observe") as pool:
+            with Crew(parallelism, "observe") as pool:
                 knowledge = observe_stack(situation, connections, pool)
         finally:
             connections.close()
@@ -242,6 +238,14 @@ def find_losses(stack: Stack, graph: Graph, store: Store, *, is_destroy: bool = 
         return ()
     records = store.inventory(stack.name).values()
     return [record.address for record in records if record.address.text in going and not record.protect]
+
+
+def _refuse_stale(plan: Plan, request: Request) -> None:
+    if request.expected and plan.digest != request.expected:
+        raise StalePlan(
+            "the saved plan is stale: what it rests on has changed since it was made",
+            hint="make a new plan and look at it",
+        )
 
 
 def _is_held(plan: Plan, request: Request) -> bool:

@@ -16,7 +16,7 @@ from trueup.model.plan import Hold, Plan
 from trueup.model.resource import Drift, Node
 from trueup.model.values import UNKNOWN, Document, Sensitive, Value, has_unknown, reveal, to_record
 from trueup.reconcile.attribute import name_writers
-from trueup.reconcile.boundary import broken_plugin
+from trueup.reconcile.boundary import PLUGIN_FAULTS, broken_plugin
 from trueup.reconcile.diff import refuse
 from trueup.reconcile.lost import LOST, OLD
 from trueup.reconcile.resolve import keep_ignored
@@ -81,7 +81,7 @@ def find_drift(plan: Plan, situation: Situation, knowledge: Knowledge) -> DriftR
             found = _judge(change, situation, knowledge)
         except TrueupError as error:
             failures.append(_unclear(change, situation, str(error)))
-        except Exception as error:  # noqa: BLE001 - a hostile plugin must not take the others down
+        except PLUGIN_FAULTS as error:  # a hostile plugin must not take the others down
             provider = situation.node(change.address).target.provider
             failures.append(_unclear(change, situation, broken_plugin(provider, "diff", error).message))
         else:

@@ -7,10 +7,11 @@ concerns Failed, never absent.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, as_completed, wait
 from contextlib import suppress
 from dataclasses import replace
+from typing import TypeVar
 
 import stamina
 
@@ -19,7 +20,8 @@ from trueup.manifests.expressions import NOTHING_KNOWN
 from trueup.model.address import Address
 from trueup.model.observation import Absent, Failed, Observation, Observed
 from trueup.model.resource import Facts, Grants, Node, Target
-from trueup.reconcile.boundary import broken_plugin
+from trueup.reconcile.boundary import PLUGIN_FAULTS, broken_plugin
+from trueup.reconcile.crew import Crew
 from trueup.reconcile.grant import find_refusal
 from trueup.reconcile.move import inherited_id
 from trueup.reconcile.replace import find_leftovers
@@ -33,6 +35,7 @@ stamina.instrumentation.set_on_retry_hooks([])
 
 # A provider's calls end in bounded time by contract; this is for one that breaks it.
 BATCH_DEADLINE = 180.0
+T = TypeVar("T")
 
 
 class Connections:
@@ -57,13 +60,27 @@ class Connections:
         """The session of a target. A target that failed once in this run fails at once from then on."""
         with self._lock:
             lock = self._locks.setdefault(target.name, threading.Lock())
-        with lock:
-            if target.name not in self._sessions:
-                self._sessions[target.name] = self._connect(target)
-            session = self._sessions[target.name]
+            session = self._sessions.get(target.name)
+        if session is None:
+            with lock:
+                if target.name not in self._sessions:
+                    opened = self._connect(target)
+                    # It may have been given up meanwhile; that stands.
+                    with self._lock:
+                        session = self._sessions.setdefault(target.name, opened)
+                    if session is not opened and isinstance(opened, Session):
+                        opened.close()
+                session = self._sessions[target.name]
         if isinstance(session, ProviderError):
             raise session
         return session
+
+    def give_up(self, target: Target) -> ProviderError:
+        """The error for a target that does not answer; nobody waits for it any more in this run."""
+        silence = Transient(f"target {target.name!r} gave no answer within {BATCH_DEADLINE:.0f} s")
+        with self._lock:
+            session = self._sessions.setdefault(target.name, silence)
+        return session if isinstance(session, ProviderError) else silence
 
     def fingerprints(self) -> Mapping[str, str]:
         """The fingerprint of each target that a session is open to."""
@@ -77,7 +94,10 @@ class Connections:
         for session in self._sessions.values():
             if isinstance(session, Session):
                 session.close()
-        self._sessions.clear()
+        # A late answer of one that was given up finds no place, and is closed.
+        closed = ProviderError("the run is over")
+        with self._lock:
+            self._sessions = dict.fromkeys(self._locks, closed)
 
     def _connect(self, target: Target) -> Session | ProviderError:
         if refusal := find_refusal(target, self._grants):
@@ -98,7 +118,7 @@ class Connections:
                 f"provider {provider.name!r} needs the library {error.name!r}, which is not installed",
                 hint=f"pip install 'trueup[{provider.name}]'",
             ) from error
-        except Exception as error:  # noqa: BLE001 - a hostile plugin must not take the others down
+        except BaseException as error:  # noqa: BLE001 - a hostile plugin must not take the others down
             return broken_plugin(provider.name, "connect", error)
         raise AssertionError("unreachable: the retry either returns or raises")
 
@@ -180,7 +200,7 @@ def _resolve_early(address: Address, situation: Situation, knowledge: Knowledge)
             node = resolve_node(node, NOTHING_KNOWN)
     try:
         body = situation.catalog.kind_of(node).seal(node.body)
-    except Exception:  # noqa: BLE001 - the plan meets the same bug and tells it
+    except PLUGIN_FAULTS:  # the plan meets the same bug and tells it
         return node
     knowledge.declared[address] = body
     return node if body is node.body else node.with_body(body)
@@ -216,8 +236,13 @@ def observe_nodes(
     opening = {pool.submit(connections.session, group[0].target): group for group in by_target.values()}
     reading: dict[Future[dict[Address, Observation]], Sequence[Node]] = {}
     # As they come: a target that takes its time to fail holds up no other.
-    for future in as_completed(opening):
+    for future in _until(BATCH_DEADLINE, opening):
         group = opening[future]
+        if not future.done():
+            silence = connections.give_up(group[0].target)
+            observations.update((node.address, Failed(node.address, silence)) for node in group)
+            _leave(pool, future)
+            continue
         try:
             session = future.result()
         except ProviderError as error:
@@ -235,9 +260,27 @@ def observe_nodes(
     for answered in done:
         observations.update(answered.result())
     for unanswered in late:
+        _leave(pool, unanswered)
         silence = Transient(f"no answer within {BATCH_DEADLINE:.0f} s")
         observations.update((node.address, Failed(node.address, silence)) for node in reading[unanswered])
     return observations
+
+
+def _until(seconds: float, futures: Iterable[Future[T]]) -> Iterator[Future[T]]:
+    """The futures as they are done; then, after that time, those that are not."""
+    waiting = set(futures)
+    try:
+        for future in as_completed(list(waiting), timeout=seconds):
+            waiting.discard(future)
+            yield future
+    except TimeoutError:
+        yield from waiting
+
+
+def _leave(pool: Executor, future: Future[T]) -> None:
+    """What hangs keeps no place of those that do not."""
+    if isinstance(pool, Crew):
+        pool.leave(future)
 
 
 def observe_batch(provider: Provider, session: Session, nodes: Sequence[Node]) -> dict[Address, Observation]:
@@ -249,7 +292,7 @@ def observe_batch(provider: Provider, session: Session, nodes: Sequence[Node]) -
                 answers = _checked(provider.observe(session, nodes), by_address, provider)
     except ProviderError as error:
         return {node.address: Failed(node.address, error) for node in nodes}
-    except Exception as error:  # noqa: BLE001 - as above
+    except BaseException as error:  # noqa: BLE001 - as above
         failure = broken_plugin(provider.name, "observe", error)
         return {node.address: Failed(node.address, failure) for node in nodes}
     for node in nodes:
@@ -267,6 +310,9 @@ def _checked(
         node = nodes.get(answer.address)
         if node is None or not isinstance(answer, Observed | Absent | Failed):
             raise TypeError("an answer that was not asked for")
+        if answer.address in checked:
+            # Which of the two is true cannot be told; and an iterator without an end ends here.
+            raise TypeError("two answers for one node")
         if isinstance(answer, Observed):
             kind = provider.kind(node.api_version, node.kind)
             sealed = kind.seal(answer.body) if kind is not None else answer.body

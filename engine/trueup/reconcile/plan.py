@@ -15,7 +15,7 @@ from trueup.model.observation import Observed
 from trueup.model.plan import Plan
 from trueup.model.resource import Node
 from trueup.reconcile.attribute import attribute
-from trueup.reconcile.boundary import broken_plugin
+from trueup.reconcile.boundary import PLUGIN_FAULTS, broken_plugin
 from trueup.reconcile.diff import Standing, diff_node, diff_undeclared, refuse
 from trueup.reconcile.doubt import forget_id, hold_doubts, note_doubt, refuse_doubt
 from trueup.reconcile.enforce import find_breaches, hold_breaches
@@ -131,7 +131,7 @@ def judge(node: Node, situation: Situation, knowledge: Knowledge, *, is_applied:
     except TrueupError as error:
         knowledge.know(node, is_made_anew=True)
         return refuse(node, "; ".join(str(problem) for problem in error.problems))
-    except Exception as error:  # noqa: BLE001 - a hostile plugin must not take the others down
+    except PLUGIN_FAULTS as error:  # a hostile plugin must not take the others down
         knowledge.know(node, is_made_anew=True)
         return refuse(node, broken_plugin(node.target.provider, "diff", error).message)
     knowledge.know(resolved, is_made_anew=change.action in (Action.CREATE, Action.REPLACE))

@@ -27,6 +27,7 @@ from trueup.model.values import has_unknown
 from trueup.reconcile.act import Act
 from trueup.reconcile.boundary import health_of
 from trueup.reconcile.call import StepFlow, Wait, Workshop
+from trueup.reconcile.crew import Crew
 from trueup.reconcile.record import outcome_of
 from trueup.reconcile.report import Listener
 from trueup.reconcile.rollout import Gate, Rollouts
@@ -34,6 +35,9 @@ from trueup.reconcile.situation import Situation
 from trueup.reconcile.trigger import baseline, is_left_gone
 from trueup.state.store import Record
 
+# Seconds after the deadline of a step until a call of it that does not come back is given up. A provider's
+# calls end in bounded time by contract; this is for one that breaks it.
+HUNG = 900.0
 UNDONE = frozenset({Result.FAILED, Result.BLOCKED})
 GONE = frozenset({Result.DELETED, Result.FORGOTTEN})
 
@@ -87,6 +91,8 @@ class Walk:
         self._quiet: list[Outcome] = []
         self._outdated: list[Record] = []
         self._in_flight = 0
+        # Of each step with a worker: the worker's promise, and since when.
+        self._sent: dict[Address, tuple[Future[Wait | Outcome], float]] = {}
         self.is_cut_short = False
         self._users = find_users(shop.situation.records)
         self._floor = _Floor(_make_steps(shop.situation, plan, self._users))
@@ -157,6 +163,7 @@ class Walk:
         self._floor.running[address.target] = self._floor.running.get(address.target, 0) + 1
         self._in_flight += 1
         future = self._pool.submit(_advance, step.flow)
+        self._sent[address] = future, self._shop.clock()
         future.add_done_callback(lambda done: self._answers.put((address, done)))
 
     def _take_answer(self) -> None:
@@ -167,12 +174,11 @@ class Walk:
         try:
             address, future = self._answers.get(timeout=timeout)
         except queue.Empty:
+            self._give_up_hung()
             return
-        self._in_flight -= 1
-        self._floor.running[address.target] -= 1
-        held = self._floor.held.get(address.target)
-        if held:
-            self._floor.ready.appendleft(held.popleft())
+        if self._sent.get(address, (None,))[0] is not future:
+            return  # of a step that was given up
+        self._take_back(address)
         error = future.exception()
         if error is not None:
             self._error = self._error or error
@@ -187,6 +193,31 @@ class Walk:
             self._listener.waiting(address, answer.why)
         due = self._shop.clock() + answer.seconds
         heapq.heappush(self._floor.sleeping, (due, next(self._ticket), address))
+
+    def _take_back(self, address: Address) -> None:
+        """A worker is free again."""
+        del self._sent[address]
+        self._in_flight -= 1
+        self._floor.running[address.target] -= 1
+        held = self._floor.held.get(address.target)
+        if held:
+            self._floor.ready.appendleft(held.popleft())
+
+    def _give_up_hung(self) -> None:
+        """Ends steps whose provider does not come back: their thread is left, their intent stays open."""
+        now = self._shop.clock()
+        for address, (future, since) in list(self._sent.items()):
+            act = self._floor.steps[address].act
+            if act is None or future.done() or now < max(act.deadline, since) + HUNG:
+                continue
+            act.is_given_up = True
+            if isinstance(self._pool, Crew):
+                self._pool.leave(future)
+            self._take_back(address)
+            try:
+                self._finish(act.interrupt(f"its provider gave no answer for {now - since:.0f} s"))
+            except StoreError as error:
+                self._error = self._error or error
 
     def _wake_sleepers(self) -> None:
         now = self._shop.clock()
