@@ -14,6 +14,7 @@ from tests.stress.systems import Aws, System
 
 from trueup.app import App, SourceSpec
 from trueup.model.outcome import RunStatus
+from trueup.model.plan import Plan
 from trueup.reconcile.report import RunReport
 from trueup.sdk import Target
 
@@ -103,9 +104,13 @@ class Account:
     def converge(self) -> RunReport:
         return self.reconcile(RunStatus.CONVERGED)
 
-    def plan_digest(self) -> str:
+    def converge_approved(self) -> RunReport:
+        """A run whose plan somebody has approved, whatever holds it."""
+        return self.reconcile(RunStatus.CONVERGED, approved=self.plan().digest)
+
+    def plan(self) -> Plan:
         with App(str(self.store)) as app:
-            return app.plan(self.source).digest
+            return app.plan(self.source)
 
     def check_at_rest(self) -> None:
         """I1, I2 and I4."""
