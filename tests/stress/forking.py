@@ -179,6 +179,8 @@ def _carry_out(job: Job) -> dict[str, object]:
     catalog = MemoryCatalog(MemoryProvider(world)) if world else None
     source = SourceSpec(f"{job.folder}/{job.stack}")
     # One after the other, so that the n-th pass of a point is the same in every run.
+    # What a machine remembers of a store lies beside it here, and goes back with it to an earlier moment.
+    os.environ["XDG_STATE_HOME"] = f"{job.folder}/state"
     with App(f"{job.folder}/store.db", catalog=catalog, parallelism=1) as app:
         for _ in range(job.count):
             writes = world.count_writes() if world else 0

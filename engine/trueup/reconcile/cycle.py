@@ -33,6 +33,7 @@ from trueup.reconcile.pin import watch_pin
 from trueup.reconcile.plan import make_plan
 from trueup.reconcile.record import Recorder
 from trueup.reconcile.report import Listener, RunReport, Selection
+from trueup.reconcile.search import search_strays
 from trueup.reconcile.situation import (
     Knowledge,
     Situation,
@@ -95,6 +96,7 @@ def run_cycle(request: Request, store: Store, catalog: Catalog, parallelism: int
         try:
             with paused_collector():
                 knowledge = observe_stack(situation, connections, pool)
+                search_strays(situation, knowledge, connections, pool)
                 plan = _make_plan(request, situation, knowledge, store)
                 if is_approved(plan, request.approved) and any(change.doubt for change in plan.changes):
                     situation = clear_doubts(plan, situation, knowledge)
@@ -147,6 +149,7 @@ def plan_cycle(
         try:
             with Crew(parallelism, "observe") as pool:
                 knowledge = observe_stack(situation, connections, pool)
+                search_strays(situation, knowledge, connections, pool)
         finally:
             connections.close()
         plan = _make_plan(request, situation, knowledge, store)

@@ -34,6 +34,7 @@ from trueup.reconcile.recheck import resolve_checked
 from trueup.reconcile.replace import resume
 from trueup.reconcile.resolve import keep_ignored
 from trueup.reconcile.rollout import assign_batches
+from trueup.reconcile.search import refuse_stray
 from trueup.reconcile.situation import Knowledge, Situation
 from trueup.reconcile.trigger import add_triggers
 from trueup.reconcile.unmade import explain_unmade, was_never_made
@@ -96,8 +97,10 @@ def judge(node: Node, situation: Situation, knowledge: Knowledge, *, is_applied:
         or refuse_taken(node, observation, situation, knowledge)
     )
     if not refusal and move is None and not is_applied:
-        refusal = refuse_doubt(node, observation, situation) or refuse_move(
-            node, observation, situation, knowledge
+        refusal = (
+            refuse_doubt(node, observation, situation)
+            or refuse_stray(node, knowledge)
+            or refuse_move(node, observation, situation, knowledge)
         )
     if refusal:
         knowledge.know(node)

@@ -1,4 +1,4 @@
-"""Searches the targets of a stack for all objects that carry the stack's marker. Called by recover.
+"""Searches the targets of a stack for objects that carry the stack's marker. Called by recover and cycle.
 
 Never modifies. What cannot be looked through is told, and never taken for empty.
 """
@@ -15,10 +15,14 @@ import stamina
 from trueup.errors import PluginError, ProviderError, Throttled, Transient
 from trueup.graph.build import Graph
 from trueup.model.address import ANY_INSTALLATION
-from trueup.model.observation import Owned
-from trueup.model.resource import Stack, Target
+from trueup.model.change import Change
+from trueup.model.observation import Absent, Owned
+from trueup.model.resource import Node, Stack, Target
 from trueup.reconcile.boundary import broken_plugin
+from trueup.reconcile.diff import refuse
+from trueup.reconcile.doubt import is_unfindable
 from trueup.reconcile.observe import Connections
+from trueup.reconcile.situation import Knowledge, Situation
 from trueup.sdk.contracts import Catalog, Kind, Provider, Session
 
 
@@ -75,6 +79,52 @@ def search_marked(
             else:
                 search.seen += [Sighting(target, kind, session.fingerprint, owned) for owned in answer]
     return search
+
+
+def search_strays(
+    situation: Situation, knowledge: Knowledge, connections: Connections, pool: Executor
+) -> None:
+    """Looks for objects of nodes that are about to be made, where nothing but a row leads to an object.
+
+    A store that is older than anybody here remembers has no row for them. Hardly ever is there such a node.
+    """
+    groups: dict[tuple[str, tuple[str, str]], list[Node]] = {}
+    for address, node in situation.graph.nodes.items():
+        kind = situation.catalog.kind_of(node)
+        # A token finds its object by itself, once the create is repeated.
+        is_repeated = kind.traits.identity == "token" and address in situation.begun
+        if not is_unfindable(kind) or is_repeated or situation.is_recorded(address):
+            continue
+        if isinstance(knowledge.observations.get(address), Absent):
+            groups.setdefault((node.target.name, _key(kind)), []).append(node)
+    for nodes in groups.values():
+        target, kind = nodes[0].target, situation.catalog.kind_of(nodes[0])
+        session = _open(connections, target)
+        key = f"{ANY_INSTALLATION}/{situation.stack.name}"
+        found = session if isinstance(session, ProviderError) else _find(session, target, key, kind)
+        for node in nodes:
+            if isinstance(found, ProviderError):
+                knowledge.strays[node.address] = found
+                continue
+            row = situation.records.get(node.address)
+            known = {each["external_id"] for each in row.replacing.get("objects", ())} if row else set()
+            for owned in found:
+                if owned.owner.address == node.address.text and owned.external_id not in known:
+                    knowledge.strays[node.address] = owned.external_id
+
+
+def refuse_stray(node: Node, knowledge: Knowledge) -> Change | None:
+    """A refusal to make what lives already, and what only its row would lead to."""
+    stray = knowledge.strays.get(node.address)
+    if stray is None:
+        return None
+    if isinstance(stray, ProviderError):
+        return refuse(node, f"it cannot be told whether it lives already: {stray.message}", stray.hint)
+    return refuse(
+        node,
+        f"{stray} carries its marker, and the store does not know it: the store is old, or told to forget",
+        "`trueup recover SOURCE` takes it up again; or delete it, or take the marker off",
+    )
 
 
 def _open(connections: Connections, target: Target) -> Session | ProviderError:

@@ -139,7 +139,8 @@ class Knowledge:
 
     `nodes` are resolved as far as they can be, with live values in their ignored fields; `declared` are their
     bodies as Git says them. `made_anew` have no status until they are done. `leftovers` are objects that are
-    replaced, or were to be. `facts` come from outside of the stack and stay the same during a run.
+    replaced, or were to be. `strays` are ids of objects that carry a node's marker and that no row knows, or
+    why that cannot be told. `facts` come from outside of the stack and stay the same during a run.
 
     It is the `Lookup` of the expressions of nodes.
     """
@@ -151,6 +152,7 @@ class Knowledge:
     declared: dict[Address, Document] = field(default_factory=dict)
     made_anew: set[Address] = field(default_factory=set)
     leftovers: dict[Address, tuple[tuple[Leftover, Observation], ...]] = field(default_factory=dict)
+    strays: dict[Address, str | ProviderError] = field(default_factory=dict)
     _documents: dict[Address, Document] = field(default_factory=dict)
 
     def secret(self, text: str) -> Value:

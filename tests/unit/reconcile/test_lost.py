@@ -14,6 +14,7 @@ from trueup.model.outcome import RunStatus
 from trueup.reconcile.imports import ImportRequest, Wanted
 from trueup.reconcile.recover import Order
 from trueup.sdk.testing.memory import MemoryCatalog
+from trueup.sdk.testing.memory_world import Fault
 
 
 def marks():
@@ -163,3 +164,35 @@ def test_an_import_into_a_stack_whose_store_is_lost_is_refused(loop):
         with pytest.raises(StoreError, match="store was lost"):
             loop.app.import_objects(SourceSpec(str(loop.folder / "stack")), ImportRequest(Wanted()))
     assert loop.run().status is RunStatus.HELD
+
+
+@pytest.mark.parametrize("kind", ["Tokened", "Nameless"])
+def test_what_no_name_leads_to_is_not_made_again_with_an_old_store_that_nobody_remembers(loop, kind):
+    loop.declare("z")
+    loop.run()
+    loop.app.close()
+    (loop.folder / "old.db").write_bytes((loop.folder / "store.db").read_bytes())
+    loop.app = App(str(loop.folder / "store.db"), catalog=MemoryCatalog(loop.provider))
+    loop.declare("a", kind=kind)
+    assert loop.run().status is RunStatus.CONVERGED
+    keys = loop.world.list_keys()
+    loop.app.close()
+    loop.app = App(str(loop.folder / "old.db"), catalog=MemoryCatalog(loop.provider))
+    assert not loop.plan().holds
+    report = loop.run()
+    assert report.status is RunStatus.FAILED
+    assert [
+        "the store is old" in outcome.message for outcome in report.outcomes if outcome.change.problem
+    ] == [True]
+    assert loop.world.list_keys() == keys
+    assert loop.app.recover(loop.source, Order()).run
+    assert loop.run().status is RunStatus.CONVERGED
+    assert loop.world.list_keys() == keys
+
+
+def test_what_may_live_is_not_made_where_its_kind_cannot_be_listed(loop):
+    loop.declare("a", kind="Nameless")
+    loop.world.inject(Fault("find_owned", "Denied", times=3))
+    report = loop.run()
+    assert "cannot be told whether it lives already" in report.outcomes[0].message
+    assert not loop.world.list_keys()
