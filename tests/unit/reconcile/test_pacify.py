@@ -13,7 +13,7 @@ from tests.unit.reconcile.conftest import Loop, results
 from trueup.model.change import Action, Change
 from trueup.model.outcome import RunStatus
 from trueup.model.quarantine import MARKER
-from trueup.reconcile.lift import lift_quarantines
+from trueup.reconcile.pin import lift_quarantine
 from trueup.reconcile.quarantine import QUIET
 from trueup.reconcile.report import RunReport, Selection
 from trueup.state.store import Quarantine
@@ -255,14 +255,10 @@ def test_a_refresh_reaches_a_node_in_quarantine_and_leaves_its_fields(fight: Fig
     assert len(report.quarantines) == 1
 
 
-def test_it_is_lifted_by_hand_for_what_is_named(fight: Fight) -> None:
-    fight.begin()
+def test_lifted_by_hand_it_starts_anew(fight: Fight) -> None:
+    quarantine = fight.begin()
     fight.edit()
-    store = fight.loop.app.store
-    assert lift_quarantines(store, "shop", Selection(only=("Thing/b",)), "eve@desk") == []
-    (address,) = lift_quarantines(store, "shop", Selection(only=("Thing/a",)), "eve@desk")
-    assert address.name == "a"
-    assert fight.events("released") == ["its quarantine was lifted by eve@desk"]
+    assert lift_quarantine(fight.loop.app.store, quarantine.address, "eve@desk")
     assert results(fight.run())["a"] == "updated"
     assert fight.rounds(4).quarantines == ()
     assert fight.rounds(1).quarantines[0].strikes == 1
