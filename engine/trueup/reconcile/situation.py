@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from trueup.errors import ProviderError
 from trueup.graph.build import Graph
 from trueup.model.address import Address, Owner
 from trueup.model.observation import Failed, Observation, Observed
