@@ -15,7 +15,7 @@ from trueup.model.outcome import RunStatus
 from trueup.model.quarantine import MARKER
 from trueup.reconcile.pin import lift_quarantine
 from trueup.reconcile.quarantine import QUIET
-from trueup.reconcile.report import RunReport, Selection
+from trueup.reconcile.report import RunReport
 from trueup.state.store import Quarantine
 
 WRITER = "cron (Update) at 2026-11-25T17:04:05Z"
