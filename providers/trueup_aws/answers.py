@@ -40,13 +40,12 @@ def _is_sound(response: Response, model: Any, *, is_json: bool) -> bool:
     if not content:
         is_head = model.http.get("method") == "HEAD"
         return is_head or not _has_body(model)
-    if "html" in str(response.headers.get("Content-Type") or ""):
-        return False
     if not is_json:
-        return True  # botocore refuses XML that it cannot read
+        # botocore refuses XML that it cannot read.
+        return "html" not in str(response.headers.get("Content-Type") or "")
     try:
         return isinstance(json.loads(content), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 

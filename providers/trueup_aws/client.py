@@ -16,8 +16,9 @@ import botocore.config
 import botocore.credentials
 import botocore.exceptions
 import botocore.session
+import urllib3.exceptions
 
-from trueup.sdk import Denied, Invalid, ProviderError, Session, Transient, reveal
+from trueup.sdk import Denied, Invalid, ProviderError, Session, Transient, read_bounded, reveal
 from trueup_aws.answers import check_answer
 from trueup_aws.errors import error_of
 
@@ -30,6 +31,11 @@ CREDENTIALS_HINT = (
 )
 _UNREACHABLE_HINT = "look at the target's region and endpointUrl, and whether the network leads there"
 CONNECT_TIMEOUT = 5
+# The largest answers are lists of a thousand names; a secret has 64 KiB.
+MAX_ANSWER = 64 * 1024 * 1024
+ANSWER_SECONDS = 120.0
+# At 50 items a page, more than any quota of AWS lets an account have.
+MAX_PAGES = 40_000
 # Secrets are asked for in groups, one group after the other.
 SECRET_READERS = 2
 
@@ -50,8 +56,10 @@ class Connection(Session):
         self._lock = threading.Lock()
         self._session: Any = _sign_in(config, self._settings)
         caller = self.call("sts", "get_caller_identity")
-        self.account = str(caller["Account"])
-        self.partition = str(caller["Arn"]).split(":")[1]
+        self.account, arn = str(caller.get("Account") or ""), str(caller.get("Arn") or "")
+        if not self.account or arn.count(":") < 5:
+            raise Transient("sts:GetCallerIdentity: the answer is not one of AWS", hint=_UNREACHABLE_HINT)
+        self.partition = arn.split(":")[1]
         if expected and str(config["accountId"]) != self.account:
             raise Invalid(
                 f"the credentials lead to account {self.account}, and the target's accountId is {expected}",
@@ -79,9 +87,13 @@ class Connection(Session):
         message nor its exception is kept.
         """
         name = f"{service}:{_camel(operation)}"
+        failure: ProviderError
         try:
             answer: Mapping[str, Any] = getattr(self._client(service), operation)(**parameters)
             return answer
+        except (LookupError, RecursionError, ValueError) as error:
+            # The parsers of botocore fall over what is shaped in no way of AWS, or nested without bottom.
+            failure = Transient(f"{name}: the answer is not one of AWS ({type(error).__name__})")
         except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
             failure = _translate(error, name, is_secret)
             if not is_secret:
@@ -100,7 +112,7 @@ class Connection(Session):
     ) -> Iterator[Any]:
         """The items under `key` of every page. Raises before its end if any page is missing."""
         seen: set[str] = set()
-        while True:
+        for _ in range(MAX_PAGES):
             answer = self.call(service, operation, **parameters)
             yield from answer.get(key) or ()
             token = answer.get(token_out)
@@ -110,6 +122,7 @@ class Connection(Session):
                 raise Transient(f"{service}:{_camel(operation)}: the same page was announced twice")
             seen.add(token)
             parameters[token_in] = token
+        raise Transient(f"{service}:{_camel(operation)}: the pages do not come to an end")
 
     def run_all(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         """The results of `task` for each item, in order, made by the session's few threads at once."""
@@ -133,8 +146,34 @@ class Connection(Session):
                 except ValueError as error:
                     raise Invalid(f"target's region or endpointUrl is wrong: {error}") from error
                 client.meta.events.register("after-call", check_answer)
+                _bound_answers(client, service)
                 self._clients[service] = client
             return client
+
+
+def _bound_answers(client: Any, service: str) -> None:
+    """Has the client read no answer to its end that has none, or that would fill the memory."""
+    http = client._endpoint.http_session  # botocore has no public place for it
+    send = http.send
+
+    def send_bounded(request: Any) -> Any:
+        request.stream_output = True  # the answer is left to us
+        response = send(request)
+        raw = response.raw
+        try:
+            response._content = read_bounded(raw.read1, MAX_ANSWER, ANSWER_SECONDS, service)
+        except urllib3.exceptions.ReadTimeoutError as error:
+            raise botocore.exceptions.ReadTimeoutError(endpoint_url=request.url, error=error) from error
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise botocore.exceptions.ResponseStreamingError(error=error) from error
+        except BaseException:
+            raw.close()  # what is left of it must not be taken for the next answer
+            raise
+        finally:
+            raw.release_conn()
+        return response
+
+    http.send = send_bounded
 
 
 def connect_by_environment() -> Connection:

@@ -17,10 +17,14 @@ from kubernetes.config.config_exception import ConfigException
 from kubernetes.config.incluster_config import load_incluster_config
 from kubernetes.config.kube_config import list_kube_config_contexts, load_kube_config
 
-from trueup.sdk import Invalid, Transient
+from trueup.sdk import Invalid, Transient, read_bounded
 from trueup_kubernetes.errors import Answer
 
 CONNECT_TIMEOUT = 10.0
+# etcd takes objects of 1.5 MiB, so a page of 50 always fits; lists of 500 real objects have a few MiB.
+MAX_ANSWER = 128 * 1024 * 1024
+# An answer that comes in drops: each of them keeps the request's own timeout waiting.
+ANSWER_SECONDS = 120.0
 USER_AGENT = "trueup"
 _COMMANDS = ("exec", "auth-provider")
 _OUTWARD = {
@@ -60,7 +64,7 @@ class Client:
                 auth_settings=["BearerToken"],
             )
             response = self._api.call_api(*serialized, _request_timeout=self._timeout)
-            data = response.read()  # type: ignore[no-untyped-call]
+            data = _read(response.response, f"{method} {path}")
         except urllib3.exceptions.NewConnectionError as error:  # which is a TimeoutError, too
             raise Transient(
                 f"the cluster cannot be reached ({_root_of(error)})", hint=_UNREACHABLE_HINT
@@ -166,10 +170,20 @@ def _is_in_cluster() -> bool:
     return bool(os.environ.get("KUBERNETES_SERVICE_HOST")) and not any(Path(path).is_file() for path in paths)
 
 
+def _read(response: urllib3.BaseHTTPResponse, what: str) -> bytes:
+    try:
+        return read_bounded(response.read1, MAX_ANSWER, ANSWER_SECONDS, what)
+    except BaseException:
+        response.close()  # what is left of it must not be taken for the next answer
+        raise
+    finally:
+        response.release_conn()
+
+
 def _parse(data: bytes) -> Mapping[str, Any] | None:
     try:
         body = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return body if isinstance(body, dict) else None
 

@@ -6,13 +6,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trueup.sdk import Conflict, Denied, Document, Invalid, Node, ProviderError, Transient
+from trueup.sdk import Conflict, Denied, Document, Invalid, Node, ProviderError, TooLarge, Transient
 from trueup_kubernetes.discovery import Resource, group_of
 from trueup_kubernetes.errors import error_of
 from trueup_kubernetes.marker import OWNER, label_of
 from trueup_kubernetes.session import ClusterSession
 
 PAGE = 500
+# For a list whose objects are so large that a page of 500 is too much.
+SMALL_PAGE = 50
+# A cluster has a few hundred thousand objects of one kind at most.
+MAX_OBJECTS = 2_000_000
+MAX_PAGES = 2 * MAX_OBJECTS // SMALL_PAGE
 # A list whose continue token expires is started again this many times.
 RESTARTS = 1
 
@@ -74,23 +79,34 @@ def list_objects(
 ) -> list[Document]:
     """The wanted objects of the kind, in one namespace or all. Raises unless every page was read."""
     what = f"the list of {resource.plural}" + (f" in namespace {namespace}" if namespace else "")
-    restarts, token = 0, ""
+    restarts, token, size, count = 0, "", PAGE, 0
     wanted: list[Document] = []
-    while True:
-        query = [("limit", str(PAGE))]
+    for _ in range(MAX_PAGES):
+        query = [("limit", str(size))]
         query += [("continue", token)] if token else []
         query += [("labelSelector", selector)] if selector else []
-        answer = session.client.request("GET", resource.path(namespace), query=query)
+        try:
+            answer = session.client.request("GET", resource.path(namespace), query=query)
+        except TooLarge:
+            if size == SMALL_PAGE:
+                raise
+            size = SMALL_PAGE
+            continue
         if answer.status == 410 and token and restarts < RESTARTS:
-            restarts, token = restarts + 1, ""
+            restarts, token, count = restarts + 1, "", 0
             wanted.clear()
             continue
         if not answer.is_success:
             raise error_of(answer, what)
+        last = token
         items, token = _read_page(answer.body or {}, resource, what)
+        count += len(items)
+        if count > MAX_OBJECTS or (token and token == last):
+            break
         wanted.extend(item for item in items if is_wanted(item))
         if not token:
             return wanted
+    raise Transient(f"{what}: it does not come to an end", hint="look at what answers for the cluster")
 
 
 def find_strays(
@@ -148,7 +164,7 @@ def _read_page(body: Mapping[str, Any], resource: Resource, what: str) -> tuple[
     items = body.get("items")
     if not str(body.get("kind", "")).endswith("List") or not isinstance(items, list):
         raise Transient(f"{what}: the cluster answered with something else")
-    if not all((item.get("metadata") or {}).get("uid") for item in items):
+    if not all(isinstance(item, dict) and (item.get("metadata") or {}).get("uid") for item in items):
         raise Transient(f"{what}: the cluster answered with objects that have no identity")
     # The items of a list do not say what they are.
     named = {"apiVersion": resource.api_version, "kind": resource.kind}

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import hvac
 import requests
+import urllib3.exceptions
 from hvac.exceptions import (
     Forbidden,
     InvalidPath,
@@ -20,10 +22,14 @@ from hvac.exceptions import (
     Unauthorized,
     VaultError,
 )
+from requests.adapters import HTTPAdapter
 
-from trueup.sdk import Denied, Invalid, ProviderError, Throttled, Transient
+from trueup.sdk import Denied, Invalid, ProviderError, Throttled, Transient, read_bounded
 
 TIMEOUT = 20
+# A secret of Vault has 1 MiB at most.
+MAX_ANSWER = 8 * 1024 * 1024
+ANSWER_SECONDS = 60.0
 _SIGN_IN_HINT = (
     "set VAULT_TOKEN, or VAULT_ROLE_ID and VAULT_SECRET_ID, where trueup runs, or sign in with `vault login`"
 )
@@ -93,14 +99,34 @@ def _without_credentials(address: str) -> str:
     return f"{scheme}://{rest.rpartition('@')[2]}"
 
 
+class _BoundedAdapter(HTTPAdapter):
+    """Reads no answer to its end that has none, or that would fill the memory, also by being unpacked."""
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
+        response = super().send(request, *args, **{**options, "stream": True})
+        raw = response.raw
+        try:
+            read = partial(raw.read1, decode_content=True)
+            response._content = read_bounded(read, MAX_ANSWER, ANSWER_SECONDS, "Vault")
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise requests.exceptions.ConnectionError(error, request=request) from error
+        finally:
+            response.close()
+        return response
+
+
 def _open(address: str) -> hvac.Client:
     ca = os.environ.get("VAULT_CACERT") or os.environ.get("VAULT_CAPATH")
-    certificate = os.environ.get("VAULT_CLIENT_CERT"), os.environ.get("VAULT_CLIENT_KEY")
+    certificate, key = os.environ.get("VAULT_CLIENT_CERT"), os.environ.get("VAULT_CLIENT_KEY")
+    session = requests.Session()
+    session.cert = (certificate, key) if certificate and key else None
+    session.verify = ca or True
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, _BoundedAdapter())
     return hvac.Client(
         url=address.rstrip("/"),
         token=_find_token(),
-        cert=certificate if all(certificate) else None,
-        verify=ca or True,
+        session=session,
         timeout=TIMEOUT,
         namespace=os.environ.get("VAULT_NAMESPACE") or None,
         allow_redirects=False,  # a token goes to no other server

@@ -31,6 +31,7 @@ from trueup.model.observation import (
 )
 from trueup.model.resource import Lifecycle, Node, Target
 from trueup.model.values import UNKNOWN, Document, Sensitive, Value, has_unknown, reveal
+from trueup.sdk.bounded import TooLarge, read_bounded
 from trueup.sdk.compare import change_of, compare, compare_documents, creation, is_equal, seal
 from trueup.sdk.contracts import Intent, Kind, Limits, Provider, Session, Traits
 from trueup.sdk.discovery import choose, has_pattern
@@ -88,6 +89,7 @@ __all__ = [
     "Session",
     "Target",
     "Throttled",
+    "TooLarge",
     "Traits",
     "Transient",
     "Value",
@@ -104,6 +106,7 @@ __all__ = [
     "hookimpl",
     "is_equal",
     "progressing",
+    "read_bounded",
     "reveal",
     "seal",
     "select_secret",
