@@ -20,8 +20,14 @@ from trueup.daemon.heed import Heed
 from trueup.daemon.metrics import Metrics
 from trueup.daemon.narrate import Narrator, describe_problem, tell_holds, tell_quarantines
 from trueup.daemon.order import Order
-from trueup.daemon.schedule import CRASHED, Schedule
-from trueup.errors import Interrupted, PinnedStack, TrueupError
+from trueup.daemon.schedule import (
+    CRASHED,
+    LONGEST_BACKOFF,
+    LONGEST_STORE_BACKOFF,
+    STAND_BY,
+    Schedule,
+)
+from trueup.errors import Interrupted, LeaseLost, PinnedStack, StackBusy, StoreError, TrueupError
 from trueup.model.outcome import Result, RunStatus
 from trueup.model.quarantine import Quarantine
 from trueup.model.values import Value
@@ -37,6 +43,8 @@ SILENT_RUN = 3600.0
 WAITING = "waiting"
 # What it came to that must not begin before the stack is resumed.
 SUSPENDED = "suspended"
+# What it came to while another process works on the stack.
+BUSY = "busy"
 # The interval of a stack until its own file was read.
 FIRST_INTERVAL = 300.0
 
@@ -68,6 +76,8 @@ class Follower:
         self._fault = ""
         self._is_tried = False
         self._source_fault = ""
+        self._store_fault = ""
+        self._is_standing_by = False
         self._blocker = ""
         self._has_changed = False
         self._heed = Heed(stack.name, lambda: engine.store, metrics, self._log)
@@ -125,6 +135,14 @@ class Follower:
         """Whether a first run ended, however it did: a stack that fails keeps the daemon from nothing."""
         with self._changed:
             return self._is_tried
+
+    def find_store_fault(self) -> str:
+        """Why the last run could not use the store, empty if it could."""
+        return self._store_fault
+
+    def _note_store_fault(self, fault: str) -> None:
+        self._store_fault = fault
+        self._metrics.store_usable.labels(self.stack.name).set(not fault)
 
     def find_fault(self) -> str:
         """Why this stack is not being looked after, empty if it is. A stack that fails is looked after."""
@@ -220,12 +238,12 @@ class Follower:
             self._log.exception("crashed", commit=commit)
         if status == SUSPENDED:
             self._order.suspend(self.stack.name)
-        if status in (WAITING, SUSPENDED):
+        if status in (WAITING, SUSPENDED, BUSY):
             with self._changed:
                 self._run_stop = None
-                # A suspended stack keeps the daemon from nothing.
-                self._is_tried = self._is_tried or status == SUSPENDED
-                self._schedule.waits(self._now())
+                # A suspended stack keeps the daemon from nothing, and so does one that another looks after.
+                self._is_tried = self._is_tried or status != WAITING
+                self._schedule.waits(self._now(), STAND_BY if status == BUSY else None)
                 return self._schedule.next_run
         self._order.end(
             self.stack.name,
@@ -237,7 +255,9 @@ class Follower:
         with self._changed:
             self._run_stop = None
             self._is_tried = True
-            self._schedule.ended_run(self._now(), status)
+            # A store is close, so asking it costs little; and meanwhile nothing is looked after.
+            longest = LONGEST_STORE_BACKOFF if self._store_fault else LONGEST_BACKOFF
+            self._schedule.ended_run(self._now(), status, longest)
             pause, failures = self._schedule.next_run - self._now(), self._schedule.failures
         if failures:
             self._log.info("will retry", commit=commit, seconds=round(pause, 1), failures=failures)
@@ -282,11 +302,9 @@ class Follower:
             bound.info("run interrupted")
             return RunStatus.INTERRUPTED
         except TrueupError as error:
-            for problem in error.problems:
-                bound.error("run failed", **describe_problem(problem))
-            # Where no run was begun, the history has nothing else to say of it.
-            self._fault = str(error.problems[0])
-            return RunStatus.FAILED
+            return self._note_failure(error, bound)
+        self._is_standing_by = False
+        self._note_store_fault("")
         self._metrics.note_report(self.stack.name, report)
         with self._changed:
             if not self._schedule.ran_commit(commit, report.plan.revision.commit):
@@ -313,6 +331,23 @@ class Follower:
             bound.error("output failed", **describe_problem(problem))
         bound.info("run ended", **counts, left=len(report.left))
         return report.status
+
+    def _note_failure(
+        self, error: TrueupError, bound: structlog.typing.FilteringBoundLogger
+    ) -> RunStatus | str:
+        is_of_store = isinstance(error, StoreError) and not isinstance(error, LeaseLost | StackBusy)
+        self._note_store_fault(error.message if is_of_store else "")
+        if isinstance(error, StackBusy):
+            # Its turn comes when the other one is done or has died.
+            if not self._is_standing_by:
+                bound.info("standing by", why=error.message)
+            self._is_standing_by = True
+            return BUSY
+        for problem in error.problems:
+            bound.error("run failed", **describe_problem(problem))
+        # Where no run was begun, the history has nothing else to say of it.
+        self._fault = str(error.problems[0])
+        return RunStatus.FAILED
 
     def _read_settings(self, commit: str) -> None:
         """Takes the interval from the stack's own file, once for each commit that the source told."""

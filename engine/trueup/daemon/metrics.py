@@ -45,6 +45,9 @@ class Metrics:
         self.last_success = Gauge(
             "trueup_last_success_timestamp_seconds", "When a run converged last", stack, registry=registry
         )
+        self.store_usable = Gauge(
+            "trueup_store_usable", "0 if the last run could not use the store", stack, registry=registry
+        )
         self.source_age = Gauge(
             "trueup_source_age_seconds", "How long ago the source answered last", stack, registry=registry
         )
@@ -66,6 +69,7 @@ class Metrics:
         self.source_age.labels(stack).set_function(age)
         for gauge in (self.converged, self.held, self.suspended, self.pinned, self.quarantined):
             gauge.labels(stack).set(0)
+        self.store_usable.labels(stack).set(1)
         for counter in (self.drift_corrected, self.source_errors):
             counter.labels(stack)
 

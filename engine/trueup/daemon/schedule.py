@@ -15,17 +15,22 @@ from trueup.model.outcome import RunStatus
 
 FIRST_BACKOFF = 5.0
 LONGEST_BACKOFF = 600.0
+LONGEST_STORE_BACKOFF = 60.0
+# Seconds after which a stack that another process works on is asked for again.
+STAND_BY = 15.0
 
 # A fault of ours is retried like a failure: the stack may work again with the next commit.
 CRASHED = "crashed"
 
 
-def backoff(failures: int, jitter: Callable[[], float] = random.random) -> float:
+def backoff(
+    failures: int, jitter: Callable[[], float] = random.random, most: float = LONGEST_BACKOFF
+) -> float:
     """The pause after that many failures in a row: doubling up to ten minutes, less up to a half at random.
 
     The jitter keeps stacks that failed for one common reason from coming back all at once.
     """
-    longest = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(failures - 1, 16))
+    longest = min(most, FIRST_BACKOFF * 2.0 ** min(failures - 1, 16))
     return longest * (1 - jitter() / 2)
 
 
@@ -71,6 +76,15 @@ class Schedule:
         self.next_run = now
         return True
 
+    def ran_commit(self, told: str, commit: str) -> bool:
+        """Notes the commit that a run was of; whether it is the one that the source had told.
+
+        A commit that the source told but did not give is news once more when it is told again.
+        """
+        if told != commit and told == self.commit and not self.has_news:
+            self.commit = commit
+        return told == commit
+
     def missed_source(self, now: float) -> None:
         """Notes that the source did not answer. Drift goes on being corrected to the commit fetched last."""
         self.next_poll = now + self.poll
@@ -81,9 +95,10 @@ class Schedule:
         """Whether a run should start."""
         return now >= self.next_run
 
-    def waits(self, now: float) -> None:
+    def waits(self, now: float, longest: float | None = None) -> None:
         """Notes that the run that is due has to wait; it is asked again with the next poll at the latest."""
-        self.next_run = now if self.has_news or self.is_woken else now + self.poll
+        pause = self.poll if longest is None else min(self.poll, longest)
+        self.next_run = now if self.has_news or self.is_woken else now + pause
 
     def woke(self, now: float) -> None:
         """Notes that what the run depends on has changed. A run under way may have read what was before."""
@@ -98,12 +113,12 @@ class Schedule:
             return "commit"
         return "retry" if self.failures else "interval"
 
-    def ended_run(self, now: float, status: RunStatus | str) -> None:
+    def ended_run(self, now: float, status: RunStatus | str, longest: float = LONGEST_BACKOFF) -> None:
         """Notes how the run ended and sets the time of the next one.
 
         A held run waits for a person: it is looked at again with the interval, not as a failure. A run
         that a newer commit superseded is followed by that commit's run at once, and so is one during which
-        something changed that it depends on.
+        something changed that it depends on. `longest` bounds the pause after a failure.
         """
         self.is_first_run = False
         if self.has_news:
@@ -116,6 +131,6 @@ class Schedule:
             self.next_run = now + self.interval
         else:
             self.failures += 1
-            self.next_run = now + backoff(self.failures, self.jitter)
+            self.next_run = now + backoff(self.failures, self.jitter, longest)
         if self.is_woken:
             self.next_run = now

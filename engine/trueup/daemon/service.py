@@ -72,14 +72,16 @@ class Service:
         return {name: why for name, why in faults.items() if why}
 
     def find_unready(self) -> Mapping[str, str]:
-        """The stacks that have not had their first run, with why; all of them while draining."""
+        """The stacks that have not had their first run, or whose store fails; all of them while draining."""
         if self._is_draining:
             return {follower.stack.name: "the daemon is stopping" for follower in self._followers}
-        return {
+        unready = {
             follower.stack.name: "its first run has not ended yet"
-            for follower in self._followers
             if not follower.is_tried()
+            else follower.find_store_fault()
+            for follower in self._followers
         }
+        return {name: why for name, why in unready.items() if why}
 
 
 def serve_until_stopped(service: Service, drain_timeout: float) -> bool:

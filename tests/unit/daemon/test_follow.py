@@ -7,7 +7,7 @@ import structlog
 
 from trueup.daemon.follow import SILENT_RUN, Follower
 from trueup.daemon.order import Order
-from trueup.errors import ManifestError, Place, Problem, StoreError
+from trueup.errors import ManifestError, Place, Problem, StackBusy, StoreError
 from trueup.model.outcome import RunStatus
 from trueup.model.plan import Decision, Hold, Plan, Verdict
 from trueup.model.resource import Revision
@@ -454,3 +454,49 @@ def test_the_stack_that_has_to_come_first_is_told(follow, engine, daemon, clock,
     ((stack, event),) = engine.events
     assert (stack, event.kind) == ("shop", "waits")
     assert "base" in event.message
+
+
+def one_after_another(*results):
+    waiting = list(results)
+
+    def behave(_location, _commit, _stop):
+        result = waiting.pop(0)
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+    return behave
+
+
+def test_a_stack_that_another_process_works_on_is_stood_by_for(
+    follow, engine, clock, daemon, sample, wait_for_runs
+):
+    engine.behave = one_after_another(StackBusy("being reconciled by other:1"), RunStatus.CONVERGED)
+    with structlog.testing.capture_logs() as logs:
+        follower = follow("a", poll=60.0)
+        wait_for_runs("a")
+        daemon.wait_until(follower.is_tried)
+        clock.advance(15.0)
+        follower.look()
+        wait_for_runs("a", "a")
+    assert [entry["event"] for entry in logs if entry["log_level"] != "debug"].count("standing by") == 1
+    assert "run failed" not in [entry["event"] for entry in logs]
+    assert sample("trueup_store_usable", stack="shop") == 1
+
+
+def test_a_store_that_fails_is_told_and_asked_again_within_a_minute(
+    follow, engine, clock, daemon, sample, wait_for_runs
+):
+    fault = StoreError("the disk of the store is full")
+    engine.behave = one_after_another(*[fault] * 9, RunStatus.CONVERGED)
+    follower = follow("a")
+    for runs in range(1, 10):
+        wait_for_runs(*["a"] * runs)
+        daemon.wait_until(lambda: sample("trueup_store_usable", stack="shop") == 0)
+        assert follower.find_store_fault() == fault.message
+        daemon.wait_until(lambda: follower._run_stop is None)
+        clock.advance(60.0)
+        follower.look()
+    wait_for_runs(*["a"] * 10)
+    daemon.wait_until(lambda: sample("trueup_store_usable", stack="shop") == 1)
+    assert follower.find_store_fault() == ""
