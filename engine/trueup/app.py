@@ -14,7 +14,7 @@ from trueup.graph.build import deferred_in
 from trueup.manifests.claims import find_claims
 from trueup.manifests.question import Question as Question
 from trueup.model.outcome import RunStatus
-from trueup.model.plan import Decision, Pin, Plan, Verdict
+from trueup.model.plan import Decision, Plan, Verdict
 from trueup.model.resource import Facts, Grants, Policy
 from trueup.model.values import Value, use_digest_key
 from trueup.plugins.load import InstalledProviders, InstalledSecretSources
@@ -34,9 +34,7 @@ from trueup.reconcile.pin import (
     check_pin,
     confirm_once,
     pin_to,
-    resume,
     run_when_free,
-    suspend,
 )
 from trueup.reconcile.pin import Return as Return
 from trueup.reconcile.recover import Order as RecoveryOrder
@@ -296,33 +294,26 @@ class App:
         """The stack as it stands. Changes nothing anywhere."""
         return view_status(*self._plan(source, selection), self.store, self._catalog)
 
-    def suspend(self, source: SourceSpec, who: str, reason: str = "") -> Pin:
-        """No run of the stack any more until it is resumed. Contacts no target."""
-        return suspend(self.store, self.name_stack(source), who, reason)
-
-    def resume(self, stack: str, who: str) -> Pin | None:
-        """Lets a stack follow its source again; the pin that it had."""
-        return resume(self.store, stack, who)
-
     def rollback(
         self,
         source: SourceSpec,
         order: Return,
         *,
-        confirm: Confirm | None = None,
+        confirm: Confirm,
+        is_agreed: bool = False,
         approved: str = "",
         listener: Listener | None = None,
         stop: threading.Event | None = None,
     ) -> RunReport:
         """Pins the stack to an earlier commit and reconciles it to that.
 
-        `confirm` None: it is agreed to, and the pin comes before all else; otherwise a no leaves all as it
-        was. What holds or fails the run leaves the pin.
+        A no of `confirm` leaves all as it was. `is_agreed`: the pin comes before any question. What holds or
+        fails the run leaves the pin.
         """
         source = replace(source, is_ref_meant=False)
         stack, commit = find_return(self._reader, source, order, self.store)
         listener = listener or Silent()
-        if confirm is not None:
+        if not is_agreed:
             shown = self.plan(replace(source, commit=commit))
             listener.planned(shown)
             if may_pass(shown, approved) and shown.has_changes and not confirm(shown):
@@ -332,7 +323,7 @@ class App:
         run = partial(
             self.reconcile,
             source,
-            confirm=confirm or say_yes,
+            confirm=confirm,
             approved=approved,
             approved_by=order.who,
             trigger="rollback",

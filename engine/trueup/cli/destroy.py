@@ -14,15 +14,17 @@ from trueup.reconcile.report import RunReport
 @takes_stack
 @takes_output("text", "json")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask for the name of the stack.")
+@click.option("--force", is_flag=True, help="Also where the stack is suspended or pinned.")
 @click.pass_context
-def destroy(ctx: click.Context, call: Call, output: str, yes: bool) -> None:
+def destroy(ctx: click.Context, call: Call, output: str, yes: bool, force: bool) -> None:
     """Deletes everything that the stack manages, dependents first.
 
     With --only or --target, that part and whatever depends on it. What is protected
     (`lifecycle.protect`) refuses it. Packages, services and directories that were there before
     trueup are left in place; other objects that were adopted are deleted.
 
-    Exit code 0: all is gone. 1: something is not. 3: a policy denies it. 130: interrupted.
+    Exit code 0: all is gone. 1: something is not. 3: a policy denies it, or the stack is suspended or
+    pinned elsewhere. 130: interrupted.
 
     \b
     Example:
@@ -45,6 +47,7 @@ def destroy(ctx: click.Context, call: Call, output: str, yes: bool) -> None:
                 confirm=running.confirm,
                 listener=progress,
                 stop=running.interruption.stop,
+                is_forced=force,
             )
 
     ctx.exit(running.run(start))

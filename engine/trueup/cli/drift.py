@@ -22,11 +22,11 @@ from trueup.cli.output import (
     print_json,
     print_lines,
 )
-from trueup.cli.plan_text import describe_revision, render_change, render_fields
+from trueup.cli.plan_text import describe_revision, render_change, render_fields, render_pin
 from trueup.errors import Place
 from trueup.model.address import Address
 from trueup.model.change import Action
-from trueup.reconcile.plan_document import FORMAT_VERSION, field_document, quarantine_document
+from trueup.reconcile.plan_document import FORMAT_VERSION, field_document, pin_document, quarantine_document
 from trueup.reconcile.quarantine import describe_quarantine
 
 if TYPE_CHECKING:
@@ -70,11 +70,16 @@ def drift(ctx: click.Context, call: Call, with_suggestions: bool, output: str) -
 
 def _suggest(report: DriftReport, source: SourceSpec) -> Suggestions:
     from trueup.reconcile.suggest import suggest
-    from trueup.sources.open import open_tree
+    from trueup.sources.open import open_commit, open_tree
 
     if not report.nodes:
         return {}
-    with closing(open_tree(source.location, source.ref, source.path, offline_ok=True)) as tree:
+    pin, commit = report.plan.pin, report.plan.revision.commit
+    if pin is not None and pin.commit == commit:
+        opened = open_commit(source.location, commit, source.path, offline_ok=True)
+    else:
+        opened = open_tree(source.location, source.ref, source.path, offline_ok=True)
+    with closing(opened) as tree:
         return {each.node.address: suggest(each, tree) for each in report.nodes}
 
 
@@ -89,6 +94,7 @@ def render_drift(report: DriftReport, suggestions: Suggestions) -> Iterator[Text
     """Each node that drifted with its fields, live value first; then what could not be judged."""
     plan = report.plan
     yield plain((escape(plan.stack), "bold"), (f" at {describe_revision(plan.revision)}", ""))
+    yield from render_pin(plan.pin, plan.revision.commit)
     for each in report.nodes:
         yield plain(("", ""))
         yield from _render_node(each, suggestions.get(each.node.address, ()))
@@ -174,6 +180,7 @@ def drift_document(report: DriftReport, suggestions: Suggestions | None) -> dict
         "formatVersion": FORMAT_VERSION,
         "stack": plan.stack,
         "commit": plan.revision.commit,
+        **({"pin": pin_document(plan.pin)} if plan.pin is not None else {}),
         "resources": len(plan.changes),
         "nodes": [_node_document(each, suggestions) for each in report.nodes],
         "failures": [

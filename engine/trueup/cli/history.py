@@ -20,8 +20,9 @@ from trueup.cli.output import (
     short_commit,
 )
 from trueup.cli.past import STATUS_STYLES, describe_counts, describe_status, find_stack, run_document
-from trueup.reconcile.plan_document import FORMAT_VERSION
-from trueup.state.store import RunRecord
+from trueup.cli.plan_text import render_pin
+from trueup.reconcile.plan_document import FORMAT_VERSION, pin_document
+from trueup.state.store import Pin, RunRecord
 
 _HEADER = ("RUN", "STARTED", "STATUS", "TRIGGER", "COMMIT", "AUTHOR", "APPROVED BY", "STEPS")
 
@@ -48,11 +49,11 @@ def history(call: Call, output: str, limit: int) -> None:
     """
     with call.open_app() as app:
         stack = find_stack(app, call)
-        runs = app.store.runs(stack, limit)
+        runs, pin = app.store.runs(stack, limit), app.store.pin_of(stack)
     if output == "json":
-        print_json(history_document(stack, runs))
+        print_json(history_document(stack, runs, pin))
     else:
-        print_lines(make_console(), render_history(stack, runs))
+        print_lines(make_console(), (*render_pin(pin), *render_history(stack, runs)))
 
 
 def render_history(stack: str, runs: Sequence[RunRecord]) -> Iterator[Text]:
@@ -83,6 +84,11 @@ def _row(run: RunRecord) -> tuple[str, ...]:
     )
 
 
-def history_document(stack: str, runs: Sequence[RunRecord]) -> dict[str, Any]:
+def history_document(stack: str, runs: Sequence[RunRecord], pin: Pin | None = None) -> dict[str, Any]:
     """The same as JSON: docs/schemas/history-v1.json."""
-    return {"formatVersion": FORMAT_VERSION, "stack": stack, "runs": [run_document(run) for run in runs]}
+    return {
+        "formatVersion": FORMAT_VERSION,
+        "stack": stack,
+        "runs": [run_document(run) for run in runs],
+        **({"pin": pin_document(pin)} if pin is not None else {}),
+    }

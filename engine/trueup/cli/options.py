@@ -17,7 +17,8 @@ import rich_click as click
 from click.core import ParameterSource
 
 from trueup.cli import problems
-from trueup.errors import TrueupError, UsageError
+from trueup.cli.exit_codes import ERROR, HELD
+from trueup.errors import PinnedStack, TrueupError, UsageError
 
 if TYPE_CHECKING:
     from trueup.app import App, SourceSpec
@@ -60,7 +61,14 @@ class Call:
 
         stack = self._configured_stack()
         if stack is None:
-            return SourceSpec(self.source_text, self.ref, self.path, values=self.values, sets=self.sets)
+            return SourceSpec(
+                self.source_text,
+                self.ref,
+                self.path,
+                values=self.values,
+                sets=self.sets,
+                is_ref_meant=bool(self.ref),
+            )
         return SourceSpec(
             stack.location,
             self.ref or stack.ref,
@@ -69,6 +77,7 @@ class Call:
             sets=(*stack.sets, *self.sets),
             secrets=stack.secrets,
             targets=stack.allow_targets,
+            is_ref_meant=bool(self.ref),
         )
 
     @property
@@ -140,25 +149,27 @@ class Call:
             return load_config(self.config)
         return load_config(FILE_NAME) if Path(FILE_NAME).is_file() else Config()
 
-    def ways_out(self, digest: str, *, yes: bool = False) -> WaysOut:
+    def ways_out(self, digest: str, *, yes: bool = False, is_at_ref: bool = True) -> WaysOut:
         """The commands that answer a held plan of this stack."""
         from trueup.cli.plan_text import WaysOut
 
         return WaysOut(
-            self.command_line("approve", digest, is_whole=True),
-            self.command_line("reject", digest, is_whole=True),
-            self.command_line("reconcile", "--approve", digest, *(["--yes"] if yes else [])),
+            self.command_line("approve", digest, is_whole=True, is_at_ref=is_at_ref),
+            self.command_line("reject", digest, is_whole=True, is_at_ref=is_at_ref),
+            self.command_line(
+                "reconcile", "--approve", digest, *(["--yes"] if yes else []), is_at_ref=is_at_ref
+            ),
         )
 
-    def command_line(self, verb: str, *more: str, is_whole: bool = False) -> str:
+    def command_line(self, verb: str, *more: str, is_whole: bool = False, is_at_ref: bool = True) -> str:
         """The command to type for the same stack, ready for a shell. Passwords in URLs are masked.
 
-        `is_whole`: the command takes no part of the stack.
+        `is_whole`: the command takes no part of the stack; without `is_at_ref`, no ref.
         """
         from trueup.sources.location import mask_credentials
 
         words = ["trueup", verb, mask_credentials(self.source_text)]
-        for option, value in (("ref", self.ref), ("path", self.path)):
+        for option, value in (("ref", self.ref if is_at_ref else ""), ("path", self.path)):
             words += [f"--{option}", value] if value else []
         repeatable = {"values": self.values, "set": self.sets}
         if not is_whole:
@@ -196,9 +207,14 @@ def _with_call(function: Function) -> Function:
         _configure_logs(call.verbose)
         try:
             return function(call, **options)
+        except PinnedStack as error:
+            resume = call.command_line("resume", is_whole=True, is_at_ref=False)
+            error.hint = error.hint.replace("trueup resume SOURCE", resume)
+            problems.show(error, str(options.get("output", "text")))
+            ctx.exit(HELD)
         except TrueupError as error:
             problems.show(error, str(options.get("output", "text")))
-            ctx.exit(1)
+            ctx.exit(ERROR)
 
     return run
 
@@ -214,6 +230,21 @@ def takes_stack(function: Function) -> Function:
 def takes_store(function: Function) -> Function:
     """Adds what `takes_source` adds, and the store: for what is about a stack and looks at no live system."""
     return _STORE(takes_source(function))
+
+
+def takes_whole_stack(function: Function) -> Function:
+    """Adds what `takes_stack` adds, but for the options that select a part of it."""
+    function = takes_source(function)
+    for decorate in reversed([each for each in _STACK if each not in _SELECTION]):
+        function = decorate(function)
+    return function
+
+
+def takes_who(function: Function) -> Function:
+    """Adds --as, for the history."""
+    return click.option(
+        "--as", "who", default="", metavar="WHO", help="Who says so. [default: the user and the host]"
+    )(function)
 
 
 def takes_past(function: Function) -> Function:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,8 +39,7 @@ def find_stack(app: App, call: Call) -> str:
     if is_known and not call.is_configured:
         return name
     try:
-        # Which commit the name is read from does not matter.
-        return app.load(replace(call.source, is_offline_allowed=True)).stack.name
+        return app.name_stack(call.source)
     except TrueupError:
         if is_known:
             return name

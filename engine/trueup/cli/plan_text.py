@@ -14,6 +14,7 @@ from trueup.cli.output import (
     count,
     escape,
     escape_lines,
+    moment,
     one_line,
     pad,
     plain,
@@ -21,7 +22,7 @@ from trueup.cli.output import (
 )
 from trueup.cli.repetition import describe_rest, fold_repeated
 from trueup.model.change import Action, Change, FieldChange
-from trueup.model.plan import Breach, Decision, Plan, Verdict
+from trueup.model.plan import Breach, Decision, Pin, Plan, Verdict
 from trueup.model.resource import Enforce, Policy, Revision
 from trueup.reconcile.plan_document import is_shown
 
@@ -55,12 +56,12 @@ def render_plan(plan: Plan) -> Iterator[Text]:
             (f": {describe_size(plan)}, nothing to do.", ""),
         )
         yield from _render_rewriting(plan)
-        yield from render_unseen(plan)
+        yield from render_notes(plan)
         return
     verb = ("Destroy ", "bold red") if plan.is_destroy else ("", "")
     yield plain(verb, (escape(plan.stack), "bold"), (f" at {describe_revision(plan.revision)}", ""))
     yield from _render_rewriting(plan)
-    yield from render_unseen(plan)
+    yield from render_notes(plan)
     yield plain(("", ""))
     for change, more in fold_repeated(shown, name_trouble):
         yield from render_change(change)
@@ -100,10 +101,23 @@ def _render_rewriting(plan: Plan) -> Iterator[Text]:
         yield plain(("History was rewritten: ", "bold red"), (describe_rewriting(plan), ""))
 
 
-def render_unseen(plan: Plan) -> Iterator[Text]:
-    """The stacks of `dependsOn` that nobody knows."""
+def render_notes(plan: Plan) -> Iterator[Text]:
+    """What is special about the stack: its pin, and stacks of `dependsOn` that nobody knows."""
+    yield from render_pin(plan.pin, plan.revision.commit)
     if plan.unseen:
         yield plain(("Not waited for: ", "bold yellow"), (describe_unseen(plan), ""))
+
+
+def render_pin(pin: Pin | None, commit: str = "") -> Iterator[Text]:
+    """That the stack does not follow its source, and that this is not the commit that it stays at."""
+    if pin is None:
+        return
+    at = f"{'at' if pin.is_suspended else 'to'} {short_commit(pin.commit)} " if pin.commit else ""
+    why = f": {pin.reason}" if pin.reason else ""
+    what = one_line(f"{at}by {pin.who}, {moment(pin.at)}{why}")
+    yield plain((f"{pin.kind.value.capitalize()} ", "bold yellow"), (what, ""))
+    if commit and pin.commit and commit != pin.commit:
+        yield plain((f"  this is {escape(short_commit(commit))}, as was asked for", "yellow"))
 
 
 def describe_unseen(plan: Plan) -> str:

@@ -23,14 +23,16 @@ _FIXED_BY_PLAN = ("ref", "path", "values", "sets", "targets", "only")
 @click.option(
     "--approve", default="", metavar="DIGEST", help="Let the held plan of exactly this digest pass."
 )
+@click.option("--force", is_flag=True, help="Also where the stack is suspended or pinned; once.")
 @click.pass_context
-def reconcile(ctx: click.Context, call: Call, output: str, yes: bool, approve: str) -> None:
+def reconcile(ctx: click.Context, call: Call, output: str, yes: bool, approve: str, force: bool) -> None:
     """Makes the live systems as Git says: shows the plan, asks, carries it out.
 
     SOURCE may also be a file that `trueup plan --save` wrote: then exactly that plan is carried out, or
     refused as stale.
 
-    Exit code 0: converged. 1: something failed or is blocked. 3: a guard holds the plan. 130: interrupted.
+    Exit code 0: converged. 1: something failed or is blocked. 3: a guard holds the plan, or the stack
+    is suspended or pinned. 130: interrupted.
 
     \b
     Example:
@@ -62,6 +64,7 @@ def reconcile(ctx: click.Context, call: Call, output: str, yes: bool, approve: s
                     approved_by=this_person(),
                     listener=progress,
                     stop=running.interruption.stop,
+                    is_forced=force,
                 )
             return app.reconcile(
                 call.source,
@@ -71,6 +74,7 @@ def reconcile(ctx: click.Context, call: Call, output: str, yes: bool, approve: s
                 approved_by=this_person(),
                 listener=progress,
                 stop=running.interruption.stop,
+                is_forced=force,
             )
 
     ctx.exit(running.run(start))

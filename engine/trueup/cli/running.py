@@ -14,7 +14,7 @@ from rich.console import Console
 from trueup.cli.exit_codes import ERROR, HELD, INTERRUPTED, OK
 from trueup.cli.interruption import Interruption
 from trueup.cli.output import escape, make_console, plain, print_json, print_lines
-from trueup.cli.plan_text import WaysOut, render_holds, render_plan, render_unseen
+from trueup.cli.plan_text import WaysOut, render_holds, render_notes, render_plan
 from trueup.cli.progress import Progress
 from trueup.cli.run_json import run_document
 from trueup.cli.run_text import render_report
@@ -92,7 +92,7 @@ class Running:
                 print_lines(console, render_plan(plan))
                 console.print()
             elif self.output == "text":
-                print_lines(console, render_unseen(plan))
+                print_lines(console, render_notes(plan))
 
         return show
 

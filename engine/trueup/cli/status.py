@@ -23,7 +23,7 @@ from trueup.cli.output import (
     print_lines,
     short_commit,
 )
-from trueup.cli.plan_text import WaysOut, describe_revision, name_trouble, render_holds
+from trueup.cli.plan_text import WaysOut, describe_revision, name_trouble, render_holds, render_pin
 from trueup.cli.repetition import describe_rest, fold_repeated
 from trueup.model.change import Action, Change
 from trueup.model.observation import Readiness
@@ -75,6 +75,7 @@ def render_status(found: StackStatus, now: float, ways: WaysOut) -> Iterator[Tex
     """The stack's lines, a table of its nodes, what holds its plan. `now` is in seconds since the epoch."""
     plan = found.plan
     yield plain((escape(plan.stack), "bold"), (f" at {describe_revision(plan.revision)}", ""))
+    yield from render_pin(plan.pin, plan.revision.commit)
     if found.runs:
         yield plain((f"last run: {_describe_run(found.runs[0], now)}", ""))
     if found.lease_holder:
@@ -166,7 +167,7 @@ def status_document(found: StackStatus) -> dict[str, Any]:
         "leaseHolder": found.lease_holder or None,
         "nodes": [_node_document(node) for node in found.nodes],
         "runs": [_run_document(run) for run in found.runs],
-        **{key: plan[key] for key in ("holds", "decision", "staleApproval") if key in plan},
+        **{key: plan[key] for key in ("holds", "decision", "staleApproval", "pin") if key in plan},
     }
 
 

@@ -26,7 +26,7 @@ from trueup.cli.status import describe_change
 from trueup.model.change import Action
 from trueup.model.observation import Readiness
 from trueup.reconcile.history import find_addresses
-from trueup.reconcile.plan_document import FORMAT_VERSION, hold_document, quarantine_document
+from trueup.reconcile.plan_document import FORMAT_VERSION, hold_document, pin_document, quarantine_document
 from trueup.reconcile.quarantine import RELEASE, describe_quarantine
 from trueup.reconcile.reason import NodeState, Reasons, find_reasons
 
@@ -167,15 +167,7 @@ def _reasons_document(found: Reasons) -> dict[str, Any]:
     return {
         **_state_document(found.node),
         "holds": [hold_document(hold) for hold in found.holds],
-        "pin": None
-        if pin is None
-        else {
-            "kind": pin.kind.value,
-            "commit": pin.commit or None,
-            "who": pin.who,
-            "reason": pin.reason,
-            "at": pin.at,
-        },
+        "pin": None if pin is None else pin_document(pin),
         "quarantine": None if quarantine is None else quarantine_document(quarantine),
         "leaseHolder": found.lease_holder or None,
         "nextTry": None if event is None else {"at": event.at, "message": event.message},

@@ -76,6 +76,14 @@ def resume(store: Store, stack: str, who: str) -> Pin | None:
     return pin
 
 
+def lift_quarantine(store: Store, address: Address, who: str) -> bool:
+    """Lets a node be acted on again that somebody fights for; whether it was left alone."""
+    is_lifted = store.clear_quarantine(address)
+    if is_lifted:
+        store.add_events(address.stack, [Event("released", f"its quarantine was lifted by {who}", address)])
+    return is_lifted
+
+
 def describe_pin(pin: Pin) -> str:
     """`was pinned to 3f2a1bc09d1e by bo@web: the new image does not start`."""
     at = f"{' at' if pin.is_suspended else ' to'} {pin.commit[:12]}" if pin.commit else ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from trueup.model.change import MISSING, Action, Change, FieldChange
-from trueup.model.plan import Breach, Decision, Hold, Plan
+from trueup.model.plan import Breach, Decision, Hold, Pin, Plan
 from trueup.model.quarantine import Quarantine
 from trueup.model.values import (
     UNKNOWN,
@@ -54,6 +54,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
             if said is not None
         },
         **({"rewrittenFrom": plan.rewritten_from} if plan.rewritten_from else {}),
+        **({"pin": pin_document(plan.pin)} if plan.pin is not None else {}),
         **({"unseenStacks": list(plan.unseen)} if plan.unseen else {}),
     }
 
@@ -77,6 +78,17 @@ def hold_document(hold: Hold) -> dict[str, Any]:
     """What holds a plan, or some of its nodes."""
     document = {"guard": hold.guard, "message": hold.message, "final": hold.is_final}
     return {**document, "nodes": [address.text for address in hold.nodes]} if hold.nodes else document
+
+
+def pin_document(pin: Pin) -> dict[str, Any]:
+    """Why a stack does not follow its source; the time is in seconds since the epoch."""
+    return {
+        "kind": pin.kind.value,
+        "commit": pin.commit or None,
+        "who": pin.who,
+        "reason": pin.reason,
+        "at": pin.at,
+    }
 
 
 def decision_document(decision: Decision) -> dict[str, Any]:

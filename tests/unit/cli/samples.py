@@ -326,6 +326,7 @@ class PlayedEngine:
         approved_by: str = "",
         listener: Listener | None = None,
         stop: threading.Event | None = None,
+        is_forced: bool = False,
     ) -> RunReport:
         self._note("reconcile", source, selection)
         return self._play(confirm, approved, listener or Silent(), stop or threading.Event())

@@ -105,7 +105,12 @@ def test_a_source_may_be_a_stack_of_the_settings_by_its_name(engine: PlayedEngin
     assert [source for _, source, _ in engine.asked] == [
         SourceSpec("https://h/estate.git", "main", "shop", values=("envs/prod.yaml",), sets=("replicas=3",)),
         SourceSpec(
-            "https://h/estate.git", "v2", "b", values=("envs/prod.yaml", "c.yaml"), sets=("replicas=3", "a=1")
+            "https://h/estate.git",
+            "v2",
+            "b",
+            values=("envs/prod.yaml", "c.yaml"),
+            sets=("replicas=3", "a=1"),
+            is_ref_meant=True,
         ),
         SourceSpec("shop"),
     ]

@@ -32,7 +32,11 @@ def test_the_options_reach_the_engine() -> None:
         == 0
     )
     assert engine.asked == [
-        ("plan", SourceSpec("https://h/r.git", "v1", "prod"), Selection(("a", "b"), ("File/x",)))
+        (
+            "plan",
+            SourceSpec("https://h/r.git", "v1", "prod", is_ref_meant=True),
+            Selection(("a", "b"), ("File/x",)),
+        )
     ]
     assert engine.opened == [("s.db", 3)]
 

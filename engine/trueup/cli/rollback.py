@@ -1,0 +1,94 @@
+"""`trueup rollback`: pins a stack to an earlier commit, and reconciles it to that."""
+
+from __future__ import annotations
+
+import rich_click as click
+
+from trueup.cli.options import Call, takes_output, takes_who, takes_whole_stack
+from trueup.cli.output import escape, make_console, plain, print_lines
+from trueup.cli.plan_text import render_pin
+from trueup.cli.progress import Progress
+from trueup.cli.running import Running
+from trueup.cli.who import this_person
+from trueup.model.plan import Pin
+from trueup.reconcile.pin import Return
+from trueup.reconcile.report import RunReport
+
+
+@click.command()
+@takes_whole_stack
+@takes_output("text", "json")
+@click.option(
+    "--to",
+    default="",
+    metavar="COMMIT",
+    help="A commit, tag or branch. [default: the last that converged before the one that is applied now]",
+)
+@click.option("--reason", default="", metavar="TEXT", help="Why; it is shown wherever the stack is.")
+@click.option("--yes", "-y", is_flag=True, help="Carry out the plan without asking.")
+@click.option(
+    "--approve", default="", metavar="DIGEST", help="Let the held plan of exactly this digest pass."
+)
+@click.option("--force", is_flag=True, help="Also where the stack is suspended; it is pinned then.")
+@takes_who
+@click.pass_context
+def rollback(
+    ctx: click.Context,
+    call: Call,
+    output: str,
+    to: str,
+    reason: str,
+    yes: bool,
+    approve: str,
+    force: bool,
+    who: str,
+) -> None:
+    """Pins a stack to an earlier commit, and makes the live systems as that says.
+
+    Every later run stays at that commit until `trueup resume`, those of the daemon too. A plan that a guard
+    holds, or a run that fails, leaves the pin.
+
+    Exit codes are those of reconcile.
+
+    \b
+    Example:
+      trueup rollback ./shop --ref main --reason "the new image does not start"
+      trueup rollback shop --to 3f2a1bc --yes
+    """
+    running = Running(
+        output=output,
+        is_verbose=call.verbose > 0,
+        is_agreed=yes,
+        question=lambda _plan: "Pin the stack to this commit, and carry out this plan? [y/N]",
+        answers=lambda _plan: ("y", "Y", "yes", "Yes", "YES"),
+        ways=lambda plan: call.ways_out(plan.digest, yes=yes, is_at_ref=False),
+        approved=approve,
+    )
+    order = Return(to, who or this_person(), reason, is_forced=force)
+    is_agreed = yes or bool(approve)
+    pinned: list[Pin] = []
+
+    def start(running: Running, progress: Progress) -> RunReport:
+        with call.open_app(may_create=True) as app:
+            report = app.rollback(
+                call.source,
+                order,
+                confirm=running.confirm,
+                is_agreed=is_agreed,
+                approved=approve,
+                listener=progress,
+                stop=running.interruption.stop,
+            )
+            if report.plan.pin is not None:
+                pinned.append(report.plan.pin)
+            return report
+
+    code = running.run(start)
+    if output == "text":
+        console = make_console()
+        for pin in pinned:
+            print_lines(console, render_pin(pin))
+            command = call.command_line("resume", is_whole=True, is_at_ref=False)
+            text = f"{escape(pin.stack)} stays there until `{escape(command)}`."
+            console.print(plain((text, "")))
+    ctx.exit(code)
