@@ -8,8 +8,10 @@ import structlog
 from trueup.daemon.follow import SILENT_RUN, Follower
 from trueup.daemon.order import Order
 from trueup.errors import ManifestError, Place, Problem, StackBusy, StoreError
+from trueup.model.address import Address
 from trueup.model.outcome import RunStatus
 from trueup.model.plan import Decision, Hold, Plan, Verdict
+from trueup.model.quarantine import Quarantine
 from trueup.model.resource import Revision
 from trueup.reconcile.report import RunReport
 
@@ -500,3 +502,33 @@ def test_a_store_that_fails_is_told_and_asked_again_within_a_minute(
     wait_for_runs(*["a"] * 10)
     daemon.wait_until(lambda: sample("trueup_store_usable", stack="shop") == 1)
     assert follower.find_store_fault() == ""
+
+
+def test_a_quarantine_that_a_run_leaves_is_logged_once_and_counted(
+    follow, wait_for_runs, engine, clock, sample, daemon
+):
+    fought = Quarantine(
+        Address("shop", "File", "site", "web-1"), ("/spec/mode",), "cron", 1, 1_795_629_000.0, 1_795_629_600.0
+    )
+    left = [(fought,), (fought,), ()]
+
+    def behave(location, commit, stop):
+        plan = Plan("shop", Revision("shop", "", commit), changes=())
+        return RunReport(plan, RunStatus.CONVERGED, run=1, quarantines=left[min(len(engine.runs), 3) - 1])
+
+    engine.behave = behave
+    with structlog.testing.capture_logs() as logs:
+        follower = follow("a", interval=10.0)
+        daemon.wait_until(follower.is_tried)
+        assert sample("trueup_quarantined", stack="shop") == 1
+
+        def is_released():
+            clock.advance(10.0)
+            follower.look()
+            return any(line["event"] == "released" for line in logs)
+
+        daemon.wait_until(is_released, "the third run is told of")
+    assert sample("trueup_quarantined", stack="shop") == 0
+    assert [line["why"].partition(": ")[2] for line in logs if line["event"] == "quarantined"] == [
+        "cron changes /spec/mode again and again"
+    ]

@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 from tests.unit.reconcile.conftest import Loop, results
 
+from trueup.errors import StoreError
 from trueup.model.change import Action, Change
 from trueup.model.outcome import RunStatus
 from trueup.model.quarantine import MARKER
 from trueup.reconcile.pin import lift_quarantine
 from trueup.reconcile.quarantine import QUIET
 from trueup.reconcile.report import RunReport
+from trueup.sdk.testing.memory_world import Fault
 from trueup.state.store import Quarantine
 
 WRITER = "cron (Update) at 2026-11-25T17:04:05Z"
@@ -60,10 +62,6 @@ class Fight:
 
     def change(self, name: str = "a") -> Change:
         return next(each for each in self.loop.plan().changes if each.address.name == name)
-
-    def writes(self) -> int:
-        """How often the node was written by a run."""
-        return sum("updated a" in line or "created a" in line for line in self.loop.notes.lines)
 
     def events(self, *kinds: str) -> list[str]:
         found = self.loop.app.store.events("shop")
@@ -219,8 +217,6 @@ def test_drift_that_is_only_reported_is_no_fight(fight: Fight) -> None:
 
 
 def test_a_step_that_fails_is_no_correction(fight: Fight) -> None:
-    from trueup.sdk.testing.memory_world import Fault
-
     fight.loop.declare("a", {"value": 1})
     fight.run()
     fight.edit()
@@ -278,3 +274,24 @@ def test_a_run_without_a_fight_asks_the_store_once(fight: Fight, monkeypatch: py
         monkeypatch.setattr(store, name, count)
     fight.run()
     assert asked == ["quarantines"]
+
+
+def test_a_run_that_dies_before_the_quarantine_is_written_leaves_it_to_the_next(
+    fight: Fight, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fight.loop.declare("a", {"value": 1})
+    fight.run()
+    fight.rounds(5)
+    store = fight.loop.app.store
+
+    def fail(*_args: Any) -> None:
+        raise StoreError("the disk is full")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(store, "write_quarantine", fail)
+        fight.edit()
+        with pytest.raises(StoreError, match="full"):
+            fight.run()
+    assert len(fight.rounds(1).quarantines) == 1
+    fight.edit()
+    assert results(fight.run()) == {"a": "skipped"}
