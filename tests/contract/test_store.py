@@ -20,7 +20,7 @@ from trueup.errors import LeaseLost, StoreError
 from trueup.model.address import Address
 from trueup.model.outcome import Result, RunStatus
 from trueup.model.values import UNKNOWN, Sensitive
-from trueup.state import journal, sql
+from trueup.state import decisions, journal, sql
 from trueup.state.open import open_store
 from trueup.state.process import Clock
 from trueup.state.store import (
@@ -433,6 +433,15 @@ class StoreContract:
             store.spend_decision(lease, "sha256:d")
         assert store.decision("shop", "sha256:d") is not None
 
+    def test_the_latest_verdicts_of_each_stack_are_kept(self, store: Store, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr(decisions, "KEPT_DECISIONS", 3)
+        store.decide("blog", "sha256:other", Verdict.REJECTED, "bo@host")
+        for number in range(5):
+            store.decide("shop", f"sha256:{number}", Verdict.REJECTED, "bo@host")
+        kept = [number for number in range(5) if store.decision("shop", f"sha256:{number}")]
+        assert kept == [2, 3, 4]
+        assert store.decision("blog", "sha256:other") is not None
+
     def test_a_decision_and_a_pin_need_no_lease(self, store: Store, lease: Lease):
         store.decide("shop", "sha256:d", Verdict.APPROVED, "bo@host")
         store.pin("shop", PinKind.SUSPENDED, "bo@host")
@@ -504,6 +513,16 @@ class StoreContract:
         assert store.quarantines("shop") == {BUCKET: other}
         with pytest.raises(ValueError, match="not of the leased stack"):
             store.write_quarantine(lease, replace(first, address=OTHER))
+
+    def test_the_quarantine_of_an_object_that_is_gone_ends_with_the_next_run(
+        self, store: Store, lease: Lease
+    ):
+        run = store.begin_run(lease, url="u", commit="c", digest="d")
+        store.record_steps(lease, run, (), [record_of(WEB)])
+        for address in (WEB, BUCKET):
+            store.write_quarantine(lease, Quarantine(address, ("/spec",), "", 1, 0, 1))
+        store.begin_run(lease, url="u", commit="c", digest="d")
+        assert list(store.quarantines("shop")) == [WEB]
 
     def test_corrections_are_kept_for_an_hour_or_until_the_quarantine_is_cleared(
         self, open_again: Callable[..., Store]

@@ -15,6 +15,9 @@ from trueup.state.access import Access
 from trueup.state.schema import approvals, pins
 from trueup.state.store import Decision, Lease, Pin, PinKind, Verdict
 
+# Of each stack.
+KEPT_DECISIONS = 1000
+
 
 class Decisions(Access):
     """The approvals and the pins of the store."""
@@ -27,6 +30,7 @@ class Decisions(Access):
             of_plan = (approvals.c.stack == stack, approvals.c.digest == digest)
             connection.execute(approvals.delete().where(*of_plan))
             connection.execute(approvals.insert(), rows.encode_decision(stack, decision))
+            _prune_decisions(connection, stack)
             return decision
 
         return self._write(write)
@@ -92,6 +96,18 @@ class Decisions(Access):
             return {row.stack: rows.read_pin(row) for row in connection.execute(select(pins))}
 
         return self._read("the pins", read)
+
+
+def _prune_decisions(connection: Connection, stack: str) -> None:
+    """A verdict on a plan that is never made again would be kept for ever."""
+    latest = (
+        select(approvals.c.digest)
+        .where(approvals.c.stack == stack)
+        .order_by(approvals.c.at.desc(), approvals.c.digest)
+        .limit(KEPT_DECISIONS)
+    )
+    old = (approvals.c.stack == stack, approvals.c.digest.not_in(latest))
+    connection.execute(approvals.delete().where(*old))
 
 
 def _find_pin(connection: Connection, stack: str) -> Row[Any] | None:

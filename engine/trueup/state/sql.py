@@ -18,7 +18,7 @@ from trueup.state.decisions import Decisions
 from trueup.state.inspection import Inspection
 from trueup.state.process import Clock
 from trueup.state.recovery import Recovery
-from trueup.state.schema import intents, inventory, outputs, runs, steps
+from trueup.state.schema import intents, inventory, outputs, quarantines, runs, steps
 from trueup.state.store import Lease, OpenIntent, PastStep, Record, RunRecord, Step
 
 # Unchanged nodes fill the history without telling much: only the latest runs keep them.
@@ -120,6 +120,7 @@ class SqlStore(Decisions, Recovery):
             }
             run = connection.execute(runs.insert().returning(runs.c.id), values).scalar_one()
             _prune_history(connection, lease.stack, self._keep_runs)
+            _prune_quarantines(connection, lease.stack)
             return int(run), started_at
 
         if self._inspection is not None:
@@ -294,6 +295,13 @@ def _delete_records(connection: Connection, values: Sequence[Mapping[str, Any]],
         connection.execute(
             _delete_record, [{"of_stack": stack, "of_address": value["address"]} for value in values]
         )
+
+
+def _prune_quarantines(connection: Connection, stack: str) -> None:
+    """Those of objects that are gone end with them."""
+    known = select(inventory.c.address).where(inventory.c.stack == stack)
+    gone = (quarantines.c.stack == stack, quarantines.c.address.not_in(known))
+    connection.execute(quarantines.delete().where(*gone))
 
 
 def _prune_history(connection: Connection, stack: str, keep_runs: int) -> None:
