@@ -275,6 +275,8 @@ class Follower:
             return
         try:
             self._engine.store.add_events(self._stack_name, [Event(kind, message)])
+        except TrueupError as error:
+            self._log.warning("could not keep an event", error=error.message)
         except Exception:  # noqa: BLE001 - the thread, and the stack, must go on without the event
             self._log.warning("could not keep an event", exc_info=True)
 

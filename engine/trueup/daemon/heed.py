@@ -8,6 +8,7 @@ import structlog
 
 from trueup.daemon.engine import EventLog
 from trueup.daemon.metrics import Metrics
+from trueup.errors import TrueupError
 from trueup.state.store import Decision, Pin
 
 
@@ -44,6 +45,9 @@ class Heed:
             return False
         try:
             decision = self._ask().latest_decision(stack)
+        except TrueupError as error:
+            self._log.warning("could not look for an approval", error=error.message)
+            return False
         except Exception:  # noqa: BLE001 - the thread must go on; the next run asks again
             self._log.warning("could not look for an approval", exc_info=True)
             return False
@@ -58,6 +62,8 @@ class Heed:
         if stack:
             try:
                 self.note_pin(self._ask().pin_of(stack))
+            except TrueupError as error:
+                self._log.warning("could not look for a pin", error=error.message)
             except Exception:  # noqa: BLE001 - as above; a run asks again, and does nothing without an answer
                 self._log.warning("could not look for a pin", exc_info=True)
         return self.pin
