@@ -20,10 +20,12 @@ _log = logging.getLogger("trueup.state")
 
 
 class Marks:
-    """The marks of one store, which `name` tells from others. Nothing is remembered of a store in memory."""
+    """The marks of one store, which `name` tells from others, and `is_local` from those of other machines."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, is_local: bool) -> None:
         self._name = name
+        # Several machines may share a home directory, and each have a store of its own at the same path.
+        self._key = f"{_read_machine_id()}:{name}" if is_local else name
         self._has_warned = False
 
     def read(self, stack: str) -> Mark | None:
@@ -79,7 +81,7 @@ class Marks:
 
     def _file(self, stack: str) -> Path:
         home = os.environ.get("XDG_STATE_HOME") or str(Path("~/.local/state").expanduser())
-        digest = hashlib.sha256(f"{self._name}\0{stack}".encode("utf-8", "surrogateescape")).hexdigest()
+        digest = hashlib.sha256(f"{self._key}\0{stack}".encode("utf-8", "surrogateescape")).hexdigest()
         return Path(home).absolute() / "trueup" / "marks" / f"{digest[:40]}.json"
 
     def _warn(self, message: str) -> None:
@@ -87,3 +89,11 @@ class Marks:
         tell = _log.debug if self._has_warned else _log.warning
         tell("%s", message)
         self._has_warned = True
+
+
+def _read_machine_id() -> str:
+    """What tells this machine from others, also after it was started anew; empty where nothing does."""
+    try:
+        return Path("/etc/machine-id").read_text().strip()
+    except (OSError, ValueError):
+        return ""

@@ -25,7 +25,8 @@ class Recovery(Journal):
     def __init__(self, database: Database, identity: Identity, clock: Clock) -> None:
         super().__init__(database, clock)
         self._identity = identity
-        self._marks = None if str(database.file) == IN_MEMORY else Marks(database.name)
+        is_in_memory = str(database.file) == IN_MEMORY
+        self._marks = None if is_in_memory else Marks(database.name, is_local=database.file is not None)
 
     @property
     def installation(self) -> str:
