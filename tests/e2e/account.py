@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from tests.stress.invariants import check_at_rest, check_quiet, check_spared, lo
 from tests.stress.systems import Aws, System
 
 from trueup.app import App, SourceSpec
+from trueup.collector import collect_garbage
 from trueup.model.outcome import RunStatus
 from trueup.model.plan import Plan
 from trueup.reconcile.report import RunReport
@@ -62,7 +64,7 @@ class Account:
         self.repository = repository
         self.store = folder / "store.db"
         config = {"endpointUrl": endpoint} if endpoint else {}
-        self.target = moto.target("eu", maxAttempts=1, timeout=2, **config)
+        self.target = moto.target("eu", maxAttempts=1, timeout=10, **config)
         self.systems: list[System] = [Aws(moto)]
         self.files: dict[str, Content] = {f"{PATH}/stack.yaml": stack_file(self.target)}
 
@@ -93,8 +95,15 @@ class Account:
     def _head(self) -> str:
         return self.repository.find("refs/heads/main")
 
-    def reconcile(self, expect: RunStatus | None = None, approved: str = "") -> RunReport:
+    @contextmanager
+    def open(self) -> Iterator[App]:
         with App(str(self.store)) as app:
+            yield app
+        # As the daemon does between its runs: each has libraries of AWS of its own.
+        collect_garbage()
+
+    def reconcile(self, expect: RunStatus | None = None, approved: str = "") -> RunReport:
+        with self.open() as app:
             report = app.reconcile(self.source, approved=approved)
         assert expect in (None, report.status), [
             (str(outcome.address), outcome.result, outcome.message) for outcome in report.outcomes
@@ -109,7 +118,7 @@ class Account:
         return self.reconcile(RunStatus.CONVERGED, approved=self.plan().digest)
 
     def plan(self) -> Plan:
-        with App(str(self.store)) as app:
+        with self.open() as app:
             return app.plan(self.source)
 
     def check_at_rest(self) -> None:

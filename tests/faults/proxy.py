@@ -75,8 +75,7 @@ class Proxy:
         self._asked: list[Asked] = []
         self._spoiled: list[_Spoiled] = []
         self._is_healed = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._make_handler())
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), self._make_handler())
 
     @property
     def url(self) -> str:
@@ -104,6 +103,10 @@ class Proxy:
         with self._lock:
             self._spoiled.clear()
         self._is_healed.set()
+
+    def lead_to(self, upstream: str) -> None:
+        """From here on another server answers under this URL."""
+        self._upstream = urlsplit(upstream)
 
     def mark(self) -> None:
         """From here on `asked` and `writes` count."""
@@ -209,6 +212,13 @@ class Proxy:
                 self.close_connection = True
 
         return Handler
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that hung up is what the test wanted."""
 
 
 SERVICE = re.compile(r"Credential=[^/]+/\d+/[^/]+/([^/]+)/")
