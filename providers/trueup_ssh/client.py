@@ -14,13 +14,12 @@ from paramiko.pkey import UnknownKeyType
 
 from trueup.sdk import Denied, Document, Invalid, ProviderError, Transient, reveal
 from trueup_ssh.known_hosts import KnownHosts, read_known_hosts
-from trueup_ssh.session import Execution
+from trueup_ssh.session import MAX_ERRORS, Execution, check_output
 
 KEEPALIVE_SECONDS = 15
 SILENCE_MILLISECONDS = 30_000
 LOGIN_HINT = "check user and identityFile; a key with a passphrase has to be in an SSH agent"
 _UNREACHABLE_HINT = "look whether the host is up and runs sshd, and at the target's host and port"
-MAX_OUTPUT = 256 * 1024 * 1024
 
 
 class SshTransport:
@@ -224,8 +223,7 @@ def _converse(channel: paramiko.Channel, script: bytes, deadline: float) -> Exec
         if not chunk:
             break
         output += chunk
-        if len(output) > MAX_OUTPUT:
-            raise Invalid("the host's answer is too large")
+        check_output(len(output))
     if not channel.status_event.wait(_left(deadline)):
         raise TimeoutError
     reader.join(_left(deadline))
@@ -237,7 +235,7 @@ def _drain_errors(channel: paramiko.Channel, errors: bytearray) -> None:
     try:
         while chunk := channel.recv_stderr(65536):
             # The first words say why; the rest only has to leave the window.
-            if len(errors) < MAX_OUTPUT // 256:
+            if len(errors) < MAX_ERRORS:
                 errors += chunk
     except OSError:
         return

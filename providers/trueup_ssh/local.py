@@ -6,12 +6,14 @@ import contextlib
 import hashlib
 import os
 import platform
+import selectors
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 from trueup.sdk import Invalid, Transient
-from trueup_ssh.session import Execution
+from trueup_ssh.session import MAX_ERRORS, Execution, check_output
 
 
 class LocalTransport:
@@ -37,14 +39,51 @@ class LocalTransport:
         except OSError as error:
             raise Invalid(f"{self.place}: cannot run {self._command[0]}: {error.strerror}") from error
         try:
-            output, errors = process.communicate(script, timeout=seconds)
+            return _converse(process, script, time.monotonic() + seconds)
         except subprocess.TimeoutExpired:
-            _end(process)
             raise Transient(f"{self.place}: no answer within {seconds:.0f} s") from None
-        return Execution(process.returncode, output, errors)
+        finally:
+            if process.poll() is None:
+                _end(process)
 
     def close(self) -> None:
         """Nothing stays open between two scripts."""
+
+
+def _converse(process: subprocess.Popen[bytes], script: bytes, deadline: float) -> Execution:
+    """Feeds the script and reads both streams to their ends, within the bounds of every host."""
+    if process.stdin is None or process.stdout is None or process.stderr is None:
+        raise Transient("the shell has no streams")
+    output, errors, rest = bytearray(), bytearray(), memoryview(script)
+    os.set_blocking(process.stdin.fileno(), False)
+    with process.stdin, process.stdout, process.stderr, selectors.DefaultSelector() as selector:
+        selector.register(process.stdin, selectors.EVENT_WRITE)
+        selector.register(process.stdout, selectors.EVENT_READ)
+        selector.register(process.stderr, selectors.EVENT_READ)
+        while selector.get_map():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise subprocess.TimeoutExpired("sh", 0)
+            for key, _events in selector.select(left):
+                if key.fileobj is process.stdin:
+                    try:
+                        rest = rest[os.write(key.fd, rest) :]
+                    except BrokenPipeError:
+                        rest = rest[:0]  # it ended early; what it said is still to be read
+                    if not rest:
+                        selector.unregister(process.stdin)
+                        process.stdin.close()
+                    continue
+                data = os.read(key.fd, 65536)
+                if not data:
+                    selector.unregister(key.fileobj)
+                elif key.fileobj is process.stdout:
+                    output += data
+                    check_output(len(output))
+                elif len(errors) < MAX_ERRORS:
+                    errors += data
+    process.wait(max(0.1, deadline - time.monotonic()))
+    return Execution(process.returncode, bytes(output), bytes(errors))
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -7,9 +7,21 @@ import threading
 from dataclasses import dataclass
 from typing import Protocol
 
-from trueup.sdk import Session
+from trueup.sdk import Session, TooLarge
 from trueup_ssh.errors import failure_of
 from trueup_ssh.script import Answer, Script, parse_answer, printable
+
+# Two hundred files of 256 KiB, which are sent back where they differ; more is asked for in several scripts.
+# Reading it takes about four times as much memory.
+MAX_OUTPUT = 64 * 1024 * 1024
+# The first words of what went wrong say why.
+MAX_ERRORS = 1024 * 1024
+
+
+def check_output(size: int) -> None:
+    """Raises TooLarge for more output than is taken in: what the host did is not known then."""
+    if size > MAX_OUTPUT:
+        raise TooLarge(f"the host's answer is larger than {MAX_OUTPUT // 1024**2} MiB")
 
 
 @dataclass(frozen=True)

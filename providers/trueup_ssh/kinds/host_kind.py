@@ -29,6 +29,7 @@ from trueup.sdk import (
     Sensitive,
     Session,
     Target,
+    TooLarge,
 )
 from trueup_ssh.ownership import Marker, key_of, marker_rest, owner_text, parse_marker
 from trueup_ssh.script import Answer, Script, call, read_error
@@ -199,8 +200,13 @@ def host_of(session: Session) -> HostSession:
     return session
 
 
-def observe_nodes(session: Session, pairs: Sequence[tuple[HostKind, Node]]) -> Iterator[Observation]:
-    """What lives, for nodes of any kinds: one script, one execution on the host."""
+def observe_nodes(
+    session: Session, pairs: Sequence[tuple[HostKind, Node]], halvings: int = 3
+) -> Iterator[Observation]:
+    """What lives, for nodes of any kinds: one script, one execution on the host.
+
+    Where the answer is too large, it is asked for in halves, as often as `halvings` says.
+    """
     groups: dict[HostKind, list[tuple[int, Node]]] = {}
     calls: list[str] = []
     for index, (kind, node) in enumerate(pairs):
@@ -220,10 +226,28 @@ def observe_nodes(session: Session, pairs: Sequence[tuple[HostKind, Node]]) -> I
     for kind, nodes in groups.items():
         calls.extend(kind.probe(nodes))
     functions = tuple(dict.fromkeys(kind.functions for kind in groups))
-    answer = host_of(session).run(Script(functions, calls))
+    try:
+        answer = host_of(session).run(Script(functions, calls))
+    except TooLarge as error:
+        left = [(kind, node) for kind in groups for _, node in groups[kind]]
+        yield from _observe_in_halves(session, left, halvings, error)
+        return
     texts = answer.by_index("marker")
     for kind, nodes in groups.items():
         yield from _read_group(kind, nodes, answer, texts)
+
+
+def _observe_in_halves(
+    session: Session, pairs: Sequence[tuple[HostKind, Node]], halvings: int, error: TooLarge
+) -> Iterator[Observation]:
+    """What lives, for nodes that together have more to tell than one answer takes."""
+    if len(pairs) == 1 or not halvings:
+        for _, node in pairs:
+            yield Failed(node.address, error)
+        return
+    middle = len(pairs) // 2
+    yield from observe_nodes(session, pairs[:middle], halvings - 1)
+    yield from observe_nodes(session, pairs[middle:], halvings - 1)
 
 
 def _read_group(
