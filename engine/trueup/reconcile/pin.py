@@ -154,7 +154,7 @@ def is_of_place(source: str, url: str, path: str) -> bool:
 
 @contextmanager
 def watch_pin(
-    store: Store, stack: str, pin: Pin | None, commit: str, stop: threading.Event, pause: float = LOOK_AGAIN
+    store: Store, stack: str, pin: Pin | None, commit: str, stop: threading.Event
 ) -> Iterator[None]:
     """While the block runs: sets `stop` once somebody suspends the stack, or pins it to another commit.
 
@@ -163,7 +163,7 @@ def watch_pin(
     is_over = threading.Event()
 
     def look() -> None:
-        while not is_over.wait(pause):
+        while not is_over.wait(LOOK_AGAIN):
             try:
                 now = store.pin_of(stack)
             except StoreError:
