@@ -50,13 +50,14 @@ Observation = Observed | Absent | Failed
 class Owned:
     """An object that carries a marker of ours, found by the marker alone.
 
-    `is_created` is false where the marker says that the object was there before trueup.
+    `is_created` is false where the marker says that the object was there before trueup, None where it says
+    nothing of that: then a `shared` kind's object passes for one that was there.
     """
 
     owner: Owner
     external_id: str
     body: Document
-    is_created: bool = True
+    is_created: bool | None = None
 
 
 @dataclass(frozen=True)

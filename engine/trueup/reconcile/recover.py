@@ -293,7 +293,7 @@ class Draft:
             fingerprint=sighting.fingerprint,
             external_id=owned.external_id,
             body=_name_of(owned.body),
-            created=owned.is_created,
+            created=not sighting.kind.traits.shared if owned.is_created is None else owned.is_created,
         )
         if node is None:
             return row
@@ -347,15 +347,21 @@ class Draft:
         return "no object carries its marker"
 
     def _needs(self, blank: Blank) -> bool:
-        """Whether something may be there that has no row: a name leads to what is declared without a list."""
-        if not blank.kind or isinstance(blank.error, Transient):
+        """Whether something that the stack declares may be there without a row, or may just not be told now.
+
+        A name leads to what is declared without a list. What is of kinds that it does not declare can wait.
+        """
+        if not blank.kind:
             return True
-        return any(
-            address.kind == blank.kind
-            and address.target == blank.target
-            and address not in self.rows
-            and self.catalog.kind_of(node).traits.identity != "named"
+        declared = [
+            (address, node)
             for address, node in self._nodes.items()
+            if address.kind == blank.kind and address.target == blank.target
+        ]
+        return any(
+            isinstance(blank.error, Transient)
+            or (address not in self.rows and self.catalog.kind_of(node).traits.identity != "named")
+            for address, node in declared
         )
 
     def _is_new(self, row: Record) -> bool:

@@ -110,7 +110,7 @@ def test_an_old_store_gets_the_rows_that_it_lacks_and_makes_no_duplicate(loop):
     assert look(loop) == live
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "Shared"])
 def test_what_git_no_longer_declares_is_pruned_after_somebody_approved(loop, kind):
     loop.declare("a", {"size": 1, "name": "n"} if kind == "Named" else {"size": 1}, kind=kind)
     loop.declare("other")
@@ -126,7 +126,18 @@ def test_what_git_no_longer_declares_is_pruned_after_somebody_approved(loop, kin
     assert "recovered" in guards(held.plan)
     report = loop.run(approved=held.plan.digest)
     assert results(report) == {"a": "deleted", "other": "unchanged"}
-    assert all(not key.startswith(f"{kind}/") or kind == "Thing" for key in loop.world.list_keys())
+    assert loop.world.list_keys() == ["Thing/other"]
+
+
+def test_what_may_have_been_there_before_us_is_left_where_it_is(loop):
+    loop.declare("a", kind="Shared")
+    loop.declare("b")
+    loop.run()
+    lose(loop)
+    loop.undeclare("a", "Shared")
+    recovered(loop)
+    assert results(loop.run()) == {"a": "forgotten", "b": "unchanged"}
+    assert loop.world.list_keys() == ["Shared/a", "Thing/b"]
 
 
 def test_a_store_that_is_not_lost_holds_nothing(loop):
@@ -359,3 +370,23 @@ def test_an_approval_lifts_no_hold_of_a_lost_store(loop):
     loop.app.decide(loop.source, digest, Verdict.APPROVED, "bo")
     assert loop.run(approved=digest).status is RunStatus.HELD
     assert not loop.world.list_keys()
+
+
+def test_a_kind_that_is_not_declared_and_cannot_be_listed_is_told(loop):
+    loop.declare("a")
+    loop.run()
+    lose(loop)
+    loop.world.inject(Fault("find_owned", "Denied", skip=1))
+    found = recovered(loop)
+    assert [blank.kind for blank in found.blanks] == ["Vault"]
+    assert not loop.plan().has_changes
+
+
+def test_a_destroy_takes_what_a_recovery_has_found(loop):
+    declare_all(loop)
+    loop.run()
+    lose(loop)
+    recovered(loop)
+    assert loop.destroy().status is RunStatus.CONVERGED
+    assert loop.world.list_keys() == ["Shared/shared"]
+    assert loop.app.store.mark("shop") is None
