@@ -12,6 +12,7 @@ from trueup.errors import ManifestError, Place, Problem, UsageError
 from trueup.manifests.document import SourceDocument, SourceText, kind_of_value
 from trueup.manifests.fields import Fields
 from trueup.manifests.given_values import set_text
+from trueup.manifests.parse import MAX_FILE_BYTES
 from trueup.manifests.parse_toml import parse_toml_map
 from trueup.manifests.policy import read_policies
 from trueup.manifests.variables import name_problem
@@ -101,7 +102,11 @@ def load_config(path: str | Path) -> Config:
     """Reads and checks the file. Raises ConfigError; UsageError where the file cannot be read."""
     file = Path(path)
     try:
-        text = file.read_text(encoding="utf-8")
+        with file.open("rb") as stream:
+            data = stream.read(MAX_FILE_BYTES + 1)
+        if len(data) > MAX_FILE_BYTES:
+            raise UsageError(f"cannot read {file}: it is larger than {MAX_FILE_BYTES // 1024**2} MiB")
+        text = data.decode("utf-8").replace("\r\n", "\n")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise UsageError(f"cannot read {file}: {why}") from error

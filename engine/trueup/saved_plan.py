@@ -12,6 +12,8 @@ from trueup.model.resource import Grants, TargetGrant
 from trueup.reconcile.report import Selection
 
 SAVED_PLAN_FORMAT = "trueup-plan/1"
+# It holds where the plan comes from, not what it changes.
+MAX_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,14 @@ class SavedPlan:
 def read_saved_plan(file: str) -> SavedPlan:
     """The plan that `save_plan` wrote. Raises UsageError for anything else."""
     try:
-        document = json.loads(Path(file).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        with Path(file).open("rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise UsageError(
+                f"{file}: this is not a saved plan: it is larger than {MAX_BYTES // 1024**2} MiB"
+            )
+        document = json.loads(data)
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{file}: this is not a saved plan: {error}") from error
     if not isinstance(document, dict) or document.get("format") != SAVED_PLAN_FORMAT:
         raise UsageError(f"{file}: this is not a saved plan of a format that this version reads")

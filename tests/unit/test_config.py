@@ -342,3 +342,13 @@ def test_a_mistake_about_targets_is_told_with_its_place(
     tmp_path: Path, text: str, expected: list[str]
 ) -> None:
     assert problems(tmp_path, text) == expected
+
+
+def test_a_file_of_any_size_is_not_read_into_the_memory(tmp_path: Path) -> None:
+    file = tmp_path / "trueup.toml"
+    with file.open("wb") as stream:
+        stream.truncate(10 * 1024**3)
+    with pytest.raises(UsageError, match="larger than 4 MiB"):
+        load_config(file)
+    with pytest.raises(UsageError, match="larger than 4 MiB"):
+        load_config("/dev/zero")

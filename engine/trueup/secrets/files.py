@@ -129,15 +129,22 @@ def _parse_yaml(text: str, name: str) -> Value:
     """The document with every scalar as the text that is written: `0123` stays what it is."""
     try:
         documents = list(_load_all(text))
-    except (yaml.YAMLError, RecursionError):
+    except (yaml.YAMLError, RecursionError, _AliasError):
         documents = []
     if len(documents) != 1 or not isinstance(documents[0], dict | list):
         # The library's own message quotes the text.
-        raise Invalid(f"{name} is neither a JSON nor a YAML document with fields", hint="leave out the #")
+        hint = "leave out the #; of YAML, one document without aliases is read"
+        raise Invalid(f"{name} is neither a JSON nor a YAML document with fields", hint=hint)
     return documents[0]
 
 
+class _AliasError(Exception):
+    """An alias, which may stand for any amount of values."""
+
+
 def _load_all(text: str) -> Iterator[Value]:
+    if "*" in text and any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, yaml.BaseLoader)):
+        raise _AliasError
     yield from yaml.load_all(text, yaml.BaseLoader)  # which builds strings, lists and maps only
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -188,3 +189,15 @@ def test_the_credentials_of_a_systemd_service_are_granted(
     key = f"{folder}/db"
     SOURCE.check(key, {})
     assert SOURCE.read([key], SecretContext())[key] == Sensitive("p")
+
+
+def test_a_yaml_file_with_aliases_is_refused_before_they_are_written_out(folder: Path) -> None:
+    lines = ["a: &a [geheim, geheim]"]
+    lines += [f"{other}: &{other} [*{one}, *{one}]" for one, other in pairwise("abcdefghijklmnopqrstuvwxyz")]
+    (folder / "db").write_text("\n".join(lines))
+    answer = read(folder, f"{folder}/db#/z")
+    assert isinstance(answer, Invalid)
+    assert "without aliases" in answer.hint and "geheim" not in f"{answer} {answer.hint}"
+    # What only looks like one is text.
+    (folder / "db").write_text('password: "*a"\n')
+    assert read(folder, f"{folder}/db#/password") == Sensitive("*a")
