@@ -41,46 +41,74 @@ def _as_user(command: list[str]) -> list[str]:
     return ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--init-groups", *command]
 
 
-@pytest.fixture(scope="session")
-def _postgres_socket() -> Iterator[Path]:
+class PostgresServer:
+    """A server with a cluster of its own, in a directory below /tmp. It can be stopped and started again."""
+
+    def __init__(self, binaries: Path) -> None:
+        self._binaries = binaries
+        # Below /tmp, because the path of a socket has at most 107 characters.
+        self.directory = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
+        if os.geteuid() == 0:
+            user = pwd.getpwnam(USER)
+            os.chown(self.directory, user.pw_uid, user.pw_gid)
+        self._data = str(self.directory / "data")
+        initdb = [str(binaries / "initdb"), "-D", self._data, "-U", USER, "-A", "trust", "-E", "UTF8"]
+        subprocess.run(_as_user([*initdb, "--no-sync"]), cwd=self.directory, check=True, capture_output=True)
+
+    def start(self) -> None:
+        log = self.directory / "log"
+        server = [str(self._binaries / "postgres"), "-D", self._data, "-k", str(self.directory), "-h", ""]
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                _as_user([*server, "-c", "fsync=off"]), cwd=self.directory, stdout=output, stderr=output
+            )
+        ready = [str(self._binaries / "pg_isready"), "-q", "-h", str(self.directory)]
+        deadline = time.monotonic() + 60
+        while subprocess.run(ready, check=False).returncode:
+            assert self._process.poll() is None and time.monotonic() < deadline, log.read_text()
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """At once: whoever is connected loses the connection."""
+        self._process.send_signal(signal.SIGINT)
+        self._process.wait(timeout=30)
+
+    def remove(self) -> None:
+        self.stop()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def ask(self, statement: str, database: str = "postgres") -> None:
+        import psycopg
+
+        host = str(self.directory)
+        with psycopg.connect(host=host, user=USER, dbname=database, autocommit=True) as connection:
+            connection.execute(statement)  # type: ignore[arg-type]
+
+    def create(self) -> str:
+        """The URL of a new, empty database."""
+        name = f"db_{uuid.uuid4().hex[:12]}"
+        self.ask(f"CREATE DATABASE {name}")
+        return f"postgresql://{USER}@/{name}?host={self.directory}"
+
+
+def start_server() -> PostgresServer:
     binaries = _find_binaries() or _install()
     if binaries is None:
         reason = "PostgreSQL is not installed (apt-get install postgresql)"
         pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
-    # Below /tmp, because the path of a socket has at most 107 characters.
-    directory = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
-    if os.geteuid() == 0:
-        user = pwd.getpwnam(USER)
-        os.chown(directory, user.pw_uid, user.pw_gid)
-    data = directory / "data"
-    initdb = [str(binaries / "initdb"), "-D", str(data), "-U", USER, "-A", "trust", "-E", "UTF8", "--no-sync"]
-    subprocess.run(_as_user(initdb), cwd=directory, check=True, capture_output=True)
-    log = directory / "log"
-    server = [str(binaries / "postgres"), "-D", str(data), "-k", str(directory), "-h", "", "-c", "fsync=off"]
-    with log.open("wb") as output:
-        process = subprocess.Popen(_as_user(server), cwd=directory, stdout=output, stderr=output)
-    try:
-        ready = [str(binaries / "pg_isready"), "-q", "-h", str(directory)]
-        deadline = time.monotonic() + 60
-        while subprocess.run(ready, check=False).returncode:
-            assert process.poll() is None and time.monotonic() < deadline, log.read_text()
-            time.sleep(0.05)
-        yield directory
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(timeout=30)
-        shutil.rmtree(directory, ignore_errors=True)
+    server = PostgresServer(binaries)
+    server.start()
+    return server
+
+
+@pytest.fixture(scope="session")
+def _postgres_server() -> Iterator[PostgresServer]:
+    server = start_server()
+    yield server
+    server.remove()
 
 
 @pytest.fixture
-def postgresql(_postgres_socket: Path) -> Callable[[], str]:
+def postgresql(_postgres_server: PostgresServer) -> Callable[[], str]:
     """Makes empty databases: each call gives the URL of a new one."""
-    import psycopg
-
-    def create() -> str:
-        name = f"db_{uuid.uuid4().hex[:12]}"
-        with psycopg.connect(host=str(_postgres_socket), user=USER, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
-        return f"postgresql://{USER}@/{name}?host={_postgres_socket}"
-
-    return create
+    return _postgres_server.create

@@ -114,7 +114,9 @@ def _explain_postgresql(store: str, error: BaseException) -> StoreError:
     state = getattr(error, "sqlstate", None) or ""
     if state == "55P03":
         return StoreError(f"the store {store} is locked by another session", hint="run again in a moment")
-    if state.startswith("53"):
+    # An error in the connecting has no code.
+    is_full = not state and ("too many c" in str(error) or "connection slots" in str(error))
+    if is_full or state.startswith("53"):
         return StoreError(
             f"the store {store} has no room or connections left: {_line_of(error)}",
             hint="free some of the server's disk, memory or connections (max_connections), then run again",

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import sqlite3
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -243,3 +247,68 @@ def test_a_store_without_a_key_for_digests_gets_one(tmp_path: Path):
     assert len(store.digest_key) == len(key) > 32
     assert store.digest_key != key
     store.close()
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from trueup.state import migrate, schema
+from trueup.state.open import open_store
+migrate.MIGRATIONS = Path(sys.argv[2])
+migrate.REVISIONS = (*schema.REVISIONS, "9999")
+open_store(sys.argv[1])
+"""
+
+
+def test_a_migration_that_is_killed_in_the_middle_leaves_the_old_store(tmp_path: Path, next_version):
+    file = tmp_path / "state.db"
+    store = open_store(str(file))
+    lease = store.acquire_lease("shop", "me", 60)
+    assert lease is not None
+    store.write_intent(lease, 1, ADDRESS, "create", fingerprint="fp")
+    intents = list(store.open_intents("shop"))
+    store.close()
+    next_version(more="import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    command = [sys.executable, "-c", KILLED, str(file), str(tmp_path / "migrations")]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    assert "next_table" not in _tables(file)
+    # The next one does all of it, over the copy that the first has made.
+    script = tmp_path / "migrations/versions/v9999_next.py"
+    script.write_text(NEXT.format(latest=schema.REVISIONS[-1], more=""))
+    store = open_store(str(file))
+    assert list(store.open_intents("shop")) == intents
+    assert "next_table" in _tables(file)
+    store.close()
+    assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.parametrize("room", [8, 64, 160, 240, 320])
+def test_a_migration_on_a_full_disk_leaves_the_old_store(tmp_path: Path, next_version, room: int):
+    """`room` KiB are left: not enough for the copy of the store, or for what the migration adds to it."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small disk needs root")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("no mount here")
+    try:
+        file = disk / "state.db"
+        store = open_store(str(file))
+        lease = store.acquire_lease("shop", "me", 60)
+        store.close()
+        next_version(more='op.execute("INSERT INTO next_table VALUES (hex(zeroblob(65536)))")')
+        found = os.statvfs(disk)
+        free = found.f_bavail * found.f_frsize
+        (disk / "filler").write_bytes(b"x" * max(0, free - room * 1024))
+        with pytest.raises(StoreError, match=r"state\.db") as caught:
+            open_store(str(file))
+        assert caught.value.hint
+        (disk / "filler").unlink()
+        assert "next_table" not in _tables(file)
+        store = open_store(str(file))
+        assert (store.lease("shop"), "next_table" in _tables(file)) == (lease, True)
+        store.close()
+        assert not list(disk.glob("*.part"))
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
