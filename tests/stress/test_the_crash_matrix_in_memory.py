@@ -1,7 +1,8 @@
 """kill -9 at every point of every kind of step, for every way in which an object is found again.
 
 Each test is one kind and one operation; it is repeated for each point that a run passes, each time from the
-same start. After the kill and after the runs that follow, the invariants hold.
+same start. After the kill and after the runs that follow, the invariants hold. A run that mends what a kill
+has left is killed at each of its points, too.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from tests.stress.forking import Answer, Job, Runs
 from tests.stress.invariants import check_always, check_at_rest, check_removed, check_untouched, look
 
 from trueup.app import App, SourceSpec
+from trueup.reconcile.crash_point import POINTS
 from trueup.reconcile.report import Selection
 from trueup.sdk.testing.memory import MemoryCatalog, MemoryProvider, MemorySession
 from trueup.sdk.testing.memory_world import Entry, FileWorld
@@ -40,6 +42,14 @@ OPERATIONS = {
     "refresh": ["Runner"],
 }
 CASES = [(operation, kind) for operation, kinds in OPERATIONS.items() for kind in kinds]
+# What is killed twice: each operation, and each identity class where they differ in what mends them.
+TWICE = [
+    *(("create", kind) for kind in ("Thing", "Slow", "Tagged", "Tokened")),
+    *(("replace", kind) for kind in ("Thing", "Tagged", "Tokened")),
+    *((operation, "Thing") for operation in ("update", "delete", "release", "adopt")),
+    *((operation, "Named") for operation in ("createFirst", "move", "move and createFirst")),
+    ("refresh", "Runner"),
+]
 # Where the answer of a create that nothing leads to is lost, or may have been.
 IN_DOUBT = "nothing tells whether it has made an object"
 FOREIGN: dict[str, Entry] = {
@@ -131,6 +141,11 @@ class Place:
                 found = {**found, "spec": {"user": "nobody"}}
             self.world.put(self.scenario.key(), found)
         self._write(self.scenario.after(), 2 if self.scenario.operation == "refresh" else 1)
+        self.keep()
+
+    def keep(self) -> None:
+        """From now on `restore` leads back to what is there now."""
+        shutil.rmtree(self._template, ignore_errors=True)
         shutil.copytree(self.folder, self._template)
 
     def _write(self, documents: list[dict[str, Any]], version: int) -> None:
@@ -186,6 +201,43 @@ def test_a_run_killed_anywhere_is_finished_by_the_next_one(
     doomed = {entry["id"] for entry in place.objects()} if _removes(operation) else set[str]()
     found = runs.passes(Job(str(place.folder)))
     assert {"before-intent:1", "after-call:1", "before-outcome:1", "after-finish:1"} <= {*found}
+    wrong = _kill_at_each(place, found, doomed)
+    places = [*files_below(tmp_path / "case"), *(("output", text.encode()) for text in place.outputs)]
+    wrong += canary.leaks(_without_world(places))
+    assert wrong == []
+
+
+@pytest.mark.parametrize(("operation", "kind"), TWICE)
+def test_a_run_killed_while_it_mends_what_a_kill_left_is_finished_by_the_next_one(
+    runs: Runs, tmp_path: Path, operation: str, kind: str
+) -> None:
+    place = Place(tmp_path, runs, Scenario(operation, kind, Canary.make().value))
+    place.prepare()
+    doomed = {entry["id"] for entry in place.objects()} if _removes(operation) else set[str]()
+    calls = [where for where in runs.passes(Job(str(place.folder))) if where.startswith("after-call:")]
+    place.restore()
+    assert place.run(calls[-1]).is_killed
+    place.let_time_pass()
+    place.keep()
+    found = runs.passes(Job(str(place.folder)))
+    assert "after-finish:1" in found
+    assert _kill_at_each(place, found, doomed) == []
+
+
+def test_every_point_is_killed_at_in_some_case(runs: Runs, tmp_path: Path) -> None:
+    passed: set[str] = set()
+    for operation, kind in (("replace", "Thing"), ("createFirst", "Named"), ("delete", "Thing")):
+        place = Place(tmp_path / f"{operation} {kind}", runs, Scenario(operation, kind, "not looked for"))
+        place.prepare()
+        passed |= {where.partition(":")[0] for where in runs.passes(Job(str(place.folder)))}
+        place.restore()
+        assert place.run("after-call:1").is_killed
+        passed |= {where.partition(":")[0] for where in runs.passes(Job(str(place.folder)))}
+    assert {*POINTS} <= passed, "no case of the matrix passes it"
+
+
+def _kill_at_each(place: Place, found: list[str], doomed: set[str]) -> list[str]:
+    """What is wrong after a kill at each of the points, each time from the same start."""
     wrong = []
     for where in found:
         place.restore()
@@ -193,9 +245,7 @@ def test_a_run_killed_anywhere_is_finished_by_the_next_one(
             _kill_and_finish(place, where, doomed)
         except AssertionError as error:
             wrong.append(f"{where}: {error}")
-    places = [*files_below(tmp_path / "case"), *(("output", text.encode()) for text in place.outputs)]
-    wrong += canary.leaks(_without_world(places))
-    assert wrong == []
+    return wrong
 
 
 def _removes(operation: str) -> bool:

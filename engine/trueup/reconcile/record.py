@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
@@ -54,6 +55,7 @@ class Recorder:
         self._rows = dict(situation.records)
         self._debts: dict[Address, dict[str, str]] = {}
         self._unsettled: dict[Address, str] = {}
+        self._rowless: list[OpenIntent] = []
         self._moved = {each.address: each.moved_from for each in plan.changes if each.moved_from is not None}
         # By the identity of the target: two of a name can have different configs, of now and of a record.
         self._configs: dict[int, tuple[Target, Document]] = {}
@@ -200,13 +202,19 @@ class Recorder:
             reach("before-outcome")
             self._store.record_steps(self._lease, self.run, steps, records)
             reach("after-outcome")
+            self._rows.update((record.address, record) for record in records)
 
     def settle_intents(self, is_settled: Callable[[OpenIntent], bool]) -> None:
-        """Drops the intents of earlier runs whose nodes were observed now: the plan covers what is left."""
+        """Drops the intents of earlier runs whose nodes were observed now: the plan covers what is left.
+
+        One that is all that leads to an object, which may carry our marker, lasts until this run wrote a row.
+        """
         for intent in self._store.open_intents(self._situation.stack.name):
-            if intent.run != self.run and is_settled(intent):
+            if is_settled(intent) and intent.address in self._rows:
                 self.close_intent(intent.token)
-            elif intent.run != self.run and intent.action in MAKING:
+            elif is_settled(intent):
+                self._rowless.append(intent)
+            elif intent.action in MAKING:
                 self._unsettled[intent.address] = intent.action
 
     def keep_outputs(self, knowledge: Knowledge, undone: Collection[Address] = ()) -> Outputs:
@@ -225,9 +233,11 @@ class Recorder:
         return found
 
     def finish(self, status: RunStatus, outcomes: Sequence[Outcome]) -> None:
-        counts: dict[str, int] = {}
-        for outcome in outcomes:
-            counts[outcome.result.value] = counts.get(outcome.result.value, 0) + 1
+        graph, is_done = self._situation.graph, status is RunStatus.CONVERGED
+        for intent in self._rowless:
+            if intent.address in self._rows or (is_done and intent.address not in graph.nodes):
+                self.close_intent(intent.token)
+        counts = Counter(outcome.result.value for outcome in outcomes)
         reach("before-finish")
         self._store.finish_run(self._lease, self.run, status, counts)
         reach("after-finish")
