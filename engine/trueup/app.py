@@ -33,6 +33,7 @@ from trueup.reconcile.pin import (
     check_import,
     check_pin,
     confirm_once,
+    name_stopper,
     pin_to,
     run_when_free,
 )
@@ -199,7 +200,7 @@ class App:
         request = replace(
             request, confirm=confirm, approved=approved, approved_by=approved_by, trigger=trigger
         )
-        return run_cycle(request, self.store, self._catalog, self._parallelism)
+        return name_stopper(run_cycle(request, self.store, self._catalog, self._parallelism), self.store)
 
     def destroy(
         self,

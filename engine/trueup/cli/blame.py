@@ -47,11 +47,13 @@ def blame(call: Call, address: str, offline: bool, output: str) -> None:
         if offline:
             found = find_blames(app.store, find_stack(app, call), address, {})
         else:
-            loaded = app.load(call.source)
+            loaded, source = app.follow(call.source), call.source
+            if loaded.pin is not None and loaded.pin.commit == loaded.revision.commit:
+                source = replace(source, commit=loaded.pin.commit)
             plan = partial(_plan, app, call)
             nodes = loaded.graph.nodes
             found = find_blames(app.store, loaded.stack.name, address, nodes, plan)
-            found = _locate(found, nodes, call.source)
+            found = _locate(found, nodes, source)
     if output == "json":
         print_json(blame_document(found))
     else:
@@ -67,11 +69,12 @@ def _plan(app: App, call: Call, addresses: Sequence[Address]) -> Mapping[Address
 def _locate(found: Sequence[Blame], nodes: Mapping[Address, Node], source: SourceSpec) -> Sequence[Blame]:
     """The same, with the lines of the fields themselves, as far as they are still declared."""
     from trueup.manifests.field_places import find_field_place
-    from trueup.sources.open import open_tree
+    from trueup.sources.open import open_commit, open_tree
 
     if not any(each.field and each.address in nodes for each in found):
         return found
-    with closing(open_tree(source.location, source.ref, source.path, offline_ok=True)) as tree:
+    open_it, at = (open_commit, source.commit) if source.commit else (open_tree, source.ref)
+    with closing(open_it(source.location, at, source.path, offline_ok=True)) as tree:
         return [
             replace(each, place=str(find_field_place(tree, nodes[each.address].place, each.field)))
             if each.field and each.address in nodes

@@ -30,7 +30,7 @@ def outputs(call: Call, name: str, output: str) -> None:
       trueup outputs ./network --name vpcId
     """
     with call.open_app() as app:
-        loaded = app.load(call.source).stack
+        loaded = app.follow(call.source).stack
         stack = loaded.name
         found = app.store.outputs(stack)
     if not found and not loaded.outputs:

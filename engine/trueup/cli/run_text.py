@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterator
 from rich.text import Text
 
 from trueup.cli.output import RESULT_STYLES, count, escape, escape_lines, one_line, plain
-from trueup.cli.plan_text import name_trouble
+from trueup.cli.plan_text import name_trouble, render_pin
 from trueup.cli.problems import problem_lines
 from trueup.cli.repetition import describe_rest, fold_repeated
 from trueup.model.outcome import Outcome, Result, RunStatus
@@ -32,6 +32,8 @@ def render_report(report: RunReport) -> Iterator[Text]:
         yield from (plain((f"  {escape(address.text)}", "")) for address in report.left[:_MAX_LEFT])
         if len(report.left) > _MAX_LEFT:
             yield plain((f"  and {len(report.left) - _MAX_LEFT} more", "dim"))
+    if report.status is RunStatus.INTERRUPTED:
+        yield from render_pin(report.plan.pin)
     if failed or blocked or report.left:
         yield plain(("", ""))
     for problem in report.problems:

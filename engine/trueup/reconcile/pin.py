@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 from trueup.errors import PinnedStack, StackBusy, StoreError, UsageError
@@ -180,6 +180,13 @@ def watch_pin(
     finally:
         is_over.set()
         watcher.join()
+
+
+def name_stopper(report: RunReport, store: Store) -> RunReport:
+    """The report of a run that was interrupted, with the pin that may be why."""
+    if report.status is not RunStatus.INTERRUPTED:
+        return report
+    return replace(report, plan=replace(report.plan, pin=store.pin_of(report.plan.stack)))
 
 
 class Retold:

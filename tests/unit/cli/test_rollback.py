@@ -146,6 +146,10 @@ def test_a_broken_head_is_in_the_way_of_nothing(repo: Repo, two, capsys) -> None
     assert repo.page == "good"
     _trueup(repo, "plan")
     _trueup(repo, "reconcile", "--yes")
+    _trueup(repo, "outputs")
+    capsys.readouterr()
+    assert run(["blame", "File/index.spec.content", "--source", repo.url, *STORE]) == 0
+    assert "declared: site.yaml:" in capsys.readouterr().out
 
 
 def test_a_head_that_calls_the_stack_otherwise_does_not_get_past_the_pin(repo: Repo, two, capsys) -> None:

@@ -154,6 +154,7 @@ def test_a_suspension_in_the_middle_of_a_run_finishes_the_calls_in_flight(
     report = loop.run()
     assert report.status is RunStatus.INTERRUPTED
     assert [address.name for address in report.left] == ["b"]
+    assert report.plan.pin == store.pin_of("shop")
     assert not store.open_intents("shop")
     with pytest.raises(PinnedStack):
         loop.run()
