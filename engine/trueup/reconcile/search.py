@@ -84,16 +84,19 @@ def search_marked(
 def search_strays(
     situation: Situation, knowledge: Knowledge, connections: Connections, pool: Executor
 ) -> None:
-    """Looks for objects of nodes that are about to be made, where nothing but a row leads to an object.
+    """Looks for objects of nodes that are about to be made, where no name leads to an object.
 
-    A store that is older than anybody here remembers has no row for them. Hardly ever is there such a node.
+    A store that is older than anybody here remembers, or a new one, has no row for them. Hardly ever is there
+    such a node.
     """
     groups: dict[tuple[str, tuple[str, str]], list[Node]] = {}
     for address, node in situation.graph.nodes.items():
         kind = situation.catalog.kind_of(node)
-        # A token finds its object by itself, once the create is repeated.
+        # A token finds its object by itself, once the create is repeated. A marker that carries the id of
+        # another installation shows nowhere else.
         is_repeated = kind.traits.identity == "token" and address in situation.begun
-        if not is_unfindable(kind) or is_repeated or situation.is_recorded(address):
+        is_new = kind.traits.identity == "tagged" and address not in situation.records
+        if situation.is_recorded(address) or is_repeated or not (is_new or is_unfindable(kind)):
             continue
         if isinstance(knowledge.observations.get(address), Absent):
             groups.setdefault((node.target.name, _key(kind)), []).append(node)

@@ -196,3 +196,16 @@ def test_what_may_live_is_not_made_where_its_kind_cannot_be_listed(loop):
     report = loop.run()
     assert "cannot be told whether it lives already" in report.outcomes[0].message
     assert not loop.world.list_keys()
+
+
+@pytest.mark.parametrize("kind", ["Tagged", "Tokened", "Nameless"])
+def test_what_has_no_name_is_not_made_again_with_a_new_store_where_nothing_is_remembered(loop, kind):
+    loop.declare("a", kind=kind)
+    loop.run()
+    drop_marks()
+    open_anew(loop)
+    assert loop.run().status is RunStatus.FAILED
+    loop.declare("b")
+    for _ in range(2):
+        assert loop.run().status is RunStatus.FAILED
+        assert len(loop.world.list_keys()) == 2
