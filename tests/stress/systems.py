@@ -177,7 +177,7 @@ class Machine(System):
     def _owners(self) -> Mapping[str, Owner]:
         folder = self._host.disk / OWNERS
         found = [json.loads(file.read_text()) for file in folder.glob("*")] if folder.is_dir() else []
-        return {each["identity"]: Owner(**each["owner"]) for each in found}
+        return {each["identity"].removeprefix("file:"): Owner(**each["owner"]) for each in found}
 
     def _files(self) -> Mapping[str, str]:
         disk = self._host.disk
