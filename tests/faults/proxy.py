@@ -269,7 +269,7 @@ class Relay:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._listener.close()
+        _close(self._listener)
         self.hang_up()
 
     def lead_to(self, port: int) -> None:
@@ -279,7 +279,7 @@ class Relay:
     def spoil(self, how: str) -> None:
         self._spoil = how
         if how == "refuse":
-            self._listener.close()
+            _close(self._listener)
 
     def heal(self) -> None:
         if self._spoil == "refuse":
