@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import resource
 
 import pytest
 
@@ -77,3 +78,60 @@ def test_an_error_shows_the_name_that_is_written_and_not_there() -> None:
     }.items():
         with pytest.raises(Invalid, match=re.escape(words)):
             render(template, {"d": {}})
+
+
+BIG = "{% set big = 'x' * 1000000 %}"
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for a in range(90000) %}{% for b in range(90000) %}{% set c = b %}{% endfor %}{% endfor %}",
+        "{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(60) }}",
+        "{{ 'x'.center(1000000000) | length }}",
+        "{{ 'x'.ljust(1000000000) | length }}",
+        "{{ 'x'.zfill(1000000000) | length }}",
+        "{{ 'x' | center(1000000000) | length }}",
+        "{{ 'x' | center(width=1000000000) | length }}",
+        "{{ 'a\nb' | indent(1000000000) | length }}",
+        "{{ ('%1000000000d' % 1) | length }}",
+        "{{ ('%*d' % (1000000000, 1)) | length }}",
+        "{{ '%1000000000d' | format(1) | length }}",
+        "{{ '{:>1000000000}'.format(1) | length }}",
+        "{{ '{:>{}}'.format(1, 1000000000) | length }}",
+        "{{ '{:>{w}}'.format(1, w=1000000000) | length }}",
+        "{{ '{:>{w[a]}}'.format(1, w={'a': 1000000000}) | length }}",
+        "{{ '{:>{w}}'.format_map({'w': '1000000000'}) | length }}",
+        "{{ '%.1000000000f' % 1 | length }}",
+        BIG + "{{ big.replace('x', big) | length }}",
+        BIG + "{{ big.replace('', big) | length }}",
+        BIG + "{{ big | replace('x', big) | length }}",
+        BIG + "{{ ([big] * 100000) | join | length }}",
+        BIG + "{{ ([big] * 100000) | join(',') | length }}",
+        BIG + "{{ big.join(big) | length }}",
+        BIG + "{{ ('\t' * 1000000).expandtabs(1000000) | length }}",
+    ],
+)
+def test_what_would_fill_the_memory_or_never_end_is_refused(template: str) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF)
+    with pytest.raises(Invalid, match="cannot be rendered"):
+        render(template, {})
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    assert after.ru_maxrss - before.ru_maxrss < 100 * 1024
+    assert after.ru_utime - before.ru_utime < 10
+
+
+def test_loops_macros_and_filters_of_ordinary_use_are_taken() -> None:
+    template = (
+        "{% macro line(host) %}{{ host.name | upper }}:{{ '%05d' % host.port }}{% endmacro %}"
+        "{% for host in hosts if host.port %}{{ loop.index }} {{ line(host) }}\n{% else %}none{% endfor %}"
+        "{{ hosts | map(attribute='name') | join(', ') }} {{ 'a-b'.replace('-', '_') }} {{ 'x' | center(5) }}"
+        "{{ 'a\nb' | indent(2) }} {{ '{} and {:>4}'.format(1, 2) }}"
+        " {{ '%s' | format('y') }} {{ {'a': 1} | tojson }}"
+        " {{ '123456789: {}'.format(1700000000) }} {{ '123456789 %d' % 1700000000 }}"
+    )
+    data = {"hosts": [{"name": "web", "port": 80}, {"name": "db", "port": 0}]}
+    assert render(template, data) == (
+        '1 WEB:00080\nweb, db a_b   x  a\n  b 1 and    2 y {"a": 1}'
+        " 123456789: 1700000000 123456789 1700000000"
+    )
