@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
+from pathlib import Path
 
 from trueup.cli.output import escape
 from trueup.errors import UsageError
@@ -15,7 +17,7 @@ _log = logging.getLogger("trueup.cli")
 def require_store(url: str) -> None:
     """Raises UsageError where there is no store: what the command is about cannot be there."""
     file = file_of(url)
-    if file is not None and not file.exists():
+    if file is not None and not _is_there(file):
         raise UsageError(
             f"there is no store at {file}",
             hint="--store, TRUEUP_STORE or `store` of trueup.toml names the one that the runs use",
@@ -28,7 +30,7 @@ def place_store(url: str, *, is_named: bool, may_create: bool) -> str:
     `is_named`: the command line or the environment says where it is, so a mistake there is told.
     """
     file = file_of(url)
-    if file is None or file.exists():
+    if file is None or _is_there(file):
         return url
     if may_create:
         if is_named and not file.parent.is_dir():
@@ -43,3 +45,11 @@ def place_store(url: str, *, is_named: bool, may_create: bool) -> str:
     else:
         _log.info("%s", notice)
     return NO_STORE
+
+
+def _is_there(file: Path) -> bool:
+    """Whether there is a store, or what is left of one: a link to nowhere, or the log of one that is gone.
+
+    Opening it says what is wrong.
+    """
+    return os.path.lexists(file) or Path(f"{file}-wal").exists()

@@ -14,7 +14,8 @@ from trueup.errors import StoreError
 
 _REBUILD = (
     "Nothing was changed. Restore a copy of the file (from a backup, or {file}.before-* beside it), "
-    "without the {name}-wal and {name}-shm of this one; see docs/state.md"
+    "without the {name}-wal and {name}-shm of this one; or move all of them away and rebuild it with "
+    "`trueup recover SOURCE`"
 )
 # SQLite takes the right to write a WAL database as a lock on this byte of the -shm file.
 _WAL_WRITE_LOCK = 120

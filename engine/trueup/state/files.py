@@ -61,7 +61,7 @@ def _make(file: Path) -> None:
     if log.exists() and log.stat().st_size:
         raise StoreError(
             f"the store {file} is gone, but what was written to it last is still in {log.name}",
-            hint=f"put the file back; delete {log} to begin with a new store that knows nothing",
+            hint=f"put the file back, or delete {log} and rebuild it with `trueup recover SOURCE`",
         )
     # SQLite gives its -wal and -shm files the mode of the database, which is 0600 here.
     handle, name = tempfile.mkstemp(".new", f"{file.name}.", file.parent)
@@ -111,8 +111,8 @@ def _refuse_unfit(file: Path) -> None:
         what = "was cut off" if found.st_size else "is empty"
         raise StoreError(
             f"the store {file} {what}: what was in it is lost, for trueup never leaves such a file",
-            hint="restore a copy of it (from a backup, or beside it: *.before-*); "
-            "delete it to begin with a new store that knows nothing",
+            hint="restore a copy of it (from a backup, or beside it: *.before-*), "
+            "or delete it and rebuild it with `trueup recover SOURCE`",
         )
     # Not by opening it: closing any handle of a file gives free all locks that this process has on it.
     if not os.access(file, os.R_OK | os.W_OK):

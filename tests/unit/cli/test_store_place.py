@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -86,3 +88,64 @@ def test_a_server_and_a_store_that_is_there_are_used_as_they_are(tmp_path: Path)
     assert place_store(str(tmp_path / "none"), is_named=False, may_create=False) == NO_STORE
     with pytest.raises(UsageError):
         place_store(f"sqlite:///{tmp_path}/no/s.db", is_named=True, may_create=True)
+
+
+# -- what is left of a store, or is none
+
+
+def empty(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:9000])
+
+
+def overwrite(file: Path) -> None:
+    file.write_bytes(b"not a database\n" * 500)
+
+
+def dangle(file: Path) -> None:
+    file.unlink()
+    file.symlink_to("nowhere/state.db")
+
+
+def leave_log(file: Path) -> None:
+    file.unlink()
+    Path(f"{file}-wal").write_bytes(b"x" * 4000)
+
+
+def make_directory(file: Path) -> None:
+    file.unlink()
+    file.mkdir()
+
+
+FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
+    "empty": (empty, "is empty"),
+    "cut off": (cut, "is damaged"),
+    "no database": (overwrite, "is not an SQLite database"),
+    "a link to nowhere": (dangle, "which is not there"),
+    "its log alone": (leave_log, "is gone"),
+    "a directory": (make_directory, "it is a directory"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_store_of_no_use(
+    stack: Path, tmp_path: Path, fault: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "s.db"
+    assert run(["reconcile", str(stack), "--store", str(file), "--yes"]) == 0
+    shutil.rmtree(tmp_path / "live" / "www")
+    spoil, words = FAULTS[fault]
+    spoil(file)
+    for command in (["reconcile", "--yes"], ["plan"], ["status"], ["history"]):
+        capsys.readouterr()
+        name, *options = command
+        assert run([name, str(stack), "--store", str(file), *options]) == 1, command
+        told = capsys.readouterr().err
+        assert f"Error: the store {file} " in told
+        assert words in told
+        assert len(told.splitlines()) >= 2, "it does not say what to do"
+        assert "Traceback" not in told
+        assert not (tmp_path / "live" / "www").exists(), "it was made all the same"
