@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from trueup.sources.git import Listing, Mirror
 from trueup.sources.limits import show_path
 from trueup.sources.location import check_text
 
+_log = logging.getLogger(__name__)
 _HEX = re.compile(r"^[0-9a-f]{4,64}$")
 _NOT_IN_REFS = re.compile(r"[\s~^:?*\[\\\x7f]|\.\.|@\{|//|\.lock(/|$)|(^|/)\.|[/.]$|^/|^@$")
 _FULL_LENGTHS = (40, 64)
@@ -46,7 +48,15 @@ def find_commit(mirror: Mirror, ref: str, *, offline_ok: bool = False) -> Found:
         return Found(found.commit, found.branch, error.message)
     name = next((name for name in names if name in listing.refs), "")
     if name:
-        return _fetch_name(mirror, name, listing)
+        try:
+            return _fetch_name(mirror, name, listing)
+        except SourceError as error:
+            # It says what it has, and does not give it: a transfer that breaks off, or no room here.
+            found = _find_offline(mirror, names, ref) if offline_ok else None
+            if found is None:
+                raise
+            _log.warning("going on with commit %s: %s", found.commit[:12], error.message)
+            return Found(found.commit, found.branch, error.message)
     if _HEX.match(ref):
         return Found(_fetch_commit(mirror, ref))
     raise _missing(mirror, ref)

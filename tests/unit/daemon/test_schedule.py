@@ -173,3 +173,15 @@ def test_a_run_that_had_to_wait_for_another_stack_is_still_the_first_of_its_comm
     assert schedule.began_run() == "commit"
     schedule.ended_run(1003.0, RunStatus.CONVERGED)
     assert schedule.began_run() == "interval"
+
+
+def test_a_commit_that_could_not_be_fetched_is_news_when_it_is_told_again(schedule):
+    schedule.saw_commit(1000.0, "a")
+    run(schedule, 1000.0, RunStatus.CONVERGED)
+    assert schedule.ran_commit("a", "a")
+    assert schedule.saw_commit(1060.0, "b")
+    schedule.began_run()
+    assert not schedule.ran_commit("b", "a")
+    schedule.ended_run(1061.0, RunStatus.CONVERGED)
+    assert schedule.saw_commit(1120.0, "b")
+    assert schedule.is_due(1120.0)

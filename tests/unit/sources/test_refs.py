@@ -300,3 +300,27 @@ def test_a_password_of_a_pinned_repository_is_in_no_message(git_server: GitServe
     with pytest.raises(SourceError) as caught:
         open_pinned(url, "v1", cache_dir=tmp_path)
     assert "canary" not in caught.value.message + caught.value.hint
+
+
+def test_a_commit_that_is_told_but_not_given_leaves_the_last_one_in_force(
+    git_server: GitServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    repository = git_server.create()
+    first = repository.commit({"stack.yaml": "one"})
+    url, cache = repository.url("http"), tmp_path / "cache"
+    open_tree(url, "main", cache_dir=cache).close()
+    repository.commit({"stack.yaml": "two"})
+    blob = repository.git("rev-parse", "main:stack.yaml")
+    lost = repository.path / "objects" / blob[:2] / blob[2:]
+    content = lost.read_bytes()
+    lost.unlink()
+    with pytest.raises(SourceError):
+        open_tree(url, "main", cache_dir=cache)
+    tree = open_tree(url, "main", cache_dir=cache, offline_ok=True)
+    assert (tree.revision.commit, tree.read("stack.yaml")) == (first, b"one")
+    tree.close()
+    assert f"going on with commit {first[:12]}" in caplog.text
+    lost.write_bytes(content)
+    tree = open_tree(url, "main", cache_dir=cache, offline_ok=True)
+    assert tree.read("stack.yaml") == b"two"
+    tree.close()
