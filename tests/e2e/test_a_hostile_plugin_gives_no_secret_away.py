@@ -77,6 +77,8 @@ def trueup_provider():
 def trueup_secret_source():
     return WickedSource()
 '''
+# Of these a run is in the history: one that went well, and one that failed with the secret in its error.
+KEPT = ("Thing", "CreateInvalid")
 CALLS = ("Diff", "Normalize", "Observe", "Create")
 
 
@@ -136,13 +138,25 @@ def run(kind: str, key: str, plugin: Path, tmp_path: Path, config: str = "") -> 
     }
     said: list[tuple[str, bytes]] = []
     plans = (["plan", "--output", form] for form in ("text", "json", "markdown"))
-    for command in (*plans, ["reconcile", "--yes", "-vv"]):
+    # Afterwards all that was kept of it is asked for.
+    address, source = f"{kind}/a", ("--source", str(stack))
+    kept = [
+        *([command, str(stack), "--output", "json"] for command in ("history", "status", "events")),
+        *(["show", "1"], ["show", "1", "--output", "json"], ["drift", str(stack), "--suggest"]),
+        *(["why", address, *source], ["blame", address, *source]),
+    ]
+    if kind not in KEPT:
+        kept = []
+    runs = [[*command, str(stack)] for command in (*plans, ["reconcile", "--yes", "-vv"])]
+    for command in (*runs, *kept):
         done = subprocess.run(
-            [*TRUEUP, *command, str(stack), "--store", str(tmp_path / "store.db")],
+            [*TRUEUP, *command, "--store", str(tmp_path / "store.db")],
             env=environment,
             capture_output=True,
             timeout=120,
         )
+        assert done.returncode in (0, 1, 2), done.stderr.decode()
+        assert b"Usage:" not in done.stderr, done.stderr.decode()
         said += [(f"{command}: stdout", done.stdout), (f"{command}: stderr", done.stderr)]
     assert list(canary.leaks([*said, *files_below(tmp_path)])) == []
     return b"".join(text for _, text in said)
