@@ -34,6 +34,7 @@ class Mode(StrEnum):
     PAGE = "success, with a page of HTML"
     RESET = "the connection is reset before the first byte"
     HANG = "no answer"
+    LOST = "it is carried out, and the connection is reset before the first byte of the answer"
     BODY = "another body"
 
 
@@ -179,8 +180,11 @@ class Proxy:
                     self.answer(fault.status or 200, [("Content-Type", "text/html")], PAGE_OF_A_GATEWAY)
                     return
                 status, found, content = proxy._forward(self.command, self.path, headers, body)
+                if fault is not None and fault.mode is Mode.LOST:
+                    self.end_without_answer(fault)
+                    return
                 if fault is not None and fault.body is not None:
-                    content = fault.body(content)
+                    status, content = fault.status or status, fault.body(content)
                 if fault is not None and fault.mode is Mode.SHORT:
                     content = content[: len(content) // 2]
                 is_cut = fault is not None and fault.mode is Mode.CUT

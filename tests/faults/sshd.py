@@ -29,6 +29,10 @@ case "$(cat {folder}/mode)" in
     sh -c "$SSH_ORIGINAL_COMMAND" >{folder}/answer
     head -c $(($(wc -c <{folder}/answer) / 2)) {folder}/answer ;;
   killed) kill -9 $PPID ;;
+  lost)
+    sh -c "$SSH_ORIGINAL_COMMAND" >{folder}/answer
+    [ -e "$(cat {folder}/watched)" ] && rm {folder}/watched && kill -9 $PPID
+    cat {folder}/answer ;;
 esac
 """
 
@@ -83,6 +87,11 @@ class Sshd:
     def behave(self, mode: str) -> None:
         """What the shells that are started from now on do: `good`, or one of those in SHELL."""
         (self._folder / "mode").write_text(mode)
+
+    def lose(self, path: Path) -> None:
+        """The answer of the command that makes this path is lost, once: the connection dies after it."""
+        (self._folder / "watched").write_text(str(path))
+        self.behave("lost")
 
     def target(self, name: str, port: int = 0, **config: Value) -> Target:
         """A target that leads here, or through another port, with `known_hosts` of this sshd."""
