@@ -65,6 +65,7 @@ def account(moto: Moto, proxy: Proxy, git_server: GitServer, tmp_path: Path) -> 
 def test_a_create_of_aws_whose_answer_is_lost_is_adopted(account: Account, proxy: Proxy, times: int) -> None:
     proxy.spoil(first(CREATES, times), Fault(Mode.LOST))
     account.reconcile()
+    assert {*proxy.writes()} >= CREATES, "no answer was lost"
     check_always(look_at(account.systems, account.store, "shop"))
     proxy.heal()
     account.converge()
