@@ -79,7 +79,7 @@ class Reader:
                     offline_ok=source.is_offline_allowed,
                 ),
             )
-            check_targets(loaded.stack, self.grants(source))
+            check_targets(loaded.stack, self.grants(source), self.catalog)
             graph = build_graph(loaded.nodes, self.catalog)
         check_outputs_read(loaded.stack, graph)
         secrets = self.check_secrets(loaded.stack, graph, tree, source)

@@ -49,7 +49,10 @@ CONFIG_SCHEMA = {
             "type": "string",
             "pattern": "^https?://",
             "x-plain": True,
-            "description": "Another endpoint for every service: a test server, or a private endpoint.",
+            # Signed requests go there, with the session's token and the values of parameters.
+            "x-needs-grant": ["AWS_ENDPOINT_URL"],
+            "description": "Another endpoint for every service: a test server, or a private endpoint. Other "
+            "than on this machine it has to be granted.",
         },
         "maxAttempts": {
             "type": "integer",

@@ -22,7 +22,7 @@ from trueup.model.observation import Absent, Failed, Observation, Observed
 from trueup.model.resource import Facts, Grants, Node, Target
 from trueup.reconcile.boundary import PLUGIN_FAULTS, broken_plugin
 from trueup.reconcile.crew import Crew
-from trueup.reconcile.grant import find_refusal
+from trueup.reconcile.grant import find_refusal, find_reserved
 from trueup.reconcile.move import inherited_id
 from trueup.reconcile.replace import find_leftovers
 from trueup.reconcile.resolve import hide_config, resolve_node, settle_target
@@ -104,6 +104,8 @@ class Connections:
             hint = "allow_targets of trueup.toml has to grant it until its objects are gone, or forgotten"
             return Denied(refusal, hint=hint)
         provider = self._catalog.provider(target.provider)
+        if reserved := find_reserved(target, self._grants, provider.config_schema):
+            return Denied(reserved[0], hint=reserved[1])
         try:
             target = settle_target(target, self._facts, provider.config_schema)
             for attempt in stamina.retry_context(on=_is_worth_retrying, attempts=2, wait_initial=0.2):

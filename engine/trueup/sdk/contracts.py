@@ -292,6 +292,9 @@ class Provider(ABC):
 
     `config_schema` is JSON Schema of a target's `config`; `x-sensitive` there marks what `${{ target }}`
     may not show, and `x-plain` what shows up in messages and records, where no secret may stand.
+    `x-needs-grant` marks a field at the top that can lead the credentials of the machine to any host: the
+    engine refuses it unless the operator grants it in trueup.toml, or sets one of the variables that the
+    keyword lists to the same text; an http(s) URL of this machine needs neither.
     """
 
     name: ClassVar[str] = ""

@@ -12,7 +12,7 @@ from trueup.errors import ManifestError
 from trueup.model.outcome import RunStatus
 from trueup.model.resource import Grants, Target, TargetGrant
 from trueup.model.values import Sensitive
-from trueup.reconcile.grant import find_refusal
+from trueup.reconcile.grant import find_refusal, find_reserved
 from trueup.reconcile.report import EVERYTHING
 from trueup.sdk.testing.memory import MemoryCatalog
 
@@ -81,6 +81,99 @@ def test_without_any_grant_of_the_provider_nothing_is_allowed() -> None:
     assert find_refusal(Target("eu", "aws"), ()) == ""
     # Each list has to have a grant.
     assert find_refusal(Target("eu", "aws"), ((TargetGrant("aws"),), other)) != ""
+
+
+SCHEMA = {"properties": {"region": {}, "endpoint": {"x-needs-grant": ["MEMORY_ENDPOINT"]}}}
+
+
+def reserved(endpoint: object, *grants: Grants) -> bool:
+    config: Any = {"region": "eu", "endpoint": endpoint}
+    return find_reserved(Target("eu", "aws", {}, config), grants, SCHEMA) is not None
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "http://127.0.0.1:5000",
+        "https://127.8.9.10/a/b",
+        "http://localhost:1",
+        "http://localhost",
+        "http://[::1]:5000/",
+    ],
+)
+def test_a_field_that_leads_to_this_machine_needs_no_grant(endpoint: str) -> None:
+    assert not reserved(endpoint)
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "https://example.com",
+        "http://127.0.0.1@example.com",
+        "http://example.com\\@127.0.0.1/",
+        "http://127.0.0.1:80@example.com/",
+        "http://127.0.0.1#@example.com/",
+        "http://127.0.0.1.example.com",
+        "http://localhost.example.com",
+        "http://127.0.0.1\n.example.com",
+        "http://127.0.0.1/\n",
+        "http://127.1",
+        "http://2130706433",
+        "http://0.0.0.0:5000",
+        "http://[::ffff:10.0.0.1]",
+        "http://[fe80::1]",
+        "ftp://127.0.0.1",
+        "",
+        7,
+        None,
+        {"a": "http://127.0.0.1"},
+        Sensitive("http://127.0.0.1"),
+    ],
+)
+def test_a_field_that_may_lead_elsewhere_needs_a_grant(endpoint: object) -> None:
+    assert reserved(endpoint)
+
+
+def test_a_field_may_say_what_the_environment_of_the_operator_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert reserved("https://private.example.com")
+    monkeypatch.setenv("MEMORY_ENDPOINT", "https://private.example.com")
+    assert not reserved("https://private.example.com")
+    assert reserved("https://private.example.com/")
+
+
+def test_a_field_may_say_what_an_entry_that_covers_the_target_names() -> None:
+    place = "https://private.example.com"
+    whole = (TargetGrant("aws"),)
+    assert reserved(place, whole), "an entry for all targets names no field"
+    named = (TargetGrant("aws", {"region": "*", "endpoint": "https://*.example.com"}),)
+    assert not reserved(place, named)
+    assert not reserved(place, whole, named)
+    assert reserved("https://example.org", named)
+    assert reserved(place, (TargetGrant("aws", {"region": "us", "endpoint": "*"}),))
+    assert reserved(place, (TargetGrant("ssh", {"region": "*", "endpoint": "*"}),))
+    assert find_reserved(Target("eu", "aws", {}, {"region": "eu"}), (), SCHEMA) is None
+
+
+def test_a_field_that_needs_a_grant_is_refused_for_what_is_remembered_as_well(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = "https://private.example.com"
+    schema = {"type": "object", "properties": {"endpoint": {"x-needs-grant": ["MEMORY_ENDPOINT"]}}}
+    monkeypatch.setattr(loop.provider, "config_schema", schema, raising=False)
+    monkeypatch.setenv("MEMORY_ENDPOINT", place)
+    there = {"name": "there", "provider": "memory", "config": {"endpoint": place}}
+    loop.write_stack(targets=[there])
+    loop.declare("a")
+    assert loop.run().status is RunStatus.CONVERGED
+    monkeypatch.delenv("MEMORY_ENDPOINT")
+    with pytest.raises(ManifestError, match=r"stack\.yaml.* may not say config\.endpoint by itself"):
+        loop.run()
+    loop.undeclare("a")
+    loop.write_stack(targets=[{"name": "here", "provider": "memory"}])
+    loop.declare("b")
+    report = loop.run()
+    assert any("may not say config.endpoint" in (change.problem or "") for change in report.plan.changes)
+    assert "Thing/a" in loop.world.list_keys()
 
 
 def use(loop: Loop, grants: Grants | None) -> None:
