@@ -210,6 +210,8 @@ class Follower:
             # A repository may be down for days: each reason is told once.
             tell = self._log.debug if self._source_fault == error.message else self._log.warning
             tell("source unreachable", **describe_problem(error.problems[0]), age=round(self.source_age()))
+            if self._source_fault != error.message:
+                self._keep_event("source", f"the source gives no answer: {error.message}")
             self._source_fault = error.message
         except BaseException:  # noqa: BLE001 - else a fault of ours would end the thread, and the stack, silently
             self._log.exception("crashed while looking at the source")
@@ -217,6 +219,7 @@ class Follower:
         else:
             if self._source_fault:
                 self._log.info("source answers again", commit=commit)
+                self._keep_event("source", f"the source answers again: {commit}")
             self._source_fault = ""
             return commit
         self._metrics.source_errors.labels(self.stack.name).inc()
@@ -309,7 +312,7 @@ class Follower:
         self._note_store_fault("")
         self._metrics.note_report(self.stack.name, report)
         with self._changed:
-            if not self._schedule.ran_commit(commit, report.plan.revision.commit):
+            if not self._schedule.ran_commit(self._now(), commit, report.plan.revision.commit):
                 self._settings_of = None
         counts = {result.value: count for result, count in report.counts.items() if count}
         if report.status is not RunStatus.HELD:

@@ -40,7 +40,9 @@ class Schedule:
 
     `commit` is what the source told last, empty until it told one; `has_news` that it told another since
     the last run began, `is_woken` that what the run depends on has changed since then, `is_first_run` that no
-    run of the commit has ended. `answered_at` is when the source answered last, None if it never did.
+    run of the commit has ended. `answered_at` is when the source answered last, None if it never did; an
+    answer that tells of a commit which the source then does not give is none. `ran` is the commit of the
+    last run, `withheld` the one that was told and not given, `refusals` how often in a row.
     """
 
     poll: float
@@ -53,6 +55,10 @@ class Schedule:
     is_first_run: bool = False
     answered_at: float | None = None
     failures: int = 0
+    ran: str = ""
+    withheld: str = ""
+    refusals: int = 0
+    next_fetch: float = -math.inf
     next_poll: float = field(init=False)
     # The first run follows the first look at the source, whatever that look came to.
     next_run: float = math.inf
@@ -61,9 +67,17 @@ class Schedule:
         self.next_poll = self.started_at
 
     def saw_commit(self, now: float, commit: str) -> bool:
-        """Notes what the source told; whether it is news."""
-        self.answered_at = now
+        """Notes what the source told; whether it is news.
+
+        A commit that it did not give when it was asked for is none until it is time to ask again.
+        """
         self.next_poll = now + self.poll
+        if commit == self.ran:
+            self.withheld, self.refusals = "", 0
+        if not self.withheld:
+            self.answered_at = now
+        elif commit == self.withheld and now < self.next_fetch:
+            return False
         return self.took_commit(now, commit)
 
     def took_commit(self, now: float, commit: str) -> bool:
@@ -76,11 +90,18 @@ class Schedule:
         self.next_run = now
         return True
 
-    def ran_commit(self, told: str, commit: str) -> bool:
+    def ran_commit(self, now: float, told: str, commit: str) -> bool:
         """Notes the commit that a run was of; whether it is the one that the source had told.
 
-        A commit that the source told but did not give is news once more when it is told again.
+        A commit that the source told but did not give is news once more when it is told again, and each time
+        later than the last time. One that is not known yet may be newer than what was told.
         """
+        if commit != self.ran:
+            self.withheld, self.refusals = "", 0
+        elif told not in ("", commit):
+            self.withheld, self.refusals = told, self.refusals + 1
+            self.next_fetch = now + backoff(self.refusals, self.jitter)
+        self.ran = commit
         if told != commit and told == self.commit and not self.has_news:
             self.commit = commit
         return told == commit

@@ -175,13 +175,62 @@ def test_a_run_that_had_to_wait_for_another_stack_is_still_the_first_of_its_comm
     assert schedule.began_run() == "interval"
 
 
-def test_a_commit_that_could_not_be_fetched_is_news_when_it_is_told_again(schedule):
+def get(schedule, now, told, commit):
+    """A run that was told of one commit and got one."""
+    schedule.began_run()
+    is_given = schedule.ran_commit(now, told, commit)
+    schedule.ended_run(now, RunStatus.CONVERGED)
+    return is_given
+
+
+def test_a_commit_that_was_not_given_is_news_once_more_ever_more_slowly(schedule):
+    schedule.poll = 1
     schedule.saw_commit(1000.0, "a")
     run(schedule, 1000.0, RunStatus.CONVERGED)
-    assert schedule.ran_commit("a", "a")
-    assert schedule.saw_commit(1060.0, "b")
-    schedule.began_run()
-    assert not schedule.ran_commit("b", "a")
-    schedule.ended_run(1061.0, RunStatus.CONVERGED)
-    assert schedule.saw_commit(1120.0, "b")
-    assert schedule.is_due(1120.0)
+    assert schedule.ran_commit(1000.0, "a", "a")
+    now, tries = 1001.0, []
+    while now < 1100.0:
+        if schedule.saw_commit(now, "b"):
+            tries.append(now)
+            schedule.began_run()
+            assert not schedule.ran_commit(now, "b", "a")
+            schedule.ended_run(now, RunStatus.CONVERGED)
+        now += 1
+    assert tries == [1001, 1006, 1016, 1036, 1076]
+    # Another one is asked for at once.
+    assert schedule.saw_commit(1101.0, "c")
+
+
+def test_the_source_ages_while_it_tells_of_a_commit_that_it_does_not_give(schedule):
+    schedule.saw_commit(1000.0, "a")
+    get(schedule, 1000.0, "a", "a")
+    for now in (1060.0, 1120.0, 1180.0):
+        assert schedule.saw_commit(now, "b")
+        get(schedule, now, "b", "a")
+        # A run for drift is of the old commit, and no proof that the source gives the new one.
+        get(schedule, now + 1, "a", "a")
+    assert schedule.answered_at == 1060.0
+    schedule.saw_commit(1240.0, "c")
+    assert schedule.answered_at == 1060.0
+    get(schedule, 1240.0, "c", "c")
+    schedule.saw_commit(1300.0, "c")
+    assert schedule.answered_at == 1300.0
+
+
+def test_a_source_that_goes_back_to_the_commit_that_is_in_force_is_young_again(schedule):
+    schedule.saw_commit(1000.0, "a")
+    get(schedule, 1000.0, "a", "a")
+    schedule.saw_commit(1060.0, "b")
+    get(schedule, 1060.0, "b", "a")
+    assert not schedule.saw_commit(1120.0, "a")
+    assert schedule.answered_at == 1120.0
+    assert schedule.saw_commit(1121.0, "b")
+
+
+def test_a_run_that_gets_a_newer_commit_than_was_told_is_no_refusal(schedule):
+    schedule.saw_commit(1000.0, "a")
+    get(schedule, 1000.0, "a", "a")
+    schedule.saw_commit(1060.0, "b")
+    get(schedule, 1060.0, "b", "c")
+    schedule.saw_commit(1120.0, "c")
+    assert schedule.answered_at == 1120.0
