@@ -57,6 +57,12 @@ def recover(ctx: click.Context, call: Call, output: str, yes: bool, installation
         nonlocal is_declined
         if output == "text":
             print_lines(console, render_found(found))
+        if yes and found.is_taken_over and not found.is_sure:
+            raise UsageError(
+                f"this store would become that of installation {found.installation}, of which nothing is"
+                " remembered here: another store may be managing its objects",
+                hint=f"if that store is lost: --installation {found.installation}; else use it with --store",
+            )
         is_declined = not yes and not ask(
             "Let the store know what was found? [y/N]", ("y", "Y", "yes", "Yes")
         )
@@ -78,6 +84,11 @@ def render_found(found: Recovery) -> Iterator[Text]:
     yield plain((escape(found.stack), "bold"), (f" at {describe_revision(found.revision)}", ""))
     whose = "the installation that made them" if found.is_taken_over else "this store's own"
     yield plain((f"Markers of installation {escape(found.installation)}, {whose}:", ""))
+    if found.is_taken_over and not found.is_sure:
+        yield plain(
+            ("  This machine remembers nothing of it. ", "bold yellow"),
+            ("If its store is in use anywhere, say no: both would change the same objects.", ""),
+        )
     for each in found.found:
         notes = "" if each.is_declared else "  not in Git"
         notes += "  new to the store" if each.is_new else ""

@@ -7,12 +7,12 @@ nothing that was seen is in doubt: until then, the stack stays held (see lost).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 
-from trueup.errors import StoreError, Transient, UsageError
+from trueup.errors import Transient
 from trueup.model.address import Address, Owner
 from trueup.model.observation import Absent, Failed, Observed, Owned
 from trueup.model.outcome import Result
@@ -21,6 +21,7 @@ from trueup.model.values import Document
 from trueup.reconcile.cycle import Request
 from trueup.reconcile.doubt import is_unfindable
 from trueup.reconcile.hold import keep_lease
+from trueup.reconcile.identify import Choice, choose_installation
 from trueup.reconcile.observe import Connections, observe_stack
 from trueup.reconcile.resolve import record_config
 from trueup.reconcile.search import Blank, Search, Sighting, search_marked
@@ -52,15 +53,17 @@ class Gap:
 class Recovery:
     """What a recovery found, and what became of it.
 
-    `missing` are declared or recorded, and no live object carries their marker. `left_out` carry a marker of
-    the stack and get no row. `blanks` could not be looked through. `refusals` say why nothing was written;
-    `run` is its run in the history, 0 without one.
+    `is_taken_over`: the installation is not the store's own until now; `is_sure`: somebody, or what this
+    machine remembers, says that it is meant. `missing` are declared or recorded, and no live object carries
+    their marker. `left_out` carry a marker of the stack and get no row. `blanks` could not be looked through.
+    `refusals` say why nothing was written; `run` is its run in the history, 0 without one.
     """
 
     stack: str
     revision: Revision
     installation: str
     is_taken_over: bool
+    is_sure: bool
     found: tuple[Find, ...] = ()
     missing: tuple[Gap, ...] = ()
     left_out: tuple[Gap, ...] = ()
@@ -92,8 +95,10 @@ def recover_stack(
 
         with closing(connect(store.installation)) as connections:
             search = search_marked(stack, request.graph, connections, catalog, pool)
-        installation = choose_installation(order.installation, search.seen, store)
-        draft = Draft(request, installation, search, store, catalog)
+        markers = (sighting.owned.owner.installation for sighting in search.seen)
+        choice = choose_installation(order.installation, stack.name, markers, store)
+        installation = choice.installation
+        draft = Draft(request, choice, search, store, catalog)
         draft.sort_sightings()
         with closing(connect(installation)) as connections:
             knowledge = observe_stack(draft.situation(), connections, pool)
@@ -104,43 +109,12 @@ def recover_stack(
         return replace(recovery, run=store.rebuild(keeper.lease, draft.rebuilt()))
 
 
-def choose_installation(wanted: str, seen: Iterable[Sighting], store: Store) -> str:
-    """Whose markers count. Raises UsageError where that is not clear, StoreError where it cannot be."""
-    found = sorted({sighting.owned.owner.installation for sighting in seen})
-    own = store.installation
-    busy = [name for name in store.stacks() if store.addresses(name) or store.open_intents(name)]
-    if wanted and wanted not in (*found, own):
-        raise UsageError(
-            f"nothing carries the stack's marker by installation {wanted}",
-            hint=f"found: {', '.join(found) or 'none'}; this store's own is {own}",
-        )
-    if wanted:
-        chosen = wanted
-    elif not found or (busy and own in found):
-        chosen = own
-    elif len(found) == 1:
-        chosen = found[0]
-    else:
-        raise UsageError(
-            f"the stack's markers are of several installations: {', '.join(found)}",
-            hint="--installation ID says which one this store was, or is to become; ask whose the others are",
-        )
-    if chosen != own and busy:
-        raise StoreError(
-            f"the markers are of installation {chosen}, and this store is {own}, by whose markers it manages"
-            f" {', '.join(busy)}: a store has one id",
-            hint="give this stack a store of its own, from now on: trueup recover SOURCE --store FILE; or set"
-            " lifecycle.adopt: true on its resources, to take them over into this store",
-        )
-    return chosen
-
-
 @dataclass
 class Draft:
     """A recovery on its way."""
 
     request: Request
-    installation: str
+    choice: Choice
     search: Search
     store: Store
     catalog: Catalog
@@ -153,6 +127,10 @@ class Draft:
         self._old: Mapping[Address, Record] = self.store.inventory(self.request.stack.name)
         self._nodes = self.request.graph.nodes
         self._known = {address.text: address for address in (*self._old, *self._nodes)}
+
+    @property
+    def installation(self) -> str:
+        return self.choice.installation
 
     def situation(self) -> Situation:
         """What is looked at by name as well: all that is declared, with the ids that were found."""
@@ -216,6 +194,7 @@ class Draft:
             request.revision,
             self.installation,
             self.installation != self.store.installation,
+            self.choice.is_sure,
             tuple(found),
             tuple(self.missing),
             tuple(self.left_out),

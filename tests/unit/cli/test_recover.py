@@ -58,3 +58,19 @@ def test_a_recovery_as_json(lost: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert document["missing"] == document["leftOut"] == document["refusals"] == []
     assert run(["recover", str(lost), "--yes", "--installation", "nobody"]) == 1
     assert "nothing carries the stack's marker by installation nobody" in capsys.readouterr().err
+
+
+def test_agreeing_beforehand_takes_over_nothing_that_is_not_remembered(
+    lost: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another machine"))
+    capsys.readouterr()
+    assert run(["recover", str(lost), "--yes"]) == 1
+    told = capsys.readouterr()
+    assert "This machine remembers nothing of it" in told.out
+    assert "another store may be managing its objects" in told.err
+    installation = told.out.split("Markers of installation ")[1].split(",")[0]
+    run(["plan", str(lost)])
+    assert "store-lost: " in capsys.readouterr().out, "nothing was taken over"
+    assert run(["recover", str(lost), "--yes", "--installation", installation]) == 0
+    assert run(["plan", str(lost)]) == 0

@@ -248,6 +248,7 @@ def test_markers_of_several_installations_need_a_choice(loop):
     entry = loop.world.peek("Thing/b")
     loop.world.put("Thing/b", {**entry, "owner": owner_of_another(loop, "Thing", "b")})
     lose(loop)
+    loop.app.store.forget_mark("shop")
     with pytest.raises(UsageError, match=r"several installations: .*another"):
         loop.app.recover(loop.source, Order())
     with pytest.raises(UsageError, match="nothing carries the stack's marker by installation x"):
@@ -256,6 +257,49 @@ def test_markers_of_several_installations_need_a_choice(loop):
     assert [gap.why for gap in found.left_out] == ["its marker is of installation another"]
     assert list(loop.records()) == ["a"]
     assert results(loop.run()) == {"a": "unchanged", "b": "failed"}
+
+
+def test_what_this_machine_remembers_chooses_among_several_installations(loop):
+    loop.declare("a")
+    loop.declare("b")
+    loop.run()
+    installation = loop.app.store.installation
+    entry = loop.world.peek("Thing/b")
+    loop.world.put("Thing/b", {**entry, "owner": owner_of_another(loop, "Thing", "b")})
+    lose(loop)
+    found = recovered(loop)
+    assert (found.installation, found.is_sure) == (installation, True)
+    assert list(loop.records()) == ["a"]
+
+
+def test_an_old_copy_of_which_nothing_lives_does_not_become_another_installation(loop):
+    loop.declare("a")
+    loop.run()
+    installation = loop.app.store.installation
+    loop.app.close()
+    shutil.copy(loop.folder / "store.db", loop.folder / "copy.db")
+    reopen(loop)
+    loop.run()
+    lose(loop)
+    loop.app.close()
+    shutil.copy(loop.folder / "copy.db", loop.folder / "store.db")
+    reopen(loop)
+    entry = loop.world.peek("Thing/a")
+    loop.world.put("Thing/a", {**entry, "owner": owner_of_another(loop, "Thing", "a")})
+    found = recovered(loop)
+    assert (found.installation, found.is_taken_over) == (installation, False)
+
+
+def test_a_new_store_where_nothing_is_remembered_is_not_sure_of_whom_it_takes_over(loop):
+    loop.declare("a")
+    loop.run()
+    lose(loop)
+    loop.app.store.forget_mark("shop")
+    asked = []
+    loop.app.recover(loop.source, Order(confirm=lambda found: asked.append(found) or False))
+    assert [(found.is_taken_over, found.is_sure) for found in asked] == [(True, False)]
+    installation = asked[0].installation
+    assert recovered(loop, installation=installation).is_sure
 
 
 def test_a_store_that_manages_something_else_does_not_become_another(loop):
