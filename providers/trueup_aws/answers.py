@@ -8,10 +8,20 @@ from __future__ import annotations
 
 import json
 from typing import Any, Protocol
+from xml.etree import ElementTree
 
 from trueup.sdk import Transient
 
 _IN_BODY = frozenset({None, "body"})
+# What S3 calls the whole of an answer, where it is neither the name of a field nor that of the operation.
+_ROOTS = {
+    "GetBucketLifecycleConfiguration": "LifecycleConfiguration",
+    "GetBucketTagging": "Tagging",
+    "GetBucketVersioning": "VersioningConfiguration",
+    "ListBuckets": "ListAllMyBucketsResult",
+}
+# The first element begins within so many bytes.
+_HEAD = 64 * 1024
 
 
 class Response(Protocol):
@@ -41,8 +51,10 @@ def _is_sound(response: Response, model: Any, *, is_json: bool) -> bool:
         is_head = model.http.get("method") == "HEAD"
         return is_head or not _has_body(model)
     if not is_json:
-        # botocore refuses XML that it cannot read.
-        return "html" not in str(response.headers.get("Content-Type") or "")
+        if "html" in str(response.headers.get("Content-Type") or ""):
+            return False
+        # botocore refuses XML that it cannot read, and of other XML it reads nothing.
+        return not _has_body(model) or _root_of(content) in _roots_of(model)
     try:
         return isinstance(json.loads(content), dict)
     except (ValueError, RecursionError):
@@ -55,3 +67,26 @@ def _has_body(model: Any) -> bool:
     if shape is None:
         return False
     return any(member.serialization.get("location") in _IN_BODY for member in shape.members.values())
+
+
+def _root_of(content: bytes) -> str:
+    """The name of the element that an answer in XML consists of; empty where there is none."""
+    parser: Any = ElementTree.XMLPullParser(("start",))
+    try:
+        parser.feed(content[:_HEAD])
+        for _event, element in parser.read_events():
+            return str(element.tag).rpartition("}")[2]
+    except ElementTree.ParseError:
+        pass  # so it is none of AWS
+    return ""
+
+
+def _roots_of(model: Any) -> frozenset[str]:
+    """The names that the answer of an operation can have. Servers that are like S3 use some of their own."""
+    names = {f"{model.name}Response"}
+    if model.service_model.protocol == "rest-xml":
+        payload = model.output_shape.serialization.get("payload")
+        if payload:
+            names |= {payload, model.output_shape.members[payload].name}
+        names |= {f"{model.name}Result", f"{model.name}Output", _ROOTS.get(model.name, "")}
+    return frozenset(names - {""})
