@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from trueup.app import App, SourceSpec
+from trueup.errors import PluginError
 from trueup.model.address import Address
 from trueup.model.outcome import Result, RunStatus
 from trueup.reconcile import observe, walk
@@ -315,3 +316,30 @@ def _make_due(bench: Bench, verb: str, timeout: str = "") -> None:
             if timeout:
                 document["lifecycle"] = {"timeout": timeout}
     file.write_text(yaml.safe_dump_all(documents))
+
+
+@pytest.mark.parametrize("method", ["validate", "identity"])
+@pytest.mark.parametrize("error", [RuntimeError("canary"), SystemExit(0), RecursionError(), None, 7])
+def test_what_it_does_when_its_resources_are_read(
+    method: str, error: Any, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stack is not carried out, since nobody can say whether it is sound; whose bug it is, is said."""
+
+    def misbehave(*_: object) -> Any:
+        if isinstance(error, BaseException):
+            raise error
+        return error
+
+    if method == "identity" and not isinstance(error, BaseException):
+        pytest.skip("what is no text is no name")
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.hostile.thing, method, misbehave)
+        with pytest.raises(PluginError) as raised:
+            bench.app.reconcile(bench.source)
+    message = raised.value.message
+    assert message.startswith(f"a bug in provider 'hostile': {method} of {HOSTILE} Thing raised ")
+    assert "for Thing/bad1 at things.yaml" in message
+    assert "canary" not in message
+    assert isinstance(raised.value.__cause__, BaseException)
+    assert bench.good.count_writes() + bench.bad.count_writes() == 0
+    bench.check_mended()

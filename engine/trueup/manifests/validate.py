@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from trueup.errors import NOWHERE, Problem
+from trueup.errors import NOWHERE, PluginError, Problem, TrueupError
 from trueup.manifests.document import Path, SourceDocument
 from trueup.manifests.expand import Expanded
 from trueup.manifests.named_fields import join_problems, named_field
@@ -19,6 +20,10 @@ from trueup.model.values import UNKNOWN, map_leaves
 from trueup.sdk.contracts import Catalog, Kind
 
 _TOP_LEVEL = ("apiVersion", "kind", "metadata", "spec")
+# What a plugin may raise, save an interruption by the user.
+_FAULTS = (Exception, SystemExit, GeneratorExit)
+# More than anybody reads of one resource; an iterator without an end ends here.
+_MAX_PROBLEMS = 1000
 _METADATA = ("name", "labels", "annotations")
 
 
@@ -68,7 +73,7 @@ class Validator:
                 if not expanded.declaration.body.is_static:
                     body = map_leaves(body, lambda leaf: LATER if leaf is UNKNOWN else leaf)
                 by_schema = list(self._check_schema(kind, body, expanded.declaration.document))
-            by_kind = [_placed(problem, expanded) for problem in kind.validate(expanded.pure)]
+            by_kind = [_placed(problem, expanded) for problem in _ask_kind(kind, expanded)]
             yield from join_problems(by_schema, by_kind, node.body) if by_schema else by_kind
 
     def check_doubles(self, nodes: Sequence[Expanded]) -> Iterator[Problem]:
@@ -84,7 +89,7 @@ class Validator:
             kind = self._kind(expanded.declaration)
             if kind is None:
                 continue
-            identity = kind.identity(expanded.pure)
+            identity = _identity_of(kind, expanded)
             if not identity:
                 continue
             first = identities.setdefault((node.target.provider, node.target.name, identity), node)
@@ -139,6 +144,42 @@ class Validator:
             return schema.check(body, document, ())
         spec = body.get("spec")
         return schema.check({} if spec is None else spec, document, ("spec",))
+
+
+def _ask_kind(kind: Kind, expanded: Expanded) -> Sequence[Problem]:
+    """What the kind itself says is wrong with a node. Raises PluginError where it breaks the contract."""
+    try:
+        found = list(itertools.islice(kind.validate(expanded.pure), _MAX_PROBLEMS))
+        if not all(isinstance(problem, Problem) for problem in found):
+            raise TypeError("what validate gives are no problems")
+        return found
+    except TrueupError:
+        raise
+    except _FAULTS as error:
+        raise _broken(kind, expanded, "validate", error) from error
+
+
+def _identity_of(kind: Kind, expanded: Expanded) -> str:
+    try:
+        return kind.identity(expanded.pure)
+    except TrueupError:
+        raise
+    except _FAULTS as error:
+        raise _broken(kind, expanded, "identity", error) from error
+
+
+def _broken(kind: Kind, expanded: Expanded, call: str, error: BaseException) -> PluginError:
+    """What a bug of a plugin becomes. The exception's text is not repeated: it may hold a secret."""
+    trace, where = error.__traceback__, ""
+    while trace is not None:
+        where = f" at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    node = expanded.node
+    return PluginError(
+        f"a bug in provider {node.target.provider!r}: {call} of {kind.api_version} {kind.name} raised "
+        f"{type(error).__name__}{where}, for {node.address.reference} at {node.place}",
+        hint="please report it to the provider's authors",
+    )
 
 
 def _placed(problem: Problem, expanded: Expanded) -> Problem:

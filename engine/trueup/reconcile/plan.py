@@ -178,6 +178,13 @@ def find_moves(
     return moves
 
 
+def _identity_of(node: Node, situation: Situation) -> str:
+    try:
+        return situation.catalog.kind_of(node).identity(node)
+    except PLUGIN_FAULTS:  # what it says of the values is met again, and told, when the node is acted on
+        return ""
+
+
 def _refuse_doubles(changes: Sequence[Change], situation: Situation, knowledge: Knowledge) -> list[Change]:
     """The changes, with a refusal for nodes that turn out to be one object once expressions are resolved.
 
@@ -189,7 +196,7 @@ def _refuse_doubles(changes: Sequence[Change], situation: Situation, knowledge: 
     doubles: dict[Address, Address] = {}
     for change in changes:
         node = knowledge.nodes[change.address]
-        identity = situation.catalog.kind_of(node).identity(node) if not change.problem else ""
+        identity = _identity_of(node, situation) if not change.problem else ""
         if not identity:
             continue
         first = known.setdefault((node.target.name, identity), change.address)
