@@ -358,6 +358,9 @@ def _hint_for(remote: Remote, errors: str) -> str:
         "could not read Password": lambda: "Configure a credential helper of git, or use SSH.",
         "Authentication failed": lambda: "Check the user and the token.",
     }
+    if remote.authorization is not None and "could not read " in errors:
+        # git asks for others, as nobody is there to type them.
+        return "The server refuses the user and the password of the URL: check both."
     for words, hint in hints.items():
         if words in errors:
             return hint()

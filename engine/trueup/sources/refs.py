@@ -225,7 +225,9 @@ def _missing(mirror: Mirror, ref: str) -> SourceError:
         # It did answer that there is no such ref; what else there is may be more than is taken in.
         return SourceError(message)
     if not listing.refs:
-        return SourceError(f"the source {where} holds no commit", hint="push a branch to it first")
+        return SourceError(
+            f"the source {where} holds no commit", hint="push a branch to it first, if this is the right URL"
+        )
     if ref in ("", "HEAD"):
         return SourceError(f"the source {where} has no default branch", hint="name a branch with --ref")
     names = sorted({name.split("/", 2)[2].removesuffix("^{}") for name in listing.refs})
