@@ -184,7 +184,12 @@ class Call:
 
 def default_store() -> str:
     """The store of someone who configured none: a file in the user's state directory."""
-    home = os.environ.get("XDG_STATE_HOME") or str(Path("~/.local/state").expanduser())
+    try:
+        home = os.environ.get("XDG_STATE_HOME") or str(Path("~/.local/state").expanduser())
+    except RuntimeError:
+        raise UsageError(
+            "there is no home directory for the store", hint="--store or TRUEUP_STORE says where it is"
+        ) from None
     return f"sqlite:///{Path(home).absolute() / 'trueup' / 'state.db'}"
 
 

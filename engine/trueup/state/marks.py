@@ -11,12 +11,14 @@ import json
 import logging
 import os
 import tempfile
-from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from trueup.state.store import Mark
 
 _log = logging.getLogger("trueup.state")
+# Of a mark, in bytes: it holds the name of a store and of a stack.
+_LONGEST = 65536
 
 
 class Marks:
@@ -32,22 +34,23 @@ class Marks:
         """What is remembered of a stack; None where nothing is, or what there is cannot be read."""
         file = self._file(stack)
         try:
-            text = file.read_text()
-        except FileNotFoundError:
+            text = _read_start(file) if file is not None else None
+        except OSError as error:
+            self._warn(f"the mark {file} cannot be read: {error.strerror}")
             return None
-        except (OSError, ValueError) as error:
-            self._warn(f"the mark {file} cannot be read: {error}")
+        if text is None:
             return None
         try:
-            data = json.loads(text)
-            return Mark(str(data["installation"]), int(data["run"]), float(data["at"]))
-        except (ValueError, KeyError, TypeError):
+            return _parse(text)
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             self._warn(f"the mark {file} is damaged, and is written anew by the next run")
             return None
 
     def write(self, stack: str, mark: Mark) -> None:
         """Remembers the latest run of a stack, in place of what was remembered before."""
         file = self._file(stack)
+        if file is None:
+            return
         text = json.dumps(
             {
                 "store": self._name,
@@ -76,11 +79,27 @@ class Marks:
 
     def forget(self, stack: str) -> None:
         """Drops what is remembered of a stack of which nothing is managed any more."""
-        with suppress(OSError):
-            self._file(stack).unlink()
+        file = self._file(stack)
+        try:
+            if file is not None:
+                file.unlink(missing_ok=True)
+        except NotADirectoryError:
+            pass  # nothing was ever written there
+        except OSError as error:
+            self._warn(
+                f"the mark {file} cannot be removed ({error.strerror}): remove it, since nothing is left"
+            )
 
-    def _file(self, stack: str) -> Path:
-        home = os.environ.get("XDG_STATE_HOME") or str(Path("~/.local/state").expanduser())
+    def _file(self, stack: str) -> Path | None:
+        try:
+            home = os.environ.get("XDG_STATE_HOME") or str(Path("~/.local/state").expanduser())
+        except RuntimeError:
+            # A user that only its number is known of, as in some containers.
+            self._warn(
+                "neither HOME nor XDG_STATE_HOME says where to remember runs: that the store is lost or old"
+                " will not be noticed by it"
+            )
+            return None
         digest = hashlib.sha256(f"{self._key}\0{stack}".encode("utf-8", "surrogateescape")).hexdigest()
         return Path(home).absolute() / "trueup" / "marks" / f"{digest[:40]}.json"
 
@@ -89,6 +108,28 @@ class Marks:
         tell = _log.debug if self._has_warned else _log.warning
         tell("%s", message)
         self._has_warned = True
+
+
+def _read_start(file: Path) -> str | None:
+    """As much of a file as a mark may be; None where there is none. What is no file is not waited for."""
+    try:
+        handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        return os.read(handle, _LONGEST + 1).decode("utf-8", "replace")
+    finally:
+        os.close(handle)
+
+
+def _parse(text: str) -> Mark:
+    """Raises ValueError and the like for what is no mark."""
+    if len(text) > _LONGEST:
+        raise ValueError("too long")
+    data = json.loads(text)
+    mark = Mark(str(data["installation"]), int(data["run"]), float(data["at"]))
+    datetime.fromtimestamp(mark.at, UTC)  # it will be told
+    return mark
 
 
 def _read_machine_id() -> str:

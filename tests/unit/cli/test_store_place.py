@@ -149,3 +149,16 @@ def test_a_store_of_no_use(
         assert len(told.splitlines()) >= 2, "it does not say what to do"
         assert "Traceback" not in told
         assert not (tmp_path / "live" / "www").exists(), "it was made all the same"
+
+
+def test_a_user_without_a_home_has_to_name_the_store(
+    stack: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for name in ("HOME", "XDG_STATE_HOME", "TRUEUP_STORE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 123_456)
+    assert run(["plan", str(stack)]) == 1
+    told = capsys.readouterr().err
+    assert "there is no home directory for the store" in told
+    assert "--store" in told
+    assert run(["reconcile", str(stack), "--store", str(tmp_path / "s.db"), "--yes"]) == 0

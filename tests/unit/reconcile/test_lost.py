@@ -108,7 +108,21 @@ def test_a_mark_tells_of_what_carries_no_name(loop):
     assert len(loop.world.list_keys()) == 1
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"run": "x"}', "\udcff"])
+DAMAGED = {
+    "empty": "",
+    "cut off": "{",
+    "a list": "[]",
+    "no number": '{"run": "x"}',
+    "no text": "\udcff",
+    "endless": '{"installation": "x", "run": Infinity, "at": 1}',
+    "no time": '{"installation": "x", "run": 1, "at": NaN}',
+    "a time past all calendars": '{"installation": "x", "run": 1, "at": 1e300}',
+    "deep": "[" * 60_000,
+    "huge": " " * 1_000_000,
+}
+
+
+@pytest.mark.parametrize("text", DAMAGED.values(), ids=DAMAGED.keys())
 def test_a_damaged_mark_is_a_warning(loop, text, caplog):
     loop.declare("a")
     loop.run()
@@ -127,6 +141,36 @@ def test_a_mark_that_cannot_be_written_is_a_warning_and_is_told_once(loop, caplo
     assert loop.run().status is RunStatus.CONVERGED
     assert loop.run().status is RunStatus.CONVERGED
     assert len([record for record in caplog.records if record.levelname == "WARNING"]) == 1
+
+
+def test_a_pipe_in_place_of_a_mark_is_not_waited_for(loop, caplog):
+    loop.declare("a")
+    loop.run()
+    (file,) = marks()
+    file.unlink()
+    os.mkfifo(file)
+    assert loop.run().status is RunStatus.CONVERGED
+    assert json.loads(file.read_text())["run"] == 2
+
+
+def test_a_folder_in_place_of_a_mark_is_a_warning(loop, caplog):
+    loop.declare("a")
+    loop.run()
+    (file,) = marks()
+    file.unlink()
+    file.mkdir()
+    assert loop.run().status is RunStatus.CONVERGED
+    assert "Is a directory" in caplog.text
+
+
+def test_a_user_without_a_home_is_told_that_nothing_is_remembered(loop, caplog, monkeypatch):
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("os.getuid", lambda: 123_456)
+    loop.declare("a")
+    assert loop.run().status is RunStatus.CONVERGED
+    assert loop.destroy().status is RunStatus.CONVERGED
+    assert "neither HOME nor XDG_STATE_HOME" in caplog.text
 
 
 def test_a_mark_is_of_one_stack_and_of_one_store(loop):
