@@ -23,6 +23,8 @@ from trueup_kubernetes.errors import Answer
 CONNECT_TIMEOUT = 10.0
 # etcd takes objects of 1.5 MiB, so a page of 50 always fits; lists of 500 real objects have a few MiB.
 MAX_ANSWER = 128 * 1024 * 1024
+# One of a thousand clusters has 5 MiB; reading YAML takes a hundred times as much memory.
+MAX_KUBECONFIG = 16 * 1024 * 1024
 # An answer that comes in drops: each of them keeps the request's own timeout waiting.
 ANSWER_SECONDS = 120.0
 USER_AGENT = "trueup"
@@ -116,6 +118,9 @@ def _load(configuration: Configuration, kubeconfig: str, context: str) -> str:
     path = str(Path(kubeconfig).expanduser()) if kubeconfig else _default_kubeconfig()
     if kubeconfig and (os.pathsep in path or not Path(path).is_file()):
         raise ConfigException("there is no such file")
+    for each in map(Path, filter(None, path.split(os.pathsep))):
+        if each.is_file() and each.stat().st_size > MAX_KUBECONFIG:
+            raise ConfigException(f"{each} is larger than {MAX_KUBECONFIG // 1024**2} MiB")
     # Reading the contexts first runs no credential plugin.
     contexts, current = list_kube_config_contexts(path)  # type: ignore[no-untyped-call]
     chosen = next((each for each in contexts if each["name"] == context), None) if context else current

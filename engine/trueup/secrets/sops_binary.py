@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import selectors
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,6 +21,9 @@ from trueup.errors import Denied, Invalid, Transient
 
 # A key server may have to be asked, or a person may have to touch a token.
 DEADLINE = 60.0
+# A file of 4 MiB, decrypted, as JSON in which each character may be written as six.
+MAX_OUTPUT = 32 * 1024 * 1024
+_MAX_WORDS = 64 * 1024
 # The exit code of sops where it cannot get the data key.
 _NO_KEY = 128
 NO_KEY_HINT = (
@@ -69,7 +74,7 @@ def _run(command: list[str], folder: str, path: str, environment: Mapping[str, s
         raise Invalid(f"{command[0]} cannot be run: {error.strerror}", hint="install sops again") from error
     with process:
         try:
-            output, said = process.communicate(timeout=DEADLINE)
+            output, said = _collect(process, path, time.monotonic() + DEADLINE)
         except BaseException as error:
             # With what it started, such as a program that asks for a passphrase.
             with contextlib.suppress(ProcessLookupError):
@@ -84,6 +89,32 @@ def _run(command: list[str], folder: str, path: str, environment: Mapping[str, s
     if process.returncode != 0:
         raise Invalid(f"sops cannot decrypt {path}: {_explain(said, command[-1], path)}")
     return output
+
+
+def _collect(process: subprocess.Popen[bytes], path: str, deadline: float) -> tuple[bytes, bytes]:
+    """What it prints and what it says. Raises TimeoutExpired, and Invalid where it prints too much."""
+    if process.stdout is None or process.stderr is None:
+        raise Invalid("sops could not be started")
+    output, said = bytearray(), bytearray()
+    with selectors.DefaultSelector() as selector:
+        for stream in (process.stdout, process.stderr):
+            selector.register(stream, selectors.EVENT_READ)
+        while selector.get_map():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise subprocess.TimeoutExpired(process.args, DEADLINE)
+            for key, _events in selector.select(left):
+                data = os.read(key.fd, 65536)
+                if not data:
+                    selector.unregister(key.fileobj)
+                elif key.fileobj is process.stdout:
+                    output += data
+                    if len(output) > MAX_OUTPUT:
+                        raise Invalid(f"sops gives more than {MAX_OUTPUT // 1024**2} MiB for {path}")
+                elif len(said) < _MAX_WORDS:
+                    said += data
+    process.wait(max(0.1, deadline - time.monotonic()))
+    return bytes(output), bytes(said)
 
 
 def _explain(said: bytes, file: str, path: str) -> str:

@@ -329,6 +329,19 @@ def test_a_binary_that_hangs_is_ended_with_what_it_started(
     assert left == []
 
 
+@pytest.mark.parametrize("stream", ["1", "2"])
+def test_a_binary_that_prints_without_end_is_ended(
+    stream: str, tmp_path: Path, sops: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sops").write_text(f"#!/bin/sh\nexec cat /dev/zero >&{stream}\n")
+    (tmp_path / "sops").chmod(0o755)
+    monkeypatch.setattr(sops_binary, "DEADLINE", 2.0 if stream == "2" else 60.0)
+    content = sops.encrypt("s.yaml", "a: 1\n")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    message = refuse(content, "s.yaml#/a").message
+    assert ("gives more than 32 MiB for s.yaml" if stream == "1" else "did not decrypt s.yaml") in message
+
+
 def _group_of(stat: Path) -> str:
     try:
         fields = stat.read_text().rpartition(")")[2].split()

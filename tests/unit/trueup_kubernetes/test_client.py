@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from trueup.sdk import Invalid, Transient
-from trueup_kubernetes.client import open_client
+from trueup_kubernetes.client import MAX_KUBECONFIG, open_client
 
 
 def write(path: Path, user: dict[str, Any], server: str = "http://127.0.0.1:1") -> str:
@@ -121,6 +121,18 @@ def test_two_paths_in_one_are_refused(tmp_path: Path) -> None:
     one, two = (write(tmp_path / name, {"token": "t"}) for name in ("a", "b"))
     with pytest.raises(Invalid, match="no such file"):
         open_client(f"{one}:{two}", "", 5.0, 1)
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_a_file_that_is_too_large_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_named: bool
+) -> None:
+    file = tmp_path / "config"
+    with file.open("wb") as stream:
+        stream.truncate(MAX_KUBECONFIG + 1)
+    monkeypatch.setenv("KUBECONFIG", f"{tmp_path}/none:{file}")
+    with pytest.raises(Invalid, match="is larger than 16 MiB"):
+        open_client(str(file) if is_named else "", "", 1.0, 1)
 
 
 def test_a_broken_file_is_named_without_its_content(tmp_path: Path) -> None:
