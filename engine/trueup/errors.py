@@ -64,12 +64,25 @@ class TrueupError(Exception):
         return (Problem(self.message, NOWHERE, self.hint),)
 
 
+# More than anybody reads at once, of problems and of the words of each.
+_SHOWN = 1000
+_LONGEST = 4000
+
+
+def _shorten(text: str) -> str:
+    text = redact(text)  # first: half of a secret is not known as one
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
+
+
 class ManifestError(TrueupError):
     """The resource files are wrong. Carries all problems at once, each with its place."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        masked = (Problem(redact(each.message), each.place, redact(each.hint)) for each in problems)
-        self._problems = tuple(sorted(masked, key=lambda p: p.place))
+        found = sorted(problems, key=lambda problem: problem.place)
+        shown = [Problem(_shorten(each.message), each.place, _shorten(each.hint)) for each in found[:_SHOWN]]
+        if len(found) > _SHOWN:
+            shown.append(Problem(f"and {len(found) - _SHOWN} more problems", hint="mend these first"))
+        self._problems = tuple(shown)
         super().__init__("\n".join(str(problem) for problem in self._problems))
 
     @property

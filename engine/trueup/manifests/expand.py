@@ -33,6 +33,12 @@ from trueup.model.resource import Node, Rollout, Stack, Target
 from trueup.model.values import UNKNOWN, Document, Sensitive, Value, map_leaves
 
 MAX_NODES = 100_000
+# Items, times targets, times uses of a module: each costs an evaluation of `when`.
+MAX_TRIES = 1_000_000
+# All that the expressions of a stack make, in bytes.
+MAX_STACK_TEXT = 512 * 1024**2
+# Where there are so many, reading goes no further.
+MAX_PROBLEMS = 10_000
 
 
 @dataclass(frozen=True)
@@ -113,6 +119,7 @@ class Expander:
         self.selector = selector
         self._read_text = read_text
         self._lifecycles: dict[int, LifecycleBlock] = {}
+        self._outermost = surroundings.index.outermost
 
     @property
     def index(self) -> NodeIndex:
@@ -125,6 +132,7 @@ class Expander:
         before = len(self.problems)
         for item in self.items(declaration):
             for target in self.targets(declaration, item.scope):
+                self.count_try(document)
                 scope = self.surroundings.scope_on(target.name, item.scope)
                 scope = scope.extended(target=self.selector.shown[target.name])
                 if self.is_wanted(declaration, scope):
@@ -142,12 +150,27 @@ class Expander:
 
     def _check_count(self, document: SourceDocument) -> None:
         """Stops before items of forEach, targets and uses of modules multiply beyond the memory."""
-        index = self.index
-        while index.outer is not None:
-            index = index.outer
-        if index.count > MAX_NODES:
+        if self._outermost.count > MAX_NODES:
             hint = "divide it into several stacks"
             raise ManifestError([document.problem(f"a stack has at most {MAX_NODES} resources", (), hint)])
+
+    def count_try(self, document: SourceDocument) -> None:
+        """Stops before documents are tried for ever, and before problems fill the memory."""
+        self._outermost.tries += 1
+        if self._outermost.tries > MAX_TRIES:
+            message = f"forEach, targets and uses of modules multiply to more than {MAX_TRIES}"
+            hint = "leave out what `when` leaves out anyway, or divide it into several stacks"
+            raise ManifestError([*self.problems[:MAX_PROBLEMS], document.problem(message, (), hint)])
+        if len(self.problems) > MAX_PROBLEMS:
+            raise ManifestError(self.problems)
+
+    def count_text(self, document: SourceDocument, size: int) -> None:
+        """Stops before what expressions make of little fills the memory."""
+        self._outermost.size += size
+        if self._outermost.size > MAX_STACK_TEXT:
+            message = f"the expressions of a stack make more than {MAX_STACK_TEXT // 1024**2} MiB of text"
+            hint = "share what is large, or divide it into several stacks"
+            raise ManifestError([document.problem(message, (), hint)])
 
     def items(self, declaration: Declaration) -> Iterator[Item]:
         """The items of a document's forEach, or the one of a document without it."""
@@ -215,6 +238,7 @@ class Expander:
         self, declaration: Declaration, document: SourceDocument, item: Item, target: Target, scope: Scope
     ) -> Expanded | None:
         filled = declaration.body.fill(scope, self.problems)
+        self.count_text(document, filled.size)
         body = filled.value
         identity = self.identity(declaration, body, item)
         if identity is None:

@@ -20,6 +20,8 @@ from trueup.model.address import Address
 from trueup.model.resource import OutputReference, Reference, SecretReference
 from trueup.model.values import UNKNOWN, Document, Sensitive, Unknown, Value
 
+# The largest string that expressions may be joined to: a file of the stack has 4 MiB at most.
+MAX_TEXT = 16 * 1024 * 1024
 _VARS = "use vars instead"
 # A variable would put the secret into Git.
 _INSTEAD = {"secret": "it would be shown there: put secret() into a field of a resource"}
@@ -276,7 +278,12 @@ class Expression:
                     # CEL's message may quote a value.
                     found = ExpressionError("the expression fails on a sensitive value")
                 raise ManifestError([part.problem(found or error)]) from None
-        return values[0] if len(values) == 1 else "".join(values)
+        if len(values) == 1:
+            return values[0]
+        try:
+            return join_texts(values)
+        except ExpressionError as error:
+            raise ManifestError([self.programs[0].problem(error)]) from None
 
     def refuse(self, where: str) -> Problem:
         """That it cannot be used somewhere: `in metadata.name, which ...`."""
@@ -360,6 +367,13 @@ class _Resolving:
         if isinstance(value, list | tuple):
             return [self.replace(item) for item in value]
         return value
+
+
+def join_texts(texts: Sequence[str]) -> str:
+    """One string of many. Raises ExpressionError for one that no system would take."""
+    if sum(map(len, texts)) > MAX_TEXT:
+        raise ExpressionError(f"the text would have more than {MAX_TEXT // 1024**2} MiB", hint="divide it")
+    return "".join(texts)
 
 
 def text_of(value: Value) -> str:

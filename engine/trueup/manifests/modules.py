@@ -100,6 +100,7 @@ class _Inputs:
             # What is wrong with them was told when they were read for all targets.
             told: list[Problem] = []
             filled = call.body.fill(caller.surroundings.scope_on(target, self._scope), told)
+            caller.count_text(call.document, filled.size)
             inputs = filled.value["spec"].get("inputs")
             self._settled[target] = read_inputs(call.document, inputs, self._file, told)
             source = Address(caller.stack.name, MODULE, self._use.name, target)
@@ -124,6 +125,7 @@ class _Outputs:
             problems = self._inner.problems
             filled = read_outputs(self._file.document, self._file.outputs, scope, problems)
             # Known before it is bound: the outputs of two modules may lead to each other.
+            self._inner.count_text(self._file.document, filled.size)
             self._described[target] = {"outputs": filled.value}
             name = self._inner.index.prefix.removesuffix("/")
             source = Address(self._inner.stack.name, MODULE, name, target)
@@ -157,6 +159,7 @@ class Modules:
         names = []
         is_broken = False
         for item in caller.items(call):
+            caller.count_try(call.document)
             if not caller.is_wanted(call, item.scope):
                 continue
             name = self._expand_use(call, item, caller, outer, made)
@@ -202,6 +205,7 @@ class Modules:
         """Adds the nodes of one use to `made` and gives its name; None where it cannot be expanded."""
         before = len(caller.problems)
         filled = call.body.fill(item.scope, caller.problems)
+        caller.count_text(call.document, filled.size)
         identity = caller.identity(call, filled.value, item)
         folder = self._find_folder(call, filled.value["spec"]["source"], caller)
         if identity is None:

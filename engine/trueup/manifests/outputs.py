@@ -31,6 +31,7 @@ def read_outputs(
     if value is not None and not isinstance(value, dict):
         problems.append(document.problem(f"{where} must be a map, not {kind_of_value(value)}", path, _FORM))
     outputs: dict[str, Value] = {}
+    size = 0
     deferred: list[Expression] = []
     for name, declared in (value if isinstance(value, dict) else {}).items():
         at = (*path, name)
@@ -55,4 +56,5 @@ def read_outputs(
         if filled.value is not UNKNOWN:
             outputs[name] = filled.value
             deferred.extend(filled.deferred)
-    return Filled(outputs, deferred)
+            size += filled.size
+    return Filled(outputs, deferred, size)

@@ -128,7 +128,7 @@ class Program:
             return value
         names = {name: narrow(data[name], reads) for name, reads in self.reads.items() if name in data}
         self._check_cost(names, objects)
-        functions: dict[str, Callable[[str], Value]] = {"file": read_file}
+        functions: dict[str, Callable[[str], Value]] = {"file": self._bound(read_file)}
         if objects:
             names |= {LATER[function]: found for function, found in objects.items()}
             functions |= {function: found.__getitem__ for function, found in objects.items()}
@@ -168,6 +168,23 @@ class Program:
         except NotPlain:
             return NOTHING
 
+    def _bound(self, read_file: Callable[[str], str]) -> Callable[[str], str]:
+        """Ends an evaluation that reads files again and again: what they hold is known only now."""
+        total = 0
+
+        def read(name: str) -> str:
+            nonlocal total
+            text = read_file(name)
+            total += len(text)
+            if total * (1 + self.tree.additions) > MAX_COST:
+                raise ExpressionError(
+                    "the expression is too expensive for the files that it reads",
+                    hint="read each file once, and no large one in a loop",
+                )
+            return text
+
+        return read
+
     def _compile(self) -> Any:
         """What CEL evaluates: made when it is needed, which for most references is long after the load."""
         if self._compiled is None:
@@ -185,7 +202,7 @@ class Program:
         inputs = [follow(data.get(read.variable), read.path) for read in self.selections]
         inputs += [value for found in objects.values() for value in found.values()]
         for value in {id(value): value for value in inputs}.values():
-            more_size, more_items = _weigh(value)
+            more_size, more_items = weigh(value)
             size, items = size + more_size, items + more_items
         size += len(self.text)
         steps = (
@@ -319,20 +336,20 @@ def follow(value: Value, path: tuple[str, ...]) -> Value:
     return value
 
 
-def _weigh(value: Value) -> tuple[int, int]:
+def weigh(value: Value) -> tuple[int, int]:
     """The size of a value in bytes, about, and how many elements it has."""
     if isinstance(value, str):
         return _LEAF_BYTES + len(value), 1
     if isinstance(value, Mapping):
         size = items = 0
         for key, item in value.items():
-            more_size, more_items = _weigh(item)
+            more_size, more_items = weigh(item)
             size, items = size + more_size + len(str(key)), items + more_items
         return size + _LEAF_BYTES, items + 1
     if isinstance(value, list | tuple):
         size = items = 0
         for item in value:
-            more_size, more_items = _weigh(item)
+            more_size, more_items = weigh(item)
             size, items = size + more_size, items + more_items
         return size + _LEAF_BYTES, items + 1
     return _LEAF_BYTES, 1

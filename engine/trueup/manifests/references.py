@@ -63,6 +63,10 @@ class NodeIndex:
     is_partial: bool = False
     # How many nodes there are, those of the modules inside among them.
     count: int = 0
+    # How often a document was tried for an item and a target, and how much text its expressions made: both
+    # of the outermost index alone, for all that is inside.
+    tries: int = 0
+    size: int = 0
     _by_name: dict[tuple[str, str], list[Address]] = field(default_factory=dict)
     # In a fleet one name is on a thousand targets.
     _by_target: dict[tuple[str, str, str], list[Address]] = field(default_factory=dict)
@@ -78,6 +82,14 @@ class NodeIndex:
         self.count += 1
         if self.outer is not None:
             self.outer.add(address)
+
+    @property
+    def outermost(self) -> NodeIndex:
+        """The index of the stack itself."""
+        index = self
+        while index.outer is not None:
+            index = index.outer
+        return index
 
     def add_module(self, name: str, members: Sequence[Address], describe: Callable[[str], Document]) -> None:
         """One use of a module: its nodes, and what `ref("Module/name")` gives to a node on a target."""

@@ -8,17 +8,16 @@ from typing import Any
 
 from trueup.errors import ManifestError, Problem
 from trueup.manifests.document import Path, SourceDocument
-from trueup.manifests.expressions import (
-    NOTHING_KNOWN,
-    Expression,
-    text_of,
-)
+from trueup.manifests.expressions import NOTHING_KNOWN, Expression, join_texts, text_of
 from trueup.manifests.interpolation import has_expression, split_expressions
 from trueup.manifests.missing_fields import explain_missing
-from trueup.manifests.program import NOTHING, ExpressionError, compile_expression, follow
+from trueup.manifests.program import NOTHING, ExpressionError, compile_expression, follow, weigh
 from trueup.manifests.selection import PLAIN_TYPES
 from trueup.manifests.text_places import Part, ProgramPart, TextPlaces
 from trueup.model.values import UNKNOWN, Sensitive, Value
+
+# What the expressions of one resource may make, in bytes: far more than any system takes.
+MAX_RESOURCE_TEXT = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -41,11 +40,13 @@ class Scope:
 class Filled:
     """A value with its expressions replaced: those that are known only later are left in it.
 
-    `deferred` are those of this value itself, which `Expression.bind` still has to be called for.
+    `deferred` are those of this value itself, which `Expression.bind` still has to be called for. `size` is
+    how much text the others made, and how much these keep, in bytes.
     """
 
     value: Value
     deferred: list[Expression] = field(default_factory=list)
+    size: int = 0
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ class Template:
         `secret()` or `stack()`, save those of `allowed`, and nothing that comes from one.
         """
         filling = _Filling(scope, problems, refusal, frozenset(allowed))
-        return Filled(filling.fill(self._tree), filling.deferred)
+        return Filled(filling.fill(self._tree), filling.deferred, filling.size)
 
     def _read(self, value: Value, path: Path) -> Any:
         kind = type(value)
@@ -184,6 +185,7 @@ class _Filling:
 
     def __init__(self, scope: Scope, problems: list[Problem], refusal: str, allowed: frozenset[str]) -> None:
         self.deferred: list[Expression] = []
+        self.size = 0
         self._scope = scope
         self._problems = problems
         self._refusal = refusal
@@ -212,14 +214,40 @@ class _Filling:
                     _check_names(part, scope)
                     if text.is_later or _find_special(part, scope):
                         return self._fill_later(text)
-                    value = part.program.evaluate(scope.data, scope.read_file)
+                    value = self._evaluate(part)
                     part.program.remember(scope.data, value)
                 values.append(value if len(text.parts) == 1 else text_of(value))
             except ExpressionError as error:
                 found = explain_missing(error, part.program, scope.data)
                 self._problems.append(part.problem(found or error))
                 return UNKNOWN
-        return values[0] if len(text.parts) == 1 else "".join(values)
+        if len(text.parts) == 1:
+            return values[0]
+        try:
+            joined = join_texts(values)
+        except ExpressionError as error:
+            self._problems.append(text.programs[0].problem(error))
+            return UNKNOWN
+        self._count(text.programs[0], len(joined))
+        return joined
+
+    def _evaluate(self, part: ProgramPart) -> Value:
+        """The value of a program. What it only selects is no new text."""
+        value = part.program.select(self._scope.data)
+        if value is not NOTHING:
+            return value
+        value = part.program.evaluate(self._scope.data, self._scope.read_file)
+        if isinstance(value, str | dict | list):
+            self._count(part, weigh(value)[0])
+        return value
+
+    def _count(self, part: ProgramPart, size: int) -> None:
+        """Stops before a small file fills the memory. Raises ManifestError."""
+        self.size += size
+        if self.size > MAX_RESOURCE_TEXT:
+            message = f"the expressions here make more than {MAX_RESOURCE_TEXT // 1024**2} MiB of text"
+            hint = "put large data into the system itself, and a reference to it here"
+            raise ManifestError([part.problem(ExpressionError(message, hint=hint))])
 
     def _fill_later(self, text: _TextTemplate) -> Value:
         """A string that reads what is known only later, or what is sensitive or unknown already."""
@@ -230,7 +258,9 @@ class _Filling:
             try:
                 _check_names(part, scope)
                 special |= _find_special(part, scope)
-                files.update(_read_files(part, scope))
+                found = _read_files(part, scope)
+                files.update(found)
+                self._count(part, sum(map(len, found.values())))
             except ExpressionError as error:
                 self._problems.append(part.problem(error))
                 return UNKNOWN
