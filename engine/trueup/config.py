@@ -93,6 +93,10 @@ class Config:
     allow_targets: Grants | None = None
     allow_fetching: bool = False
 
+    def stack(self, name: str) -> StackConfig:
+        """The stack of that name, which is there."""
+        return next(stack for stack in self.stacks if stack.name == name)
+
 
 class ConfigError(ManifestError, UsageError):
     """trueup.toml is wrong. Carries all problems at once, each with its place."""

@@ -46,6 +46,8 @@ class Checkout:
         self.url = f"http://127.1:{self.port}"
         self.settings = folder / "trueup.toml"
         self.settings.write_text("")
+        self.named = str(self.settings)
+        self.is_configured = True
 
     def write(self, provider: str, resource: str, config: Mapping[str, object]) -> None:
         target = json.dumps({"name": "there", "provider": provider, "config": config})
@@ -57,8 +59,9 @@ class Checkout:
 
     def trueup(self, verb: str, *words: str, code: int = 1, **variables: str) -> str:
         keep = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "SSH_"))}
+        words = words if "--config" in words or not self.is_configured else (*words, "--config", self.named)
         done = subprocess.run(
-            [*TRUEUP, verb, ".", "--config", str(self.settings), *words],
+            [*TRUEUP, verb, ".", *words],
             cwd=self.repository,
             env={**keep, "HOME": str(self.home), **variables},
             capture_output=True,
@@ -108,6 +111,35 @@ def test_signed_requests_go_to_no_host_that_a_stack_names(checkout: Checkout) ->
         'timeout = "*", maxAttempts = "*"}}]\n'
     )
     assert "may not say" not in checkout.trueup("plan", *store, **KEYS)
+    assert checkout.was_contacted()
+
+
+def test_a_repository_grants_nothing_to_itself(checkout: Checkout) -> None:
+    config = {"region": "eu-west-1", "endpointUrl": checkout.url, "timeout": 1, "maxAttempts": 1}
+    checkout.write("aws", QUEUE, config)
+    own = checkout.repository / "trueup.toml"
+    own.write_text(
+        'allow_targets = [{provider = "aws", config = {region = "*", endpointUrl = "*", timeout = "*", '
+        'maxAttempts = "*"}}]\n[rendering]\nallow_network = true\n'
+        '[secrets]\nallow = ["env:*"]\nenv = ["AWS_*"]\nfiles = ["/etc"]\n'
+    )
+    store = ("--store", str(checkout.folder / "store.db"))
+    checkout.is_configured = False
+    refused = checkout.trueup("plan", *store, **KEYS)
+    assert "may not say config.endpointUrl" in refused
+    assert (
+        "trueup.toml lies in the repository of the stack, so it grants nothing: "
+        "secrets.env, secrets.files, rendering.allow_network\n" in refused
+    )
+    assert not checkout.was_contacted()
+    # It may still restrict, and whoever names it means it.
+    own.write_text('allow_targets = [{provider = "ssh"}]\n')
+    assert 'may not use target "there" of provider aws' in checkout.trueup("plan", *store, **KEYS)
+    own.write_text(
+        'allow_targets = [{provider = "aws", config = {region = "*", endpointUrl = "*", '
+        'timeout = "*", maxAttempts = "*"}}]\n'
+    )
+    assert "may not say" not in checkout.trueup("plan", "--config", "trueup.toml", *store, **KEYS)
     assert checkout.was_contacted()
 
 

@@ -76,7 +76,7 @@ class Call:
             values=(*stack.values, *self.values),
             sets=(*stack.sets, *self.sets),
             secrets=stack.secrets,
-            targets=stack.allow_targets,
+            targets=self._settings.stack(stack.name).allow_targets,
             is_ref_meant=bool(self.ref),
         )
 
@@ -129,7 +129,7 @@ class Call:
     def _make_app(self, store: str, catalog: Catalog | None = None) -> App:
         from trueup.app import App
 
-        config = self._config
+        config = self._settings
         return App(
             store,
             catalog=catalog,
@@ -148,6 +148,16 @@ class Call:
         if self.config:
             return load_config(self.config)
         return load_config(FILE_NAME) if Path(FILE_NAME).is_file() else Config()
+
+    @cached_property
+    def _settings(self) -> Config:
+        """The settings that count: a file that nobody named grants nothing to its own repository."""
+        if self.config:
+            return self._config
+        from trueup.cli.own_settings import drop_own_grants
+
+        stack = self._configured_stack()
+        return drop_own_grants(self._config, stack.location if stack is not None else self.source_text)
 
     def ways_out(self, digest: str, *, yes: bool = False, is_at_ref: bool = True) -> WaysOut:
         """The commands that answer a held plan of this stack."""

@@ -86,10 +86,12 @@ class TargetGrant:
     """A sort of targets that trueup.toml lets a stack use.
 
     `config` has a pattern for each key that a target's config may have; without it, all is allowed.
+    `is_own`: it comes from the stack's own repository, and lets it do nothing that needs a grant.
     """
 
     provider: str
     config: Document | None = None
+    is_own: bool = False
 
 
 Grants = tuple[TargetGrant, ...]

@@ -77,7 +77,7 @@ def find_reserved(
 
 
 def _names(grant: TargetGrant, key: str) -> bool:
-    return grant.config is not None and key in grant.config
+    return grant.config is not None and key in grant.config and not grant.is_own
 
 
 def _covers(target: Target, grant: TargetGrant) -> bool:

@@ -133,6 +133,15 @@ def has_commits(location: str, ref: str = "") -> bool:
     return not isinstance(place, Path) or _find_repository(place, ref) is not None
 
 
+def find_root(location: str) -> Path | None:
+    """The directory that holds all of a source: its work tree, or itself; None for a remote."""
+    place = parse_location(location)
+    if not isinstance(place, Path):
+        return Path(place.url.removeprefix("file://")) if place.is_local else None
+    place = place.resolve()
+    return next((folder for folder in (place, *place.parents) if (folder / ".git").exists()), place)
+
+
 def is_local(location: str) -> bool:
     """Whether a source is on this machine."""
     place = parse_location(location)
