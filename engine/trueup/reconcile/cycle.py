@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 
 from trueup.collector import paused_collector
@@ -25,14 +26,14 @@ from trueup.reconcile.crew import Crew
 from trueup.reconcile.doubt import MAKING, clear_doubts, find_begun, is_doubtful, without_doubt
 from trueup.reconcile.finish import finish_replacements
 from trueup.reconcile.hold import keep_lease
-from trueup.reconcile.lost import forget_mark, weigh_store
+from trueup.reconcile.lost import find_strangers, forget_mark, weigh_store
 from trueup.reconcile.move import find_formers, find_heirs, find_silent_heirs
 from trueup.reconcile.observe import Connections, observe_stack
 from trueup.reconcile.pacify import read_quarantines, settle_fights
 from trueup.reconcile.pin import watch_pin
 from trueup.reconcile.plan import make_plan
 from trueup.reconcile.record import Recorder
-from trueup.reconcile.report import Listener, RunReport, Selection
+from trueup.reconcile.report import EVERYTHING, Listener, RunReport, Selection
 from trueup.reconcile.search import search_strays
 from trueup.reconcile.situation import (
     Knowledge,
@@ -97,6 +98,7 @@ def run_cycle(request: Request, store: Store, catalog: Catalog, parallelism: int
             with paused_collector():
                 knowledge = observe_stack(situation, connections, pool)
                 search_strays(situation, knowledge, connections, pool)
+                situation = _look_around(request, situation, store, connections, pool)
                 plan = _make_plan(request, situation, knowledge, store)
                 if is_approved(plan, request.approved) and any(change.doubt for change in plan.changes):
                     situation = clear_doubts(plan, situation, knowledge)
@@ -129,7 +131,7 @@ def run_cycle(request: Request, store: Store, catalog: Catalog, parallelism: int
                 status = RunStatus.FAILED
             fought = settle_fights(store, lease, shop, outcomes, time.time())
             recorder.finish(status, outcomes)
-            if request.is_destroy:
+            if request.is_destroy or not (situation.records and request.graph.nodes):
                 forget_mark(store, request.stack.name)
             seconds = time.monotonic() - started
             return RunReport(
@@ -150,10 +152,28 @@ def plan_cycle(
             with Crew(parallelism, "observe") as pool:
                 knowledge = observe_stack(situation, connections, pool)
                 search_strays(situation, knowledge, connections, pool)
+                situation = _look_around(request, situation, store, connections, pool)
         finally:
             connections.close()
         plan = _make_plan(request, situation, knowledge, store)
         return plan, situation, knowledge
+
+
+def _look_around(
+    request: Request, situation: Situation, store: Store, connections: Connections, pool: Executor
+) -> Situation:
+    """Where a store knows nothing of the stack, what the whole of it shows, also where the run is about less.
+
+    A part that is new, or what is destroyed, shows nothing of a store that was lost.
+    """
+    is_less = bool(request.selection) or request.is_destroy
+    if not is_less or situation.records or situation.begun or situation.distrust:
+        return situation
+    whole = replace(request, selection=EVERYTHING, is_destroy=False)
+    around = describe(whole, store, situation.catalog)
+    knowledge = observe_stack(around, connections, pool)
+    search_strays(around, knowledge, connections, pool)
+    return replace(situation, distrust=find_strangers(around, knowledge))
 
 
 def _make_plan(request: Request, situation: Situation, knowledge: Knowledge, store: Store) -> Plan:

@@ -12,6 +12,7 @@ from trueup.model.outcome import Result, RunStatus
 from trueup.model.plan import Plan
 from trueup.reconcile.cycle import Request, is_selected
 from trueup.reconcile.hold import hold_lease
+from trueup.reconcile.lost import forget_mark
 from trueup.reconcile.record import Recorder, outcome_of
 from trueup.reconcile.report import RunReport
 from trueup.reconcile.situation import Situation, exact_address, undeclared_node
@@ -40,6 +41,7 @@ def forget_records(request: Request, store: Store, catalog: Catalog) -> RunRepor
             request.listener.finished(outcome)
         recorder.settle_intents(lambda intent: intent.address in situation.undeclared)
         recorder.finish(RunStatus.CONVERGED, outcomes)
+        forget_mark(store, request.stack.name)
         return RunReport(plan, RunStatus.CONVERGED, outcomes, time.monotonic() - started, recorder.run)
 
 

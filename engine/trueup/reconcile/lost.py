@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from trueup.errors import StoreError
 from trueup.model.address import Address, Owner
-from trueup.model.observation import Observed
+from trueup.model.observation import Observed, Owned
 from trueup.model.plan import Hold
 from trueup.reconcile.situation import Knowledge, Situation
 from trueup.state.store import Mark, RunRecord, Store
@@ -22,7 +22,6 @@ OLD = "store-old"
 TRIGGER = "recover"
 # So many addresses say well enough what was seen.
 _SHOWN = 3
-_RUNS = 1000
 _WAY_OUT = (
     "`trueup recover SOURCE` rebuilds it from what lives; where it finds nothing, as after a store that was"
     " deleted on purpose, it lifts this as well"
@@ -56,7 +55,7 @@ def weigh_store(store: Store, stack: str, last_run: RunRecord | None) -> tuple[H
 
 def _was_recovered(store: Store, stack: str, mark: Mark) -> bool:
     """Whether another machine has recovered the stack since: then what this one remembers is no news."""
-    return any(run.trigger == TRIGGER and run.started_at > mark.at for run in store.runs(stack, _RUNS))
+    return any(run.started_at > mark.at for run in store.runs(stack, 1, trigger=TRIGGER))
 
 
 def find_strangers(situation: Situation, knowledge: Knowledge) -> tuple[Hold, ...]:
@@ -70,8 +69,8 @@ def find_strangers(situation: Situation, knowledge: Knowledge) -> tuple[Hold, ..
     more = f" and {len(marked) - _SHOWN} more" if len(marked) > _SHOWN else ""
     message = (
         f"the store knows nothing of stack {situation.stack.name!r}, but what is declared lives already with"
-        f" the stack's own marker: {', '.join(shown)}{more}. The store was lost, or another one manages"
-        " the stack"
+        f" the stack's own marker: {', '.join(shown)}{more}. The store was lost, or told to forget them,"
+        " or another one manages the stack"
     )
     way_out = (
         "`trueup recover SOURCE` rebuilds it from what lives; if another store manages the stack, name that"
@@ -83,7 +82,8 @@ def find_strangers(situation: Situation, knowledge: Knowledge) -> tuple[Hold, ..
 def find_marked(situation: Situation, knowledge: Knowledge) -> Sequence[tuple[Address, Owner]]:
     """The declared nodes whose objects carry this stack's marker for them, made by another installation.
 
-    What says `adopt: true` is taken over from whomever it belongs to.
+    With what only a search has found, whoever made it: no row knows it. What says `adopt: true` is taken over
+    from whomever it belongs to.
     """
     found = []
     for address, node in situation.graph.nodes.items():
@@ -93,6 +93,11 @@ def find_marked(situation: Situation, knowledge: Knowledge) -> Sequence[tuple[Ad
             continue
         if owner.stack == address.stack and owner.address == address.text:
             found.append((address, owner))
+    found += [
+        (address, stray.owner)
+        for address, stray in knowledge.strays.items()
+        if isinstance(stray, Owned) and stray.owner.stack == address.stack
+    ]
     return found
 
 

@@ -176,11 +176,24 @@ class Draft:
             observation = observations.get(address)
             self._compare_declared(address, nodes.get(address, self._nodes[address]), observation)
         for address in sorted(self._old.keys() - self.rows.keys() - self._nodes.keys()):
-            self.missing.append(Gap(address.text, "it is recorded, and no object was found: the row stays"))
+            self.missing.append(Gap(address.text, self._explain_row(address)))
+        self._compare_places()
         for blank in self.search.blanks:
             if self._needs(blank):
                 what = f"{blank.kind} on target {blank.target}" if blank.kind else f"target {blank.target}"
                 self.refusals.append(f"{what} could not be looked through: {blank.error.message}")
+
+    def _compare_places(self) -> None:
+        """Copies of the objects in another place, as of a cluster's backup, are not those of the rows."""
+        places = {(a.target, row.fingerprint) for a, row in self._old.items() if row.fingerprint}
+        for target, recorded in sorted(places):
+            now = self.search.fingerprints.get(target, recorded)
+            if now != recorded:
+                self.refusals.append(
+                    f"target {target!r} is another place than the one where this stack was applied (now"
+                    f" {now}, recorded {recorded}): correct its config; for a new place take a new name, or,"
+                    f" once the old one is gone for good, `trueup forget SOURCE --target {target}` first"
+                )
 
     def report(self) -> Recovery:
         """What was found, as it is to be told."""
@@ -324,6 +337,11 @@ class Draft:
         if is_unfindable(self.catalog.kind_of(node)):
             return "no object carries its marker, and none but its id leads to one: look, or it is made again"
         return "no object carries its marker"
+
+    def _explain_row(self, address: Address) -> str:
+        if address.target in self.request.stack.target_by_name:
+            return "it is recorded, and no object was found: the row stays"
+        return "it is recorded on a target that the stack no longer has, so nobody looked: the row stays"
 
     def _needs(self, blank: Blank) -> bool:
         """Whether something that the stack declares may be there without a row, or may just not be told now.

@@ -5,7 +5,7 @@ Never modifies. What cannot be looked through is told, and never taken for empty
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,7 +14,7 @@ import stamina
 
 from trueup.errors import PluginError, ProviderError, Throttled, Transient
 from trueup.graph.build import Graph
-from trueup.model.address import ANY_INSTALLATION
+from trueup.model.address import ANY_INSTALLATION, Address
 from trueup.model.change import Change
 from trueup.model.observation import Absent, Owned
 from trueup.model.resource import Node, Stack, Target
@@ -24,6 +24,7 @@ from trueup.reconcile.doubt import is_unfindable
 from trueup.reconcile.observe import Connections
 from trueup.reconcile.situation import Knowledge, Situation
 from trueup.sdk.contracts import Catalog, Kind, Provider, Session
+from trueup.state.store import Record
 
 
 @dataclass(frozen=True)
@@ -101,19 +102,46 @@ def search_strays(
         if isinstance(knowledge.observations.get(address), Absent):
             groups.setdefault((node.target.name, _key(kind)), []).append(node)
     for nodes in groups.values():
-        target, kind = nodes[0].target, situation.catalog.kind_of(nodes[0])
-        session = _open(connections, target)
-        key = f"{ANY_INSTALLATION}/{situation.stack.name}"
-        found = session if isinstance(session, ProviderError) else _find(session, target, key, kind)
+        session, kind = _open(connections, nodes[0].target), situation.catalog.kind_of(nodes[0])
+        formers = {node.address: _find_unrecorded(node, situation) for node in nodes}
+        stacks = {former.stack for found in formers.values() for former in found} - {situation.stack.name}
+        # What another stack of another installation calls so is no concern of this one.
+        keys = (
+            f"{ANY_INSTALLATION}/{situation.stack.name}",
+            *(f"{situation.installation}/{stack}" for stack in sorted(stacks)),
+        )
+        answers = [_find_through(session, nodes[0].target, key, kind) for key in keys]
         for node in nodes:
-            if isinstance(found, ProviderError):
-                knowledge.strays[node.address] = found
-                continue
-            row = situation.records.get(node.address)
-            known = {each["external_id"] for each in row.replacing.get("objects", ())} if row else set()
-            for owned in found:
-                if owned.owner.address == node.address.text and owned.external_id not in known:
-                    knowledge.strays[node.address] = owned.external_id
+            names = {node.address.text, *(former.text for former in formers[node.address])}
+            stray = _find_stray(names, answers, situation.records.get(node.address))
+            if stray is not None:
+                knowledge.strays[node.address] = stray
+
+
+def _find_unrecorded(node: Node, situation: Situation) -> Sequence[Address]:
+    """What the node was before, by its manifest, as far as nothing else is or was called so."""
+    if not node.lifecycle.moved_from:
+        return ()
+    said = (*node.former_addresses, *node.former_addresses_outside)
+    return [
+        former
+        for former in said
+        if former not in situation.graph.nodes and situation.record_at(former) is None
+    ]
+
+
+def _find_stray(
+    names: Collection[str], answers: Sequence[Sequence[Owned] | ProviderError], row: Record | None
+) -> Owned | ProviderError | None:
+    """What carries a marker of one of the names, and is not known to be on its way out."""
+    known = {each["external_id"] for each in row.replacing.get("objects", ())} if row else set()
+    for found in answers:
+        if isinstance(found, ProviderError):
+            return found
+        for owned in found:
+            if owned.owner.address in names and owned.external_id not in known:
+                return owned
+    return None
 
 
 def refuse_stray(node: Node, knowledge: Knowledge) -> Change | None:
@@ -123,9 +151,18 @@ def refuse_stray(node: Node, knowledge: Knowledge) -> Change | None:
         return None
     if isinstance(stray, ProviderError):
         return refuse(node, f"it cannot be told whether it lives already: {stray.message}", stray.hint)
+    if stray.owner.address != node.address.text:
+        return refuse(
+            node,
+            f"{stray.external_id} carries the marker of {stray.owner.address}, which it was before, and the"
+            " store does not know it: the store is old, or told to forget",
+            f"`trueup recover` of stack {stray.owner.stack} takes it up again; or delete it, or take the"
+            " marker off",
+        )
     return refuse(
         node,
-        f"{stray} carries its marker, and the store does not know it: the store is old, or told to forget",
+        f"{stray.external_id} carries its marker, and the store does not know it: the store is old, or told"
+        " to forget",
         "`trueup recover SOURCE` takes it up again; or delete it, or take the marker off",
     )
 
@@ -137,6 +174,12 @@ def _open(connections: Connections, target: Target) -> Session | ProviderError:
         return error
     except PluginError as error:
         return ProviderError(error.message, hint=error.hint)
+
+
+def _find_through(
+    session: Session | ProviderError, target: Target, owner_key: str, kind: Kind
+) -> Sequence[Owned] | ProviderError:
+    return session if isinstance(session, ProviderError) else _find(session, target, owner_key, kind)
 
 
 def _find(session: Session, target: Target, owner_key: str, kind: Kind) -> Sequence[Owned] | ProviderError:

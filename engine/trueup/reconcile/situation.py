@@ -9,7 +9,7 @@ from functools import cached_property
 from trueup.errors import ProviderError
 from trueup.graph.build import Graph
 from trueup.model.address import Address, Owner
-from trueup.model.observation import Failed, Observation, Observed
+from trueup.model.observation import Failed, Observation, Observed, Owned
 from trueup.model.plan import Hold
 from trueup.model.quarantine import Quarantine
 from trueup.model.resource import Facts, Lifecycle, Node, OnDelete, Policy, Revision, Stack, Target
@@ -140,8 +140,9 @@ class Knowledge:
 
     `nodes` are resolved as far as they can be, with live values in their ignored fields; `declared` are their
     bodies as Git says them. `made_anew` have no status until they are done. `leftovers` are objects that are
-    replaced, or were to be. `strays` are ids of objects that carry a node's marker and that no row knows, or
-    why that cannot be told. `facts` come from outside of the stack and stay the same during a run.
+    replaced, or were to be. `strays` are objects that carry a node's marker, or that of what it was before,
+    and that no row knows, or why that cannot be told. `facts` come from outside of the stack and stay as they
+    are during a run.
 
     It is the `Lookup` of the expressions of nodes.
     """
@@ -153,7 +154,7 @@ class Knowledge:
     declared: dict[Address, Document] = field(default_factory=dict)
     made_anew: set[Address] = field(default_factory=set)
     leftovers: dict[Address, tuple[tuple[Leftover, Observation], ...]] = field(default_factory=dict)
-    strays: dict[Address, str | ProviderError] = field(default_factory=dict)
+    strays: dict[Address, Owned | ProviderError] = field(default_factory=dict)
     _documents: dict[Address, Document] = field(default_factory=dict)
 
     def secret(self, text: str) -> Value:

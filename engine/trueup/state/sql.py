@@ -6,15 +6,16 @@ import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, union
+from sqlalchemy import Connection, bindparam, func, select, union
 
 from trueup.model.address import Address
 from trueup.model.outcome import Result, RunStatus
 from trueup.model.values import Value
 from trueup.state import rows
 from trueup.state.access import require_stack
-from trueup.state.database import Database, Identity
+from trueup.state.database import MAX_ROW, Database, Identity
 from trueup.state.decisions import Decisions
+from trueup.state.failures import too_large_row
 from trueup.state.inspection import Inspection
 from trueup.state.process import Clock
 from trueup.state.recovery import Recovery
@@ -33,6 +34,10 @@ _find_intent = select(intents.c.token).where(*(intents.c[name] == bindparam(name
 _delete_intent = intents.delete().where(
     intents.c.token == bindparam("of_token"), intents.c.stack == bindparam("of_stack")
 )
+# SQLite has a limit of its own, see `database`.
+_find_large = select(inventory.c.address).where(
+    inventory.c.stack == bindparam("of_stack"), func.octet_length(inventory.c.body) > MAX_ROW
+)
 _delete_record = inventory.delete().where(
     inventory.c.stack == bindparam("of_stack"), inventory.c.address == bindparam("of_address")
 )
@@ -50,6 +55,8 @@ class SqlStore(Decisions, Recovery):
         def read(connection: Connection) -> Mapping[Address, Record]:
             read_record = rows.record_reader(stack)
             query = select(*rows.RECORD).where(inventory.c.stack == stack)
+            if self._database.file is None and connection.execute(_find_large, {"of_stack": stack}).first():
+                raise too_large_row(self._database.name)
             found: Iterable[Sequence[Any]] = connection.execute(query)
             return {record.address: record for record in map(read_record, found)}
 
@@ -234,8 +241,11 @@ class SqlStore(Decisions, Recovery):
 
         self._write_fenced(lease, finish)
 
-    def runs(self, stack: str, limit: int = 20) -> Sequence[RunRecord]:
-        query = select(*_RUN).where(runs.c.stack == stack).order_by(runs.c.id.desc()).limit(limit)
+    def runs(self, stack: str, limit: int = 20, *, trigger: str = "") -> Sequence[RunRecord]:
+        of_stack = select(*_RUN).where(runs.c.stack == stack)
+        if trigger:
+            of_stack = of_stack.where(runs.c.trigger == trigger)
+        query = of_stack.order_by(runs.c.id.desc()).limit(limit)
         return self._read(
             "the runs", lambda connection: [rows.read_run(row) for row in connection.execute(query)]
         )
@@ -317,7 +327,11 @@ def _prune_history(connection: Connection, stack: str, keep_runs: int) -> None:
         return int(connection.execute(query).scalar() or 0)
 
     if first := oldest_of(keep_runs):
-        connection.execute(runs.delete().where(runs.c.stack == stack, runs.c.id < first))
+        # By the latest recovery, other machines know that what they remember is no news.
+        recoveries = select(runs.c.id).where(runs.c.stack == stack, runs.c.trigger == "recover")
+        kept = int(connection.execute(recoveries.order_by(runs.c.id.desc()).limit(1)).scalar() or 0)
+        old = (runs.c.stack == stack, runs.c.id < first, runs.c.id != kept)
+        connection.execute(runs.delete().where(*old))
     if first := oldest_of(RUNS_WITH_UNCHANGED):
         older = select(runs.c.id).where(runs.c.stack == stack, runs.c.id < first)
         connection.execute(

@@ -283,8 +283,8 @@ class Store(Protocol):
     def finish_run(self, lease: Lease, run: int, status: RunStatus, counts: Mapping[str, int]) -> None:
         """Ends the run."""
 
-    def runs(self, stack: str, limit: int = 20) -> Sequence[RunRecord]:
-        """The latest runs, newest first."""
+    def runs(self, stack: str, limit: int = 20, *, trigger: str = "") -> Sequence[RunRecord]:
+        """The latest runs, newest first; with a `trigger` only those of it."""
 
     def steps(self, run: int) -> Sequence[Step]:
         """The steps of one run, in the order in which they ended."""

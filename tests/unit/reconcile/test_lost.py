@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
+from tests.unit.reconcile.conftest import results
 
 from trueup.app import App, SourceSpec
 from trueup.errors import StoreError
 from trueup.model.outcome import RunStatus
 from trueup.reconcile.imports import ImportRequest, Wanted
 from trueup.reconcile.recover import Order
+from trueup.reconcile.report import Selection
 from trueup.sdk.testing.memory import MemoryCatalog
 from trueup.sdk.testing.memory_world import Fault
 
@@ -248,8 +251,122 @@ def test_what_has_no_name_is_not_made_again_with_a_new_store_where_nothing_is_re
     loop.run()
     drop_marks()
     open_anew(loop)
-    assert loop.run().status is RunStatus.FAILED
+    assert message_of(loop)[0] == "store-lost"
+    assert loop.run().status is RunStatus.HELD
     loop.declare("b")
     for _ in range(2):
-        assert loop.run().status is RunStatus.FAILED
-        assert len(loop.world.list_keys()) == 2
+        assert loop.run().status is RunStatus.HELD
+        assert len(loop.world.list_keys()) == 1
+    assert loop.app.recover(loop.source, Order()).run
+    assert results(loop.run()) == {"a": "unchanged", "b": "created"}
+
+
+@pytest.mark.parametrize("kind", ["Thing", "Tagged"])
+def test_a_run_about_a_part_that_is_new_sees_that_the_store_is_lost(loop, kind):
+    loop.declare("a", kind=kind)
+    loop.run()
+    drop_marks()
+    open_anew(loop)
+    loop.declare("b")
+    part = Selection(only=("Thing/b",))
+    assert [hold.guard for hold in loop.plan(part).holds] == ["store-lost"]
+    assert loop.run(part).status is RunStatus.HELD
+    assert loop.app.recover(loop.source, Order()).run
+    assert results(loop.run(part)) == {"b": "created"}
+
+
+def test_a_first_run_about_a_part_of_a_new_stack_is_not_held(loop):
+    loop.declare("a")
+    loop.declare("b")
+    assert results(loop.run(Selection(only=("Thing/b",)))) == {"b": "created"}
+    assert results(loop.run()) == {"a": "created", "b": "unchanged"}
+
+
+@pytest.mark.parametrize("kind", ["Thing", "Tagged"])
+def test_a_destroy_with_a_new_store_does_not_say_that_nothing_is_there(loop, kind):
+    loop.declare("a", kind=kind)
+    loop.run()
+    drop_marks()
+    open_anew(loop)
+    report = loop.destroy()
+    assert report.status is RunStatus.HELD
+    assert [hold.guard for hold in report.plan.holds] == ["store-lost"]
+    assert loop.app.recover(loop.source, Order()).run
+    assert results(loop.destroy()) == {"a": "deleted"}
+
+
+def test_a_destroy_of_what_was_never_made_says_so(loop):
+    loop.declare("a")
+    assert loop.destroy().status is RunStatus.CONVERGED
+
+
+@pytest.mark.parametrize("kind", ["Tokened", "Nameless"])
+def test_what_was_moved_is_not_made_again_where_the_row_of_its_old_address_is_lost(loop, kind):
+    loop.declare("b")
+    loop.run()
+    loop.app.close()
+    shutil.copy(loop.folder / "store.db", loop.folder / "copy.db")
+    loop.app = App(str(loop.folder / "store.db"), catalog=MemoryCatalog(loop.provider))
+    loop.declare("a", kind=kind)
+    loop.run()
+    drop_marks()
+    open_anew(loop)
+    loop.app.close()
+    shutil.copy(loop.folder / "copy.db", loop.folder / "store.db")
+    loop.app = App(str(loop.folder / "store.db"), catalog=MemoryCatalog(loop.provider))
+    loop.undeclare("a", kind)
+    loop.declare("c", kind=kind, lifecycle={"movedFrom": [f"{kind}/a"]})
+    report = loop.run()
+    assert results(report) == {"b": "unchanged", "c": "failed"}
+    (message,) = (outcome.message for outcome in report.outcomes if outcome.message)
+    assert f"carries the marker of shop/{kind}/a@here, which it was before" in message
+    assert len(loop.world.list_keys()) == 2
+    assert loop.app.recover(loop.source, Order()).run
+    loop.run()
+    assert len(loop.world.list_keys()) == 2
+    assert not loop.plan().has_changes
+
+
+def test_what_left_another_stack_is_not_made_again_where_its_row_is_lost(loop):
+    blog = loop.folder / "blog"
+    shutil.copytree(loop.folder / "stack", blog)
+    (blog / "stack.yaml").write_text((blog / "stack.yaml").read_text().replace("name: shop", "name: blog"))
+    loop.declare("a", kind="Tagged")
+    loop.run()
+    for address in loop.app.store.inventory("shop"):
+        assert loop.app.forget(loop.source, Selection(only=(address.reference,)), confirm=lambda _plan: True)
+    moved = (loop.folder / "stack" / "Tagged-a.yaml").read_text()
+    (blog / "Tagged-a.yaml").write_text(f"{moved}lifecycle: {{movedFrom: [shop/Tagged/a]}}\n")
+    loop.undeclare("a", "Tagged")
+    report = loop.app.reconcile(SourceSpec(str(blog)))
+    assert results(report) == {"a": "failed"}
+    assert "`trueup recover` of stack shop" in report.outcomes[0].change.hint
+    assert len(loop.world.list_keys()) == 1
+
+
+def test_a_first_run_that_could_reach_nothing_leaves_nothing_that_could_be_lost(loop):
+    loop.declare("a")
+    loop.world.inject(Fault("connect", "Denied", times=5))
+    assert loop.run().status is RunStatus.FAILED
+    assert not marks()
+    open_anew(loop)
+    loop.world._store_faults([])
+    assert loop.run().status is RunStatus.CONVERGED
+
+
+def test_a_machine_that_only_stood_by_learns_of_a_recovery_long_after_it(loop):
+    loop.declare("a")
+    for _ in range(9):
+        loop.run()
+    (file,) = marks()
+    remembered = file.read_text()
+    loop.app.close()
+    for path in loop.folder.glob("store.db*"):
+        path.unlink()
+    loop.app = App(str(loop.folder / "store.db"), catalog=MemoryCatalog(loop.provider), keep_runs=2)
+    assert loop.app.recover(loop.source, Order()).run
+    for _ in range(4):
+        assert loop.run().status is RunStatus.CONVERGED
+    file.write_text(remembered)
+    assert loop.run().status is RunStatus.CONVERGED
+    assert [run.trigger for run in loop.app.store.runs("shop")] == ["once", "once", "recover"]

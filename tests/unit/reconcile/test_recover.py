@@ -230,6 +230,28 @@ def test_two_objects_with_one_marker_are_reported_and_neither_is_taken(loop):
     assert not loop.plan().has_changes
 
 
+def test_copies_of_the_objects_in_another_place_are_not_taken_for_those_of_the_rows(loop):
+    loop.declare("a")
+    loop.run()
+    loop.world._identity = "the cluster that a backup was restored into"
+    found = loop.app.recover(loop.source, Order())
+    assert not found.run
+    assert "is another place than the one where this stack was applied" in found.refusals[0]
+    assert "--target here" in found.refusals[0]
+    (record,) = loop.records().values()
+    assert record.fingerprint != loop.world.identity
+
+
+def test_a_row_of_a_target_that_the_stack_no_longer_has_is_not_called_missing(loop):
+    loop.declare("a")
+    loop.run()
+    loop.undeclare("a")
+    loop.write_stack(targets=[{"name": "there", "provider": "memory"}])
+    (gap,) = recovered(loop).missing
+    assert "nobody looked" in gap.why
+    assert list(loop.records()) == ["a"]
+
+
 def test_the_copy_of_a_marker_on_another_kind_gets_no_row(loop):
     loop.declare("a")
     loop.run()
