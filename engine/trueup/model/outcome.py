@@ -29,7 +29,7 @@ class Outcome:
     """What happened to one node in a run. `seconds` counts from its dispatch to its end.
 
     `message` is for a person: the error of a failed step, the dependency that blocks a blocked one, why a
-    skipped one was skipped.
+    skipped one was skipped. `is_undone`: the change was made, and somebody else has undone it since.
     """
 
     address: Address
@@ -38,6 +38,7 @@ class Outcome:
     message: str = ""
     hint: str = ""
     seconds: float = 0.0
+    is_undone: bool = False
 
 
 class RunStatus(StrEnum):

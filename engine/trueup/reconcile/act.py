@@ -17,13 +17,14 @@ from trueup.model.outcome import Outcome, Result
 from trueup.model.resource import Replace
 from trueup.reconcile.boundary import broken_plugin
 from trueup.reconcile.call import Caller, StepFlow, Undone, Wait, Workshop
+from trueup.reconcile.concede import find_rivalry, is_applied_before
 from trueup.reconcile.crash_point import reach
 from trueup.reconcile.diff import is_renamed
 from trueup.reconcile.doubt import is_unfindable
 from trueup.reconcile.enforce import find_breaches, refuse_breach
 from trueup.reconcile.plan import judge
 from trueup.reconcile.record import outcome_of
-from trueup.reconcile.replace import is_begun_now, leave, make_entries, resume
+from trueup.reconcile.replace import is_begun_now, leave, make_entries, refuse_new_name, resume
 from trueup.reconcile.resolve import resolve_node
 from trueup.reconcile.situation import name_only
 from trueup.reconcile.trigger import baseline, with_triggers
@@ -59,6 +60,7 @@ class Act(Caller):
         self._is_stale = is_stale
         self._is_removed = False
         self._has_reacted = False
+        self._different: Change | None = None  # by the last look after the call
         going = {seen.external_id for seen in change.replaced}
         self._leftovers = [
             (leftover, seen)
@@ -251,17 +253,9 @@ class Act(Caller):
             raise Undone(
                 f"whether its new name is free cannot be read: {seen.error.message}", seen.error.hint
             )
-        if not isinstance(seen, Observed) or seen.external_id == old.external_id:
-            return
-        is_free = seen.owner is None and self._kind.traits.shared
-        is_ours = seen.owner == self._shop.situation.owner(self.change.address)
-        if is_free or is_ours or self._node.lifecycle.adopt:
-            return
-        whose = f"belongs to {seen.owner.address}" if seen.owner else "trueup does not manage"
-        raise Undone(
-            f"an object that {whose} has the new name already, so the old one is not replaced",
-            "remove or rename one of them",
-        )
+        ours = self._shop.situation.owner(self.change.address)
+        if isinstance(seen, Observed) and (taken := refuse_new_name(seen, old, self._node, self._kind, ours)):
+            raise Undone(taken, "remove or rename one of them")
 
     def _remove_leftovers(self) -> Generator[Wait, None, None]:
         """Deletes old objects that live beside the node's own, each by its own id and marker."""
@@ -308,6 +302,7 @@ class Act(Caller):
             self._shop.knowledge.learn(self._node, observation)
             declared = self._shop.situation.graph.nodes[self.change.address]
             change = judge(declared, self._shop.situation, self._shop.knowledge, is_applied=True)
+            self._different = change
             return verify_present(observation, change, self._judge_health)
 
         yield from self._look_until(session, verify, self.change.action.value)
@@ -335,6 +330,11 @@ class Act(Caller):
 
     def _fail(self, undone: Undone) -> Outcome:
         outcome = self._outcome(Result.FAILED, undone.message, undone.hint)
+        rivalry = None
+        if undone.is_unkept:
+            rivalry = find_rivalry(self.change, self._different, self._shop.situation, self._shop.knowledge)
+        if rivalry is not None:
+            outcome, undone.is_open = rivalry.tell(outcome, self.change), False
         row = self._make_row() if self.has_called else None
         old = self._shop.situation.records.get(self.change.address)
         row = row or self._make_unseen_row()
@@ -347,7 +347,8 @@ class Act(Caller):
         if row is not None:
             # What was meant is not what was achieved: the next run must not take the rest for drift.
             seen = self._shop.recorder.seen_triggers(self.change.address)
-            body = name_only(row.body) if row.external_id else row.body
+            is_whole = rivalry is not None or is_applied_before(self.change, row, old)
+            body = row.body if is_whole or not row.external_id else name_only(row.body)
             row = replace(row, body=body, triggers=row.triggers if self._has_reacted else seen)
         if self._token and not undone.is_open:
             self._shop.recorder.close_intent(self._token)

@@ -67,13 +67,19 @@ class Workshop:
 
 
 class Undone(Exception):
-    """A step cannot go on; `is_open` keeps the intent, since the effect of the last call is not known."""
+    """A step cannot go on; `is_open` keeps the intent, since the effect of the last call is not known.
 
-    def __init__(self, message: str, hint: str = "", *, is_open: bool = False) -> None:
+    `is_unkept`: every call was accepted, and the object is not as it was made.
+    """
+
+    def __init__(
+        self, message: str, hint: str = "", *, is_open: bool = False, is_unkept: bool = False
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
         self.is_open = is_open
+        self.is_unkept = is_unkept
 
 
 class GivenUp(BaseException):
@@ -122,7 +128,7 @@ class Caller:
                 raise Undone(verification.why, is_open=not self.has_called)
             is_final = verification.verdict is Verdict.UNSETTLED and what != "delete"
             if is_final and looks >= SETTLE_LOOKS and now >= settled_at:
-                raise Undone(f"the {what} did not hold: {verification.why}", is_open=True)
+                raise Undone(f"the {what} did not hold: {verification.why}", is_open=True, is_unkept=True)
             if now >= self._deadline:
                 waited = now - self._started
                 raise Undone(f"not done after {waited:.0f} s: {verification.why}", is_open=True)

@@ -112,7 +112,7 @@ def _judge(change: Change, situation: Situation, knowledge: Knowledge) -> Drifte
         return None
     fields = change.fields
     if not change.is_drift:
-        fields = _find_moved(change, declared, observation, kind, record)
+        fields = find_moved(change, declared, observation, kind, record)
         fields = name_writers(fields, observation, kind, node.target.provider)
     if not fields and not (change.is_drift and change.action is Action.ADOPT):
         return None
@@ -120,7 +120,7 @@ def _judge(change: Change, situation: Situation, knowledge: Knowledge) -> Drifte
     return DriftedNode(declared, drifted, kind, record, observation, is_reported)
 
 
-def _find_moved(
+def find_moved(
     change: Change, declared: Node, observed: Observed, kind: Kind, record: Record
 ) -> tuple[FieldChange, ...]:
     """The fields that moved by themselves, of a node of which Git has changed others.

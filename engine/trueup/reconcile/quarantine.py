@@ -71,7 +71,7 @@ def find_corrections(outcomes: Iterable[Outcome], situation: Situation, at: floa
     return [
         Correction(outcome.address, path, name_writer(writer), at)
         for outcome in outcomes
-        if outcome.result in _CORRECTED and outcome.change is not None
+        if (outcome.result in _CORRECTED or outcome.is_undone) and outcome.change is not None
         for path, writer in _find_corrected(outcome.change, situation)
     ]
 

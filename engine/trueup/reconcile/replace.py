@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from trueup.model.address import Address
+from trueup.model.address import Address, Owner
 from trueup.model.change import Action, Change
 from trueup.model.observation import Failed, Observed
 from trueup.model.resource import Node, OnDelete, Replace
 from trueup.model.values import Document, to_record
 from trueup.reconcile.diff import describe_barrier, refuse
 from trueup.reconcile.situation import Knowledge, Leftover, Situation, undeclared_node
+from trueup.sdk.contracts import Kind
 from trueup.state.store import Record
 
 
@@ -132,6 +133,15 @@ def is_begun_now(change: Change) -> bool:
         and change.observed is not None
         and any(field.immutable for field in change.fields)
     )
+
+
+def refuse_new_name(seen: Observed, old: Observed, node: Node, kind: Kind, ours: Owner) -> str:
+    """Why the object under the new name of a node keeps it from being replaced; empty if it does not."""
+    is_free = seen.owner is None and kind.traits.shared
+    if seen.external_id == old.external_id or is_free or seen.owner == ours or node.lifecycle.adopt:
+        return ""
+    whose = f"belongs to {seen.owner.address}" if seen.owner else "trueup does not manage"
+    return f"an object that {whose} has the new name already, so the old one is not replaced"
 
 
 def leave(node: Node, observed: Observed, record: Record | None, situation: Situation) -> Leftover:

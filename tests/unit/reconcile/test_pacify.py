@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,15 +13,32 @@ from tests.unit.reconcile.conftest import Loop, results
 
 from trueup.errors import StoreError
 from trueup.model.change import Action, Change
-from trueup.model.outcome import RunStatus
+from trueup.model.outcome import Result, RunStatus
 from trueup.model.quarantine import MARKER
 from trueup.reconcile.pin import lift_quarantine
 from trueup.reconcile.quarantine import QUIET
 from trueup.reconcile.report import RunReport
-from trueup.sdk.testing.memory_world import Fault
+from trueup.sdk.testing.memory_world import Entry, Fault, MemoryWorld
 from trueup.state.store import Quarantine
 
 WRITER = "cron (Update) at 2026-11-25T17:04:05Z"
+
+
+class Rival(MemoryWorld):
+    """A world in which somebody answers each write of a key at once. `answer` None: he deletes the object."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answers: dict[str, Mapping[str, Any] | None] = {}
+
+    def change(self, verb: str, key: str, change: Callable[[Entry | None], Entry | None]) -> Entry | None:
+        new = super().change(verb, key, change)
+        if new is not None and key in self.answers:
+            answer = self.answers[key]
+            spec = {**new["spec"], **(answer or {})}
+            written = {**new, "spec": spec, "version": new["version"] + 1, "writers": {"/spec": WRITER}}
+            self.put(key, None if answer is None else written)
+        return new
 
 
 class Fight:
@@ -295,3 +313,120 @@ def test_a_run_that_dies_before_the_quarantine_is_written_leaves_it_to_the_next(
     assert len(fight.rounds(1).quarantines) == 1
     fight.edit()
     assert results(fight.run()) == {"a": "skipped"}
+
+
+@pytest.fixture
+def rival() -> Rival:
+    return Rival()
+
+
+@pytest.fixture
+def ambush(tmp_path: Path, rival: Rival, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fight]:
+    """A converged stack of three, in which somebody answers each write of `a` from now on."""
+    monkeypatch.setattr("trueup.reconcile.call.SETTLE_LOOKS", 1)
+    loop = Loop(tmp_path, rival)
+    fight = Fight(loop, monkeypatch)
+    loop.declare("a", {"value": 1, "size": 3})
+    loop.declare("b", {"value": 1}, dependsOn=["Thing/a"])
+    loop.declare("c", {"value": 1})
+    assert fight.run().status is RunStatus.CONVERGED
+    rival.answers["Thing/a"] = {"value": 2}
+    loop.edit("Thing/a", value=2)
+    yield fight
+    loop.app.close()
+
+
+def lose(fight: Fight, number: int) -> RunReport:
+    """Runs whose correction of `a` does not last until it is looked at."""
+    for _ in range(number):
+        report = fight.run()
+        assert report.status is RunStatus.FAILED
+        assert results(report) == {"a": "failed", "b": "blocked", "c": "unchanged"}
+    return report
+
+
+def failure(report: RunReport) -> str:
+    """Why the only step that failed did."""
+    (outcome,) = [each for each in report.outcomes if each.result is Result.FAILED]
+    return outcome.message
+
+
+def test_a_rival_who_answers_at_once_is_named_and_left_alone(ambush: Fight) -> None:
+    assert (
+        failure(lose(ambush, 1))
+        == "/spec/value did not last: right after it was set, cron (Update) has changed it"
+    )
+    assert lose(ambush, 4).quarantines == ()
+    (quarantine,) = lose(ambush, 1).quarantines
+    assert (quarantine.paths, quarantine.writer) == (("/spec/value",), "cron (Update)")
+    writes = ambush.loop.world.count_writes()
+    report = ambush.run()
+    assert (report.status, report.quarantines) == (RunStatus.CONVERGED, (quarantine,))
+    assert results(report) == {"a": "skipped", "b": "unchanged", "c": "unchanged"}
+    assert ambush.loop.world.count_writes() == writes
+    # One try after it, and one more.
+    ambush.now = quarantine.until
+    assert lose(ambush, 1).quarantines == ()
+    assert lose(ambush, 1).quarantines[0].strikes == 2
+
+
+def test_a_rival_who_deletes_at_once_is_left_alone(ambush: Fight, rival: Rival) -> None:
+    rival.answers["Thing/a"] = None
+    rival.put("Thing/a", None)
+    report = lose(ambush, 6)
+    assert failure(report) == "it did not last: right after it was made again, it was gone"
+    assert report.quarantines[0].paths == ("",)
+    assert results(ambush.run()) == {"a": "skipped", "b": "unchanged", "c": "unchanged"}
+    rival.answers.clear()
+    ambush.now += 700
+    assert ambush.run().status is RunStatus.CONVERGED
+    assert ambush.loop.spec("Thing/a")["value"] == 1
+
+
+def test_a_change_of_another_field_reaches_what_somebody_fights_for(ambush: Fight) -> None:
+    lose(ambush, 6)
+    ambush.loop.declare("a", {"value": 1, "size": 4})
+    # He answers that write as well; what Git has changed holds all the same, and the fight goes on.
+    (quarantine,) = lose(ambush, 1).quarantines
+    assert ambush.loop.spec("Thing/a") == {"value": 2, "size": 4}
+    report = ambush.run()
+    assert (report.status, report.quarantines) == (RunStatus.CONVERGED, (quarantine,))
+    assert results(report) == {"a": "skipped", "b": "unchanged", "c": "unchanged"}
+
+
+def test_a_manifest_that_was_never_achieved_is_no_fight(ambush: Fight) -> None:
+    ambush.loop.declare("a", {"value": 7, "size": 3})
+    for _ in range(8):
+        report = lose(ambush, 1)
+        assert report.quarantines == ()
+        assert failure(report).startswith("the update did not hold")
+    assert list(ambush.loop.app.store.corrections("shop", 0)) == []
+
+
+def test_a_correction_that_fails_is_drift_in_the_next_run_too(fight: Fight) -> None:
+    fight.begin()
+    fight.now += 1000
+    fight.edit()
+    fight.loop.world.inject(Fault("update", key="Thing/a", error="Denied", times=1))
+    assert fight.run().status is RunStatus.FAILED
+    change = fight.change()
+    assert (change.action, change.is_drift) == (Action.UPDATE, True)
+    assert len(fight.loop.app.drift(fight.loop.source).nodes) == 1
+
+
+def test_a_refresh_that_fails_does_not_end_a_quarantine(fight: Fight) -> None:
+    fight.loop.declare("config", {"value": 1})
+    fight.loop.declare("a", {"value": 1}, kind="Runner", lifecycle={"triggers": ["Thing/config"]})
+    fight.run()
+    for _ in range(6):
+        fight.loop.edit("Runner/a", value=2)
+        report = fight.run()
+    (quarantine,) = report.quarantines
+    fight.loop.edit("Runner/a", value=2)
+    fight.loop.declare("config", {"value": 2})
+    fight.loop.world.inject(Fault("refresh", error="Denied", times=1))
+    assert fight.run().status is RunStatus.FAILED
+    report = fight.run()
+    assert (results(report)["a"], report.quarantines) == ("updated", (quarantine,))
+    assert fight.loop.spec("Runner/a")["value"] == 2
+    assert fight.events("released") == []
