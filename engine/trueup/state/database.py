@@ -21,6 +21,8 @@ from trueup.state.failures import store_errors
 from trueup.state.schema import VERSION_TABLE
 
 BUSY_TIMEOUT = 5.0
+# The largest row. What expressions may make of one resource fits, also as JSON with each character escaped.
+MAX_ROW = 512 * 1024 * 1024
 # What SQLite calls a database that is in no file.
 IN_MEMORY = ":memory:"
 _SIDES = "sides"
@@ -147,6 +149,8 @@ def _bound_waits(url: URL) -> dict[str, int]:
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     # Transactions begin in `_begin_sqlite`; the module's own implicit ones begin too late.
     connection.isolation_level = None
+    # A row that somebody else wrote must not fill the memory.
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_ROW)
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}

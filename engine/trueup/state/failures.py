@@ -45,6 +45,15 @@ def damaged_file(store: str, file: Path, what: str) -> StoreError:
     return StoreError(f"the store {store} is damaged ({what})", hint=_rebuild(file))
 
 
+def too_large_row(store: str) -> StoreError:
+    """The error for a row beyond all bounds: there is one, or there would be."""
+    return StoreError(
+        f"a row of the store {store} is too large to be read or written",
+        hint="if it was written by something else than trueup, restore a backup; else make the largest "
+        "resources smaller",
+    )
+
+
 def _rebuild(file: Path) -> str:
     return _REBUILD.format(file=file, name=file.name)
 
@@ -77,6 +86,8 @@ def _explain_sqlite(store: str, file: Path, error: sqlite3.Error) -> StoreError:
             f"the disk of the store {store} fails: {error}",
             hint=f"see the kernel's log (dmesg), and check the file system of {file.parent}",
         )
+    if code == sqlite3.SQLITE_TOOBIG:
+        return too_large_row(store)
     if code == sqlite3.SQLITE_CANTOPEN and not file.exists():
         return StoreError(
             f"the store {store} is gone",

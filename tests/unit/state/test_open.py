@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from trueup.errors import StoreError
+from trueup.state import database
 from trueup.state.open import NO_STORE, open_store
 
 
@@ -279,3 +280,21 @@ def test_no_store_is_an_empty_one_in_memory_that_threads_share(
     finally:
         other.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_row_beyond_all_bounds_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(database, "MAX_ROW", 1_000_000)
+    file = tmp_path / "state.db"
+    store = open_store(str(file))
+    lease = store.acquire_lease("shop", "me", 60)
+    assert lease is not None
+    store.write_outputs(lease, {"a": "x" * 900_000}, "")
+    with pytest.raises(StoreError, match="is too large to be read or written"):
+        store.write_outputs(lease, {"a": "x" * 1_000_000}, "")
+    other = sqlite3.connect(file)
+    other.execute('UPDATE outputs SET "values" = \'{"a": "\' || hex(zeroblob(600000)) || \'"}\'')
+    other.commit()
+    other.close()
+    with pytest.raises(StoreError, match="is too large to be read or written"):
+        store.outputs("shop")
+    store.close()
