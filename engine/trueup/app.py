@@ -32,6 +32,7 @@ from trueup.reconcile.pin import (
     Retold,
     check_import,
     check_pin,
+    confirm_at,
     confirm_once,
     name_stopper,
     pin_to,
@@ -78,6 +79,7 @@ class App:
         policies: tuple[Policy, ...] = (),
         allow_targets: Grants | None = None,
         allow_fetching: bool = False,
+        allow_modules: tuple[str, ...] | None = None,
     ) -> None:
         self._catalog = catalog or InstalledProviders()
         self._secret_settings = secret_settings or {}
@@ -87,6 +89,7 @@ class App:
             self._secret_settings,
             allow_targets,
             allow_fetching=allow_fetching,
+            allow_modules=allow_modules,
         )
         self._store_url = store_url
         self._keep_runs = keep_runs
@@ -324,7 +327,7 @@ class App:
         run = partial(
             self.reconcile,
             source,
-            confirm=confirm,
+            confirm=confirm_at(commit, confirm),
             approved=approved,
             approved_by=order.who,
             trigger="rollback",

@@ -32,6 +32,7 @@ _SECRET_HINTS = {
     "env": 'list patterns of names: ["DB_*"]',
     "files": 'list directories: ["/etc/trueup/secrets"]',
 }
+_MODULES_HINT = 'list patterns of URLs: modules = ["https://git.example.com/infra/*"]'
 _STACK_KEYS = (
     "name", "location", "ref", "path", "poll", "interval", "values", "set", "secrets", "allow_targets",
 )  # fmt: skip
@@ -80,7 +81,8 @@ class Config:
     `secrets` is what sources of secrets go by: see docs/secrets.md. `keep_runs` is how many runs of each
     stack the history keeps. `policies` count for every stack, see docs/policies.md.
     `allow_targets` are the targets that stacks may use at all, None for any. `allow_fetching`: renderings of
-    stacks may use the network if they ask for it.
+    stacks may use the network if they ask for it. `allow_modules` are patterns of the repositories
+    that modules may come from, None for any.
     """
 
     store: str = ""
@@ -92,6 +94,7 @@ class Config:
     policies: tuple[Policy, ...] = ()
     allow_targets: Grants | None = None
     allow_fetching: bool = False
+    allow_modules: tuple[str, ...] | None = None
 
     def stack(self, name: str) -> StackConfig:
         """The stack of that name, which is there."""
@@ -135,6 +138,7 @@ def _read_config(document: SourceDocument, folder: Path, problems: list[Problem]
         "policies",
         "allow_targets",
         "rendering",
+        "sources",
     )
     fields = Fields(document, document.value, (), problems, known=known)
     store = fields.text(
@@ -150,6 +154,7 @@ def _read_config(document: SourceDocument, folder: Path, problems: list[Problem]
         read_policies(document, fields.values.get("policies"), ("policies",), problems, is_installation=True),
         _read_grants(document, fields, ("allow_targets",), problems),
         _read_rendering(document, fields, problems),
+        _read_sources(document, fields, problems),
     )
 
 
@@ -162,6 +167,13 @@ def _read_rendering(document: SourceDocument, root: Fields, problems: list[Probl
     table = root.values.get("rendering")
     fields = Fields(document, table, ("rendering",), problems, known=("allow_network",), where="rendering")
     return fields.boolean("allow_network", False)
+
+
+def _read_sources(document: SourceDocument, root: Fields, problems: list[Problem]) -> tuple[str, ...] | None:
+    """The repositories that modules may come from by the table `sources`; None where it does not say."""
+    table = root.values.get("sources")
+    fields = Fields(document, table, ("sources",), problems, known=("modules",), where="sources")
+    return fields.strings("modules", _MODULES_HINT) if "modules" in fields.values else None
 
 
 def _read_history(document: SourceDocument, root: Fields, problems: list[Problem]) -> int:

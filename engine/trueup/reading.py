@@ -6,6 +6,7 @@ stack otherwise: that is when people pin. So the store is asked which stack was 
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -28,6 +29,7 @@ from trueup.saved_plan import SourceSpec
 from trueup.sdk.contracts import Catalog
 from trueup.sdk.secrets import SecretSources
 from trueup.secrets.check import CheckedSecrets, check_secrets
+from trueup.sources.location import mask_credentials
 from trueup.sources.open import has_commits, is_local, name_place, open_commit, open_pinned, open_tree
 from trueup.state.store import Store
 from trueup.views import Loaded
@@ -45,6 +47,7 @@ class Reader:
     secret_settings: Mapping[str, Value]
     allow_targets: Grants | None
     allow_fetching: bool = False
+    allow_modules: tuple[str, ...] | None = None
 
     def open(self, source: SourceSpec) -> Tree:
         """The files of the source, at its very commit where it has one."""
@@ -74,7 +77,7 @@ class Reader:
                 question=question,
                 # A stack that comes over the network must not read the repositories of this machine.
                 open_pinned=partial(
-                    open_pinned,
+                    self._open_module,
                     allow_file_urls=is_local(source.location),
                     offline_ok=source.is_offline_allowed,
                 ),
@@ -84,6 +87,18 @@ class Reader:
         check_outputs_read(loaded.stack, graph)
         secrets = self.check_secrets(loaded.stack, graph, tree, source)
         return Loaded(loaded.stack, loaded.revision, graph, secrets, answer=loaded.answer)
+
+    def _open_module(
+        self, location: str, ref: str, path: str = "", *, allow_file_urls: bool, offline_ok: bool
+    ) -> Tree:
+        """The files of a module of another repository, if modules may come from there."""
+        allowed = self.allow_modules
+        if allowed is not None and not any(fnmatch.fnmatchcase(location, each) for each in allowed):
+            raise SourceError(
+                f"modules may not come from {mask_credentials(location)}",
+                hint="trueup.toml lists the repositories that they may come from: [sources] modules",
+            )
+        return open_pinned(location, ref, path, allow_file_urls=allow_file_urls, offline_ok=offline_ok)
 
     def grants(self, source: SourceSpec) -> tuple[Grants, ...]:
         """The lists of targets that a stack may use: of the installation, and of its own entry."""

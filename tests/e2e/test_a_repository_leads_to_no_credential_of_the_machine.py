@@ -114,6 +114,24 @@ def test_signed_requests_go_to_no_host_that_a_stack_names(checkout: Checkout) ->
     assert checkout.was_contacted()
 
 
+def test_modules_come_from_where_they_may(checkout: Checkout) -> None:
+    url = f"http://127.0.0.1:{checkout.port}/modules.git"
+    module = (
+        "apiVersion: trueup.dev/v1\nkind: Module\nmetadata: {name: site}\n"
+        f"spec: {{source: '{url}//site?ref=v1'}}\n"
+    )
+    checkout.write("ssh", module, {"connection": "local", "stateDir": f"{checkout.folder}/host"})
+    for patterns in ('["https://git.example.com/*", "http://127.0.0.1/*"]', "[]"):
+        checkout.settings.write_text(f"[sources]\nmodules = {patterns}\n")
+        refused = checkout.trueup("validate", GIT_HTTP_LOW_SPEED_TIME="1")
+        assert f"modules may not come from {url}" in refused
+        assert "resource.yaml:4:" in refused
+    assert not checkout.was_contacted()
+    checkout.settings.write_text(f'[sources]\nmodules = ["http://127.0.0.1:{checkout.port}/*"]\n')
+    assert "may not come" not in checkout.trueup("validate", GIT_HTTP_LOW_SPEED_TIME="1")
+    assert checkout.was_contacted()
+
+
 def test_a_repository_grants_nothing_to_itself(checkout: Checkout) -> None:
     config = {"region": "eu-west-1", "endpointUrl": checkout.url, "timeout": 1, "maxAttempts": 1}
     checkout.write("aws", QUEUE, config)

@@ -13,6 +13,7 @@ store = "state/trueup.db"
 parallelism = 32
 history = {keep_runs = 50}
 rendering = {allow_network = true}
+sources = {modules = ["https://git.example.com/*"]}
 
 [daemon]
 listen = "[::1]:9191"
@@ -52,6 +53,7 @@ def test_everything_that_can_be_said(tmp_path: Path) -> None:
         parallelism=32,
         keep_runs=50,
         allow_fetching=True,
+        allow_modules=("https://git.example.com/*",),
         daemon=DaemonConfig("::1", 9191, 90.0, True),
         stacks=(
             StackConfig("shop", "git@git.example.com:team/estate.git", "main", "prod/shop", 10.0, 86400.0),

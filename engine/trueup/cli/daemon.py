@@ -98,6 +98,7 @@ def _open_app(config: Config, store: str, make_engine: EngineFactory | None) -> 
         policies=config.policies,
         allow_targets=config.allow_targets,
         allow_fetching=config.allow_fetching,
+        allow_modules=config.allow_modules,
     )
 
 

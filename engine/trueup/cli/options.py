@@ -139,6 +139,7 @@ class Call:
             policies=config.policies,
             allow_targets=config.allow_targets,
             allow_fetching=config.allow_fetching,
+            allow_modules=config.allow_modules,
         )
 
     @cached_property
