@@ -158,20 +158,32 @@ def watch_pin(
 ) -> Iterator[None]:
     """While the block runs: sets `stop` once somebody suspends the stack, or pins it to another commit.
 
-    `pin` is the one that the run began with.
+    `pin` is the one that the stack was read with. What was said between that and the lease, for which a run
+    may have waited, raises PinnedStack.
     """
     is_over = threading.Event()
+
+    def find_other() -> Pin | None:
+        now = store.pin_of(stack)
+        is_other = now is not None and now != pin and (now.is_suspended or now.commit != commit)
+        return now if is_other else None
 
     def look() -> None:
         while not is_over.wait(LOOK_AGAIN):
             try:
-                now = store.pin_of(stack)
+                other = find_other()
             except StoreError:
                 # The run itself finds out what is wrong with the store.
                 continue
-            if now is not None and now != pin and (now.is_suspended or now.commit != commit):
+            if other is not None:
                 stop.set()
                 return
+
+    if (said := find_other()) is not None:
+        raise PinnedStack(
+            f"stack {stack!r} {describe_pin(said)}, after this run had read it",
+            hint="run again: it is read anew then",
+        )
 
     watcher = threading.Thread(target=look, name=f"pin-{stack}", daemon=True)
     watcher.start()
@@ -232,3 +244,18 @@ def run_when_free(run: Callable[[], RunReport], stop: threading.Event | None) ->
 def confirm_once(shown: Plan, confirm: Callable[[Plan], bool]) -> Callable[[Plan], bool]:
     """A confirmation that asks again only for a plan that is another one than was shown and agreed to."""
     return lambda plan: plan.digest == shown.digest or confirm(plan)
+
+
+def confirm_at(commit: str, confirm: Callable[[Plan], bool]) -> Callable[[Plan], bool]:
+    """A confirmation of this commit alone: raises PinnedStack where somebody has moved the pin meanwhile."""
+
+    def ask(plan: Plan) -> bool:
+        if plan.revision.commit == commit:
+            return confirm(plan)
+        raise PinnedStack(
+            f"stack {plan.stack!r} was pinned to {commit[:12]}, and somebody has resumed it or pinned it "
+            f"elsewhere since: nothing is done at {plan.revision.commit[:12]}",
+            hint="`trueup events SOURCE` tells who",
+        )
+
+    return ask

@@ -10,6 +10,7 @@ import pytest
 from tests.unit.reconcile.test_plan_document import check
 
 from trueup.cli import run
+from trueup.reconcile import pin
 
 STORE = ["--store", "s.db"]
 
@@ -266,3 +267,19 @@ def test_a_saved_plan_of_the_head_is_stale_once_the_stack_is_pinned(repo: Repo, 
     assert run(["reconcile", "shop.plan", "--yes", *STORE]) == 1
     assert "the saved plan is stale" in capsys.readouterr().err
     assert repo.page == "good"
+
+
+def test_who_resumes_in_the_middle_of_a_rollback_gets_no_run_of_the_head(
+    repo: Repo, two, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repo.says("worse")
+    wait = pin.run_when_free
+
+    def resume_first(run, stop):
+        _trueup(repo, "resume")
+        return wait(run, stop)
+
+    monkeypatch.setattr("trueup.app.run_when_free", resume_first)
+    _trueup(repo, "rollback", "--yes", expect=3)
+    assert "somebody has resumed it or pinned it elsewhere since" in capsys.readouterr().err
+    assert repo.page == "bad"

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from tests.unit.reconcile.conftest import Loop
 
+    from trueup.model.resource import Facts
+    from trueup.views import Loaded
+
 URL = "https://git.example.com/estate.git"
 
 
@@ -118,6 +121,7 @@ def test_a_run_ends_once_its_stack_is_suspended_or_pinned_elsewhere(
     assert not _is_stopped(store, store.pin_of("shop"), lambda: None)
     pins.resume(store, "shop", "bo")
     assert _is_stopped(store, None, lambda: pins.pin_to(store, "shop", "other", "bo", ""))
+    pins.resume(store, "shop", "bo")
     assert not _is_stopped(store, None, lambda: pins.pin_to(store, "shop", "now", "bo", ""))
     assert not _is_stopped(store, store.pin_of("shop"), lambda: pins.resume(store, "shop", "bo"))
 
@@ -130,8 +134,7 @@ def test_a_store_that_gives_no_answer_ends_no_run(store: Store, monkeypatch: pyt
         raise StoreError("locked")
 
     monkeypatch.setattr(pins, "LOOK_AGAIN", 0.01)
-    monkeypatch.setattr(store, "pin_of", fail)
-    assert not _is_stopped(store, None, lambda: None)
+    assert not _is_stopped(store, None, lambda: monkeypatch.setattr(store, "pin_of", fail))
     assert asked.is_set()
 
 
@@ -174,3 +177,29 @@ def test_a_rollback_waits_for_the_run_under_way_and_says_that_the_pin_is_set(
     monkeypatch.setattr(pins, "LONGEST_WAIT", 3600.0)
     with pytest.raises(StackBusy):
         run_when_free(busy, stop)
+
+
+@pytest.mark.parametrize("commit", ["", "0123456789abcdef"])
+def test_what_is_said_before_a_run_has_the_lease_keeps_it_from_beginning(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch, commit: str
+) -> None:
+    loop.declare("a", {"size": 1})
+    store, gather = loop.app.store, loop.app._gather
+
+    def dawdle(loaded: Loaded, **options: bool) -> Facts:
+        # Secrets are read after the stack was, and that may take its time.
+        if commit:
+            pins.pin_to(store, "shop", commit, "bo", "")
+        else:
+            suspend(store, "shop", "bo", "")
+        return gather(loaded, **options)
+
+    monkeypatch.setattr(loop.app, "_gather", dawdle)
+    with pytest.raises(PinnedStack, match="after this run had read it"):
+        loop.run()
+    assert loop.world.count_writes() == 0
+    assert not store.runs("shop")
+    # Who means it, does it once.
+    monkeypatch.setattr(loop.app, "_gather", gather)
+    if not commit:
+        assert loop.run(is_forced=True).status is RunStatus.CONVERGED
