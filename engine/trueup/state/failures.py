@@ -81,6 +81,12 @@ def _explain_sqlite(store: str, file: Path, error: sqlite3.Error) -> StoreError:
             f"the disk of the store {store} is full: nothing was written",
             hint=f"free some space in {file.parent}, then run again",
         )
+    if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_SHORT_READ:
+        return StoreError(
+            f"the store {store}, or {file.name}-wal, was cut off while it was open ({error})",
+            hint=f"end every trueup that uses it, restore a copy of it without {file.name}-wal and "
+            f"{file.name}-shm, and start again",
+        )
     if code == sqlite3.SQLITE_IOERR:
         return StoreError(
             f"the disk of the store {store} fails: {error}",

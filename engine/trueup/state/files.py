@@ -7,12 +7,14 @@ trueup manages would be forgotten, and what it writes down before a change would
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import sqlite3
 import stat
 import tempfile
+import time
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from trueup.errors import StoreError
@@ -31,6 +33,7 @@ def prepare(file: Path) -> FileId:
         if not os.path.lexists(file):
             _make(file)
         _refuse_unfit(file)
+        _refuse_second_name(file)
         return _id_of(file.stat())
     except OSError as error:
         raise cannot_open(file, error) from error
@@ -121,6 +124,24 @@ def _refuse_unfit(file: Path) -> None:
         raise OSError(code, os.strerror(code))
 
 
+def _refuse_second_name(file: Path) -> None:
+    """A database with two names would have two logs, and what is in one of them is not in the other."""
+    for _ in range(20):
+        found = file.stat()
+        if found.st_nlink == 1:
+            return
+        # One that was made a moment ago, or that a process which was killed has left.
+        for part in file.parent.glob(f"{glob.escape(file.name)}.*.new"):
+            with suppress(FileNotFoundError):
+                if _id_of(part.stat()) == _id_of(found):
+                    part.unlink()
+        time.sleep(0.05)
+    raise StoreError(
+        f"the store {file} has another name as well (a hard link): each would keep a log of its own",
+        hint=f"remove the other one: find / -xdev -samefile {file}; use a symbolic link instead",
+    )
+
+
 def _id_of(found: os.stat_result) -> FileId:
     return found.st_dev, found.st_ino
 
@@ -128,9 +149,10 @@ def _id_of(found: os.stat_result) -> FileId:
 def find_sides(file: Path) -> Mapping[str, FileId]:
     """The files beside an open database: another process that finds others shares nothing with this one."""
     found = {}
+    place = os.path.realpath(file)
     for side in SIDES:
         try:
-            found[side] = _id_of(Path(f"{file}{side}").stat())
+            found[side] = _id_of(Path(f"{place}{side}").stat())
         except FileNotFoundError:
             continue
     return found
@@ -157,13 +179,15 @@ def check(file: Path, opened: FileId, sides: Mapping[str, FileId]) -> None:
             f"the store {file} was emptied while it was open: nothing was written",
             hint="end every trueup that uses it, restore a backup of it, and start",
         )
+    # SQLite keeps them beside the file itself, not beside a link to it.
+    place = os.path.realpath(file)
     for side, known in sides.items():
         try:
-            is_same = _id_of(Path(f"{file}{side}").stat()) == known
+            is_same = _id_of(Path(f"{place}{side}").stat()) == known
         except FileNotFoundError:
             is_same = False
         if not is_same:
             raise StoreError(
-                f"{file}{side} was deleted or replaced while the store was open: nothing was written",
+                f"{place}{side} was deleted or replaced while the store was open: nothing was written",
                 hint="end every trueup that uses the store (SIGTERM, not SIGKILL), and start again",
             )

@@ -15,6 +15,7 @@ import pytest
 
 from trueup.errors import StoreError
 from trueup.state import database
+from trueup.state.failures import store_errors
 from trueup.state.open import NO_STORE, open_store
 
 
@@ -298,3 +299,48 @@ def test_a_row_beyond_all_bounds_is_not_read(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(StoreError, match="is too large to be read or written"):
         store.outputs("shop")
     store.close()
+
+
+def test_a_store_with_a_second_name_is_refused(tmp_path: Path):
+    file = tmp_path / "state.db"
+    open_store(str(file)).close()
+    (tmp_path / "other.db").hardlink_to(file)
+    for name in ("state.db", "other.db"):
+        with pytest.raises(StoreError, match="has another name as well") as caught:
+            open_store(str(tmp_path / name))
+        assert "-samefile" in caught.value.hint
+    (tmp_path / "other.db").unlink()
+    open_store(str(file)).close()
+
+
+def test_what_a_killed_process_left_of_making_a_store_is_no_second_name(tmp_path: Path):
+    file = tmp_path / "state.db"
+    open_store(str(file)).close()
+    left = tmp_path / "state.db.a1b2c3.new"
+    left.hardlink_to(file)
+    open_store(str(file)).close()
+    assert not left.exists()
+
+
+def test_a_store_behind_a_link_is_known_by_the_files_beside_it(tmp_path: Path):
+    (tmp_path / "disk").mkdir()
+    link = tmp_path / "state.db"
+    open_store(str(tmp_path / "disk/real.db")).close()
+    link.symlink_to("disk/real.db")
+    store = open_store(str(link))
+    assert store.acquire_lease("shop", "me", 60)
+    (tmp_path / "disk/real.db-wal").unlink()
+    with pytest.raises(StoreError, match=r"real\.db-wal was deleted or replaced"):
+        store.acquire_lease("shop", "me", 60)
+    store.close()
+
+
+def test_a_log_that_was_cut_off_is_no_failing_disk(tmp_path: Path):
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHORT_READ
+    with (
+        pytest.raises(StoreError, match=r"s\.db-wal, was cut off while it was open") as caught,
+        store_errors("s.db", tmp_path / "s.db"),
+    ):
+        raise error
+    assert "without s.db-wal and s.db-shm" in caught.value.hint
