@@ -110,13 +110,16 @@ def find_fights(
         is_tried = before is not None and path in before.paths
         if counts[address, path] > (1 if is_tried else LIMIT):
             fought.setdefault(address, []).append(path)
+    writers: dict[Address, list[str]] = {}
+    for each in latest:
+        if each.path in fought.get(each.address, ()):
+            writers.setdefault(each.address, []).append(each.writer)
     begun = []
     for address, paths in fought.items():
         before = _recall(earlier.get(address), now)
         strikes = before.strikes + 1 if before else 1
-        writers = [each.writer for each in latest if each.address == address and each.path in paths]
         until = now + find_pause(strikes)
-        begun.append(Quarantine(address, tuple(sorted(paths)), _join(writers), strikes, now, until))
+        begun.append(Quarantine(address, tuple(sorted(paths)), _join(writers[address]), strikes, now, until))
     return begun
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -142,3 +143,12 @@ def test_a_writer_is_named_without_the_time(writer: str, name: str) -> None:
 def test_a_fight_is_told_in_words(paths: tuple[str, ...], writer: str, text: str) -> None:
     told = describe_quarantine(Quarantine(WEB, paths, writer, 1, NOW, NOW + 600))
     assert told == f"quarantined until 2026-11-25 18:00:00Z: {text}"
+
+
+def test_ten_thousand_fights_at_once_are_counted_in_a_moment() -> None:
+    nodes = [Address("shop", "Thing", f"n{number}", "here") for number in range(10_000)]
+    recent = [each for node in nodes for each in corrected(range(6), of=node, by="cron")]
+    started = time.process_time()
+    begun = fights(recent)
+    assert time.process_time() - started < 20
+    assert {(each.address, each.writer) for each in begun} == {(node, "cron") for node in nodes}
