@@ -77,7 +77,12 @@ begin() {
       if [ ! -O "$OWNERS" ]; then
         fail denied "$OWNERS belongs to another user" 'the ownership markers belong to the user who writes them'
       fi
-      if [ ! -r "$OWNERS" ] || [ ! -x "$OWNERS" ]; then fail denied "$OWNERS cannot be read"; fi ;;
+      if [ ! -r "$OWNERS" ] || [ ! -x "$OWNERS" ]; then fail denied "$OWNERS cannot be read"; fi
+      # The shell reads a line to its end, however long it is. In blocks of 512 bytes.
+      large=$(find "$OWNERS" -maxdepth 1 -name '*.json' -size +128 2>/dev/null | head -n 1)
+      if [ -n "$large" ]; then
+        fail invalid "$large is larger than 64 KiB, so it is no ownership marker" 'look at it, and remove it'
+      fi ;;
     unknown) fail_because "cannot read $OWNERS" "$why" ;;
     *) fail invalid "$OWNERS is not a directory" ;;
   esac

@@ -17,6 +17,7 @@ from trueup.sdk import (
     Conflict,
     Failed,
     Intent,
+    Invalid,
     Lifecycle,
     Node,
     Observation,
@@ -208,3 +209,22 @@ def test_all_paths_of_one_address_are_found(target: Target, session: Session, tm
         create(session, make(target, "File", path=str(tmp_path / name), content="x"))
     found = list(PROVIDER.kind(API, "File").find_owned(session, KEY))
     assert {owned.external_id for owned in found} == {f"file:{tmp_path}/1", f"file:{tmp_path}/2"}
+
+
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_a_marker_without_end_is_not_read(
+    target: Target, session: Session, tmp_path: Path, is_ours: bool
+) -> None:
+    path = tmp_path / "f"
+    node = make(target, "File", path=str(path), content="x")
+    create(session, node)
+    (marker,) = (tmp_path / "state" / "owners").glob("*.json")
+    huge = marker if is_ours else marker.with_name("other.json")
+    with huge.open("ab") as stream:
+        stream.truncate(200 * 1024 * 1024)
+    with pytest.raises(Invalid, match="larger than 64 KiB") as caught:
+        see(session, node)
+    assert str(huge) in caught.value.message
+    with pytest.raises(Invalid, match="larger than 64 KiB"):
+        PROVIDER.kind(API, "File").delete(session, node, intent_of(node))
+    assert path.read_text() == "x"
