@@ -42,11 +42,16 @@ class Connections:
     """The sessions of one run: opened when first needed, one a target, closed together.
 
     `facts` hold the secrets of the targets' configs. `grants` say which targets may be used: those of the
-    stack were checked when it was loaded, but the inventory remembers others.
+    stack were checked when it was loaded, but the inventory remembers others. None where only those of the
+    stack are asked for.
     """
 
     def __init__(
-        self, catalog: Catalog, owner_key: str, facts: Facts | None = None, grants: Sequence[Grants] = ()
+        self,
+        catalog: Catalog,
+        owner_key: str,
+        facts: Facts | None = None,
+        grants: Sequence[Grants] | None = None,
     ) -> None:
         self._grants = grants
         self._catalog = catalog
@@ -100,11 +105,13 @@ class Connections:
             self._sessions = dict.fromkeys(self._locks, closed)
 
     def _connect(self, target: Target) -> Session | ProviderError:
-        if refusal := find_refusal(target, self._grants):
+        if self._grants is not None and (refusal := find_refusal(target, self._grants)):
             hint = "allow_targets of trueup.toml has to grant it until its objects are gone, or forgotten"
             return Denied(refusal, hint=hint)
         provider = self._catalog.provider(target.provider)
-        if reserved := find_reserved(target, self._grants, provider.config_schema):
+        if self._grants is not None and (
+            reserved := find_reserved(target, self._grants, provider.config_schema)
+        ):
             return Denied(reserved[0], hint=reserved[1])
         try:
             target = settle_target(target, self._facts, provider.config_schema)

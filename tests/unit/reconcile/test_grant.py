@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from trueup.app import App
-from trueup.errors import ManifestError
+from trueup.errors import Denied, ManifestError
 from trueup.model.outcome import RunStatus
 from trueup.model.resource import Grants, Target, TargetGrant
 from trueup.model.values import Sensitive
 from trueup.reconcile.grant import find_refusal, find_reserved
+from trueup.reconcile.observe import Connections
 from trueup.reconcile.report import EVERYTHING
 from trueup.sdk.testing.memory import MemoryCatalog
 
@@ -174,6 +176,28 @@ def test_a_field_that_needs_a_grant_is_refused_for_what_is_remembered_as_well(
     report = loop.run()
     assert any("may not say config.endpoint" in (change.problem or "") for change in report.plan.changes)
     assert "Thing/a" in loop.world.list_keys()
+
+
+def test_a_field_that_was_granted_is_used_for_all_that_a_stack_asks_for(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = "https://private.example.com"
+    schema = {"type": "object", "properties": {"endpoint": {"x-needs-grant": []}}}
+    monkeypatch.setattr(loop.provider, "config_schema", schema, raising=False)
+    loop.write_stack(targets=[{"name": "there", "provider": "memory", "config": {"endpoint": place}}])
+    loop.declare("a")
+    use(loop, (TargetGrant("memory", {"endpoint": place}, is_own=True),))
+    with pytest.raises(ManifestError, match="may not say"):
+        loop.run()
+    use(loop, (TargetGrant("memory", {"endpoint": place}),))
+    assert loop.run().status is RunStatus.CONVERGED
+    # Secrets are read, and schemas asked for, through targets that were checked when the stack was loaded.
+    target = Target("there", "memory", {}, {"endpoint": place})
+    with closing(Connections(MemoryCatalog(loop.provider), "i/shop")) as connections:
+        assert connections.session(target).fingerprint
+    refusing = Connections(MemoryCatalog(loop.provider), "i/shop", grants=())
+    with closing(refusing), pytest.raises(Denied, match="may not say"):
+        refusing.session(target)
 
 
 def use(loop: Loop, grants: Grants | None) -> None:
