@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,8 @@ class RandomWorlds(RuleBasedStateMachine):
     ) -> None:
         """A new resource, or another spec of one; it may refer to one whose name comes before its own."""
         key = f"{kind}/{name}"
+        if any(key in each["lifecycle"].get("movedFrom", ()) for each in self._declared.values()):
+            return  # an object cannot be both
         lifecycle: dict[str, Any] = {}
         if kind == "Named":
             spec: dict[str, Any] = {"name": f"{name}-{zone}", "size": size}
@@ -136,18 +139,25 @@ class RandomWorlds(RuleBasedStateMachine):
         del self._declared[key]
         self._drop_uses(key)
 
-    @precondition(lambda self: any(key.startswith("Named/") for key in self._declared))
+    @precondition(lambda self: self._renamable())
     @rule(data=st.data())
     def rename(self, data: st.DataObject) -> None:
         """The same object under another name."""
-        key = data.draw(st.sampled_from(sorted(key for key in self._declared if key.startswith("Named/"))))
+        key = data.draw(st.sampled_from(self._renamable()))
         document = self._declared.pop(key)
         self._drop_uses(key)
         self._renames += 1
         name = f"renamed-{self._renames}"
         before = [key, *document["lifecycle"].get("movedFrom", [])]
         lifecycle = {**document["lifecycle"], "movedFrom": before}
-        self._declared[f"Named/{name}"] = {**document, "metadata": {"name": name}, "lifecycle": lifecycle}
+        self._declared[f"{document['kind']}/{name}"] = {
+            **document,
+            "metadata": {"name": name},
+            "lifecycle": lifecycle,
+        }
+
+    def _renamable(self) -> list[str]:
+        return sorted(key for key in self._declared if key.startswith(("Named/", "Tagged/")))
 
     def _drop_uses(self, key: str) -> None:
         for document in self._declared.values():
@@ -205,12 +215,15 @@ class RandomWorlds(RuleBasedStateMachine):
         finally:
             crash_point.watch(None)
 
-    def _reconcile(self) -> RunReport:
-        self._has_run = True
+    def _write_files(self) -> None:
         file = self._folder / "stack" / "resources.yaml"
         file.unlink(missing_ok=True)
         if self._declared:
             file.write_text(yaml.safe_dump_all(list(self._declared.values())))
+
+    def _reconcile(self) -> RunReport:
+        self._has_run = True
+        self._write_files()
         source = SourceSpec(str(self._folder / "stack"))
         # Whatever holds the plan, somebody approves it.
         digest = self._app.plan(source).digest
@@ -226,7 +239,11 @@ class RandomWorlds(RuleBasedStateMachine):
         check_untouched(self._world, FOREIGN)
         for key, entry in self._world.removed():
             assert entry["owner"], f"I3: {key} was deleted without a marker"
-            assert entry["owner"][0] == store.installation, f"I3: {key} of another was deleted"
+            assert entry["owner"][0] in self._installations(), f"I3: {key} of another was deleted"
+
+    def _installations(self) -> Collection[str]:
+        """Those whose objects are ours, or were."""
+        return [self._app.store.installation]
 
     def _everything(self) -> list[tuple[str, Entry]]:
         """The objects as they are, past what is hidden and what is to fail."""
