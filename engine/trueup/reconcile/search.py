@@ -92,14 +92,14 @@ def search_strays(
     """
     groups: dict[tuple[str, tuple[str, str]], list[Node]] = {}
     for address, node in situation.graph.nodes.items():
+        if situation.is_recorded(address) or not isinstance(knowledge.observations.get(address), Absent):
+            continue
         kind = situation.catalog.kind_of(node)
         # A token finds its object by itself, once the create is repeated. A marker that carries the id of
         # another installation shows nowhere else.
         is_repeated = kind.traits.identity == "token" and address in situation.begun
         is_new = kind.traits.identity == "tagged" and address not in situation.records
-        if situation.is_recorded(address) or is_repeated or not (is_new or is_unfindable(kind)):
-            continue
-        if isinstance(knowledge.observations.get(address), Absent):
+        if not is_repeated and (is_new or is_unfindable(kind)):
             groups.setdefault((node.target.name, _key(kind)), []).append(node)
     for nodes in groups.values():
         session, kind = _open(connections, nodes[0].target), situation.catalog.kind_of(nodes[0])
