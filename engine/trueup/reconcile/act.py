@@ -23,7 +23,7 @@ from trueup.reconcile.diff import is_renamed
 from trueup.reconcile.doubt import is_unfindable
 from trueup.reconcile.enforce import find_breaches, refuse_breach
 from trueup.reconcile.plan import judge
-from trueup.reconcile.record import outcome_of
+from trueup.reconcile.record import name_result, outcome_of
 from trueup.reconcile.replace import is_begun_now, leave, make_entries, refuse_new_name, resume
 from trueup.reconcile.resolve import resolve_node
 from trueup.reconcile.situation import name_only
@@ -40,15 +40,6 @@ from trueup.reconcile.verify import (
 from trueup.sdk.contracts import Session
 from trueup.state.store import Record
 
-RESULTS = {
-    Action.CREATE: Result.CREATED,
-    Action.UPDATE: Result.UPDATED,
-    Action.REPLACE: Result.REPLACED,
-    Action.DELETE: Result.DELETED,
-    Action.ADOPT: Result.ADOPTED,
-    Action.FORGET: Result.FORGOTTEN,
-    Action.NONE: Result.UNCHANGED,
-}
 _SEE_PLAN = "run again to see the new plan"
 
 
@@ -170,7 +161,7 @@ class Act(Caller):
         address, planned, was_begun = self.change.address, self.change.action, is_begun_now(self.change)
         passed = find_breaches([self.change], self._shop.situation, self._shop.knowledge)
         declared = self._shop.situation.graph.nodes[address]
-        resolved = resolve_node(declared, self._shop.knowledge)
+        resolved = resolve_node(declared, self._shop.knowledge, self._shop.knowledge.texts)
         self._node = replace(resolved, external_id=self._node.external_id)
         if not self._node.external_id and not self._kind.identity(self._node):
             self._refuse_unknown()  # there is no name by which to look for it
@@ -322,7 +313,7 @@ class Act(Caller):
     # -- the end
 
     def _succeed(self) -> Outcome:
-        outcome = self._outcome(RESULTS[self.change.action])
+        outcome = self._outcome(*name_result(self.change))
         is_gone = outcome.result in (Result.DELETED, Result.FORGOTTEN)
         row = None if is_gone else self._make_row()
         self._shop.recorder.record_outcome(outcome, token=self._token, record=row)

@@ -39,7 +39,7 @@ def settle_fights(
 ) -> tuple[Quarantine, ...]:
     """Writes down what the run corrected and what follows from it. Gives the quarantines in force then."""
     situation = shop.situation
-    noted = find_corrections(outcomes, situation, now)
+    noted = find_corrections(outcomes, situation, shop.knowledge, now)
     begun: Sequence[Quarantine] = ()
     if noted:
         store.note_corrections(lease, noted)

@@ -36,7 +36,7 @@ from trueup.reconcile.resolve import keep_ignored
 from trueup.reconcile.rollout import assign_batches
 from trueup.reconcile.search import refuse_stray
 from trueup.reconcile.situation import Knowledge, Situation
-from trueup.reconcile.trigger import add_triggers
+from trueup.reconcile.trigger import add_triggers, spare_readers
 from trueup.reconcile.unmade import explain_unmade, was_never_made
 from trueup.state.store import Record
 
@@ -49,6 +49,7 @@ def make_plan(situation: Situation, knowledge: Knowledge) -> Plan:
     changes = _refuse_doubles(changes, situation, knowledge)
     changes = [resume(change, situation, knowledge) for change in changes]
     changes = add_triggers(changes, situation, knowledge)
+    changes = spare_readers(changes, situation)
     changes = assign_batches(changes, situation)
     moved = find_moves(changes, situation, knowledge)
     by_address = {change.address: change for change in changes}
@@ -109,7 +110,7 @@ def judge(node: Node, situation: Situation, knowledge: Knowledge, *, is_applied:
         kind = situation.catalog.kind_of(node)
         if address in situation.graph.expressions:
             applied = record.body if record and record.external_id else None
-            knowledge.declared[address] = resolve_checked(node, knowledge, kind, applied)
+            knowledge.declared[address] = resolve_checked(node, knowledge, kind, applied, knowledge.texts)
         declared = knowledge.declared[address]
         external_id = observation.external_id if isinstance(observation, Observed) else node.external_id
         resolved = node.with_body(declared, external_id)
@@ -128,7 +129,7 @@ def judge(node: Node, situation: Situation, knowledge: Knowledge, *, is_applied:
             move.address if move else None,
         )
         change = attribute(diff_node(resolved, observation, standing), kind, node.target.provider)
-        change = leave_alone(change, situation)
+        change = leave_alone(change, situation, declared)
         if change.action is Action.ADOPT and change.is_drift and isinstance(observation, Observed):
             resolved, change = _keep_drift(resolved, observation, change, standing)
     except TrueupError as error:

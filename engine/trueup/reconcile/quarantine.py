@@ -18,7 +18,7 @@ from trueup.model.change import Action, Change
 from trueup.model.outcome import Outcome, Result
 from trueup.model.quarantine import MARKER, OBJECT, Quarantine
 from trueup.model.resource import Drift, Node
-from trueup.model.values import has_unknown, to_record
+from trueup.model.values import Document, has_unknown, to_record
 from trueup.reconcile.situation import Knowledge, Situation
 from trueup.state.store import Correction
 
@@ -46,18 +46,30 @@ def is_in_force(quarantine: Quarantine, now: float) -> bool:
     return not is_over and 0 < quarantine.until - now <= LONGEST_PAUSE + WINDOW
 
 
-def leave_alone(change: Change, situation: Situation) -> Change:
+def leave_alone(change: Change, situation: Situation, declared: Document) -> Change:
     """The change, without its action where it would correct what somebody fights for.
 
-    What the manifest changed is applied: whoever wrote it may have settled the matter.
+    What the manifest changed is applied: whoever wrote it may have settled the matter. `declared` is the
+    node's body as Git says it.
     """
     quarantine = situation.quarantines.get(change.address)
     if quarantine is None or change.problem or change.action not in _CORRECTING:
         return change
     if not change.is_drift and not _restores_marker(change, situation):
         return change
+    if change.action is Action.CREATE and _has_changed(change.address, declared, situation):
+        return change
     reasons = (describe_quarantine(quarantine),)
     return replace(change, action=Action.NONE, reasons=reasons, is_new_first=False, quarantine=quarantine)
+
+
+def _has_changed(address: Address, declared: Document | None, situation: Situation) -> bool:
+    """Whether Git has changed the manifest since it was applied; not where that is not known yet."""
+    record = situation.records.get(address)
+    if declared is None or record is None or has_unknown(declared):
+        return False
+    is_changed: bool = record.body != to_record(declared)
+    return is_changed
 
 
 def _restores_marker(change: Change, situation: Situation) -> bool:
@@ -66,23 +78,26 @@ def _restores_marker(change: Change, situation: Situation) -> bool:
     return is_known and change.action is Action.ADOPT
 
 
-def find_corrections(outcomes: Iterable[Outcome], situation: Situation, at: float) -> Sequence[Correction]:
+def find_corrections(
+    outcomes: Iterable[Outcome], situation: Situation, knowledge: Knowledge, at: float
+) -> Sequence[Correction]:
     """What a run has set again, field by field, that somebody else had changed."""
     return [
         Correction(outcome.address, path, name_writer(writer), at)
         for outcome in outcomes
         if (outcome.result in _CORRECTED or outcome.is_undone) and outcome.change is not None
-        for path, writer in _find_corrected(outcome.change, situation)
+        for path, writer in _find_corrected(outcome.change, situation, knowledge)
     ]
 
 
-def _find_corrected(change: Change, situation: Situation) -> Iterator[tuple[str, str]]:
+def _find_corrected(change: Change, situation: Situation, knowledge: Knowledge) -> Iterator[tuple[str, str]]:
     """What was set again, each with who had changed it."""
     address, observed = change.address, change.observed
     if change.moved_from is not None or not situation.is_recorded(address):
         return
     if change.is_drift and change.action is Action.CREATE:
-        yield OBJECT, ""
+        if not _has_changed(address, knowledge.declared.get(address), situation):
+            yield OBJECT, ""
     elif change.is_drift:
         yield from ((field.path, field.by) for field in change.fields)
     if observed is None or observed.owner == situation.owner(address):
@@ -138,7 +153,7 @@ def find_settlement(
 ) -> str:
     """Why a quarantine in force ends before its time; empty where it goes on."""
     address = quarantine.address
-    node, record = situation.graph.nodes.get(address), situation.records.get(address)
+    node = situation.graph.nodes.get(address)
     if node is None or outcome.result in (Result.FAILED, Result.BLOCKED):
         return ""
     is_reported = (node.lifecycle.drift or situation.stack.drift) is Drift.REPORT
@@ -146,10 +161,8 @@ def find_settlement(
         return "drift of it is only reported now"
     if all(_is_ignored(path, node) for path in quarantine.paths):
         return "what was fought for is ignored now"
-    declared = knowledge.declared.get(address)
-    if declared is None or record is None or has_unknown(declared):
-        return ""
-    return "its manifest has changed" if record.body != to_record(declared) else ""
+    is_changed = _has_changed(address, knowledge.declared.get(address), situation)
+    return "its manifest has changed" if is_changed else ""
 
 
 def _is_ignored(path: str, node: Node) -> bool:

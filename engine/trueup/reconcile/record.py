@@ -30,6 +30,15 @@ from trueup.state.store import Lease, OpenIntent, Record, Step, Store
 
 # Characters of a plan's document in the history; the steps are kept of every run.
 MAX_PLAN = 1024 * 1024
+_RESULTS = {
+    Action.CREATE: Result.CREATED,
+    Action.UPDATE: Result.UPDATED,
+    Action.REPLACE: Result.REPLACED,
+    Action.DELETE: Result.DELETED,
+    Action.ADOPT: Result.ADOPTED,
+    Action.FORGET: Result.FORGOTTEN,
+    Action.NONE: Result.UNCHANGED,
+}
 NO_TRIGGERS: Mapping[str, str] = {}
 
 
@@ -348,6 +357,13 @@ def encode_plan(plan: Plan) -> str:
     """The plan's document as the history keeps it; empty where it is too large for that."""
     text = json.dumps(mask(plan_document(plan)), ensure_ascii=False, separators=(",", ":"))
     return text if len(text) <= MAX_PLAN else ""
+
+
+def name_result(change: Change) -> tuple[Result, str]:
+    """What became of a node whose step did well, and why it was skipped if it was."""
+    if change.action is Action.NONE and change.fields:
+        return Result.SKIPPED, "; ".join(change.reasons)
+    return _RESULTS[change.action], ""
 
 
 def outcome_of(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
+from trueup.graph.build import EdgeReason
 from trueup.model.address import Address
 from trueup.model.change import Action, Change
 from trueup.model.resource import Node
@@ -93,6 +94,37 @@ def is_cause(change: Change) -> bool:
 def is_left_gone(change: Change) -> bool:
     """Whether the object is gone and stays so, since drift is only reported: there is nothing to refresh."""
     return change.action is Action.NONE and change.is_drift and change.observed is None
+
+
+def spare_readers(changes: Sequence[Change], situation: Situation) -> list[Change]:
+    """The changes, sources first, without those of which nothing is known since what they read stays gone.
+
+    Such a node goes on with what it has. One that Git changes otherwise as well fails, and says why.
+    """
+    lost = {change.address for change in changes if is_left_gone(change)}
+    if not lost:
+        return list(changes)
+    spared: list[Change] = []
+    for change in changes:
+        sources = [
+            each
+            for each in situation.graph.dependencies(change.address)
+            if each in lost and situation.graph.edges[(each, change.address)] is EdgeReason.REF
+        ]
+        is_open = bool(change.fields) and all(has_unknown(field.after) for field in change.fields)
+        if sources and is_open and change.action is Action.UPDATE and not change.triggered_by:
+            names = ", ".join(_name(source, change.address) for source in sources)
+            reason = f"it stays as it is: what it reads of {names} is gone, and is not made again now"
+            change = replace(change, action=Action.NONE, reasons=(reason,))
+            lost.add(change.address)
+        spared.append(change)
+    return spared
+
+
+def is_spared(change: Change) -> bool:
+    """Whether the node goes on with what it has; see `spare_readers`."""
+    is_left = change.action is Action.NONE and not change.is_drift and bool(change.fields)
+    return is_left and all(has_unknown(field.after) for field in change.fields)
 
 
 def baseline(node: Node, seen: Mapping[str, str], knowledge: Knowledge) -> dict[str, str]:

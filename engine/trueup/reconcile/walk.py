@@ -32,7 +32,7 @@ from trueup.reconcile.record import outcome_of
 from trueup.reconcile.report import Listener
 from trueup.reconcile.rollout import Gate, Rollouts
 from trueup.reconcile.situation import Situation
-from trueup.reconcile.trigger import baseline, is_left_gone
+from trueup.reconcile.trigger import baseline, is_left_gone, is_spared
 from trueup.state.store import Record
 
 # Seconds after the deadline of a step until a call of it that does not come back is given up. A provider's
@@ -277,7 +277,7 @@ class Walk:
             return outcome_of(change, Result.BLOCKED, *stopped)
         if change.problem:
             return outcome_of(change, Result.FAILED, change.problem, change.hint)
-        if is_left_gone(change):
+        if is_left_gone(change) or is_spared(change):
             return outcome_of(change, Result.SKIPPED, "; ".join(change.reasons))
         if change.action is not Action.NONE or self._is_stale(address) or self._shop.find_due(address):
             return None

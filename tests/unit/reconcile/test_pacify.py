@@ -315,6 +315,59 @@ def test_a_run_that_dies_before_the_quarantine_is_written_leaves_it_to_the_next(
     assert results(fight.run()) == {"a": "skipped"}
 
 
+def delete_again(fight: Fight) -> RunReport:
+    """Somebody deletes `a` until it is left alone, and once more."""
+    for _ in range(6):
+        fight.loop.world.put("Thing/a", None)
+        report = fight.run()
+    assert len(report.quarantines) == 1
+    fight.loop.world.put("Thing/a", None)
+    return fight.run()
+
+
+def test_what_reads_a_lost_object_goes_on_with_what_it_has(fight: Fight) -> None:
+    fight.loop.declare("a", {"value": 1})
+    fight.loop.declare("b", {"note": "${{ ref('Thing/a').status.id }}"})
+    fight.loop.declare("c", {"note": "${{ ref('Thing/b').spec.note }}"})
+    fight.loop.declare("d", {"value": 1}, dependsOn=["Thing/c"])
+    fight.run()
+    report = delete_again(fight)
+    assert results(report) == {"a": "skipped", "b": "skipped", "c": "skipped", "d": "unchanged"}
+    assert report.status is RunStatus.CONVERGED
+    assert fight.change("b").reasons == (
+        "it stays as it is: what it reads of Thing/a is gone, and is not made again now",
+    )
+    note = fight.loop.spec("Thing/b")["note"]
+    # What Git changes of a reader cannot be applied without it, and that is a failure.
+    fight.loop.declare("b", {"value": 5, "note": "${{ ref('Thing/a').status.id }}"})
+    assert (fight.run().status, fight.loop.spec("Thing/b")) == (RunStatus.FAILED, {"note": note})
+
+
+def test_a_changed_manifest_makes_an_object_again_that_somebody_deletes(fight: Fight) -> None:
+    fight.loop.declare("a", {"value": 1})
+    fight.run()
+    assert results(delete_again(fight)) == {"a": "skipped"}
+    fight.loop.declare("a", {"value": 2})
+    report = fight.run()
+    assert (results(report), report.quarantines) == ({"a": "created"}, ())
+    assert fight.events("released") == ["its quarantine is lifted: its manifest has changed"]
+
+
+def test_a_node_in_quarantine_is_skipped_also_where_it_is_judged_anew(fight: Fight) -> None:
+    fight.begin()
+    fight.edit()
+    fight.loop.declare("source", {"value": 5})
+    fight.loop.declare("a", {"value": 1, "size": "${{ ref('Thing/source').spec.value - 2 }}"})
+    report = fight.run()
+    assert results(report) == {"source": "created", "a": "skipped", "b": "unchanged"}
+    (message,) = [each.message for each in report.outcomes if each.address.name == "a"]
+    assert message.startswith("quarantined until ")
+    fight.loop.declare("source", {"value": 6})
+    report = fight.run()
+    assert (results(report)["a"], report.quarantines) == ("updated", ())
+    assert fight.loop.spec("Thing/a") == {"value": 1, "size": 4}
+
+
 @pytest.fixture
 def rival() -> Rival:
     return Rival()
