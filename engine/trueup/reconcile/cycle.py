@@ -201,8 +201,12 @@ def describe(request: Request, store: Store, catalog: Catalog) -> Situation:
             or not chosen.nodes.keys().isdisjoint(heirs.get(address, ()))
         )
     }
+    unproven: frozenset[Address] = frozenset()
     if request.is_destroy:
         going = _with_users(going, records)
+        unproven = frozenset(
+            address for address in going - request.graph.nodes.keys() if records[address].is_unproven
+        )
     undeclared = {address: undeclared_node(records[address], request.stack) for address in going}
     if chosen is not graph:
         outside = [
@@ -230,6 +234,7 @@ def describe(request: Request, store: Store, catalog: Catalog) -> Situation:
         formers={heir: found for heir, found in formers.items() if heir in chosen.nodes},
         heirs=heirs,
         begun=find_begun(intents),
+        unproven=unproven,
         claims=request.claims,
         rewritten_from=_find_rewritten(last_run, request),
         policies=request.policies,

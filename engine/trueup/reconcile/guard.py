@@ -14,10 +14,13 @@ DEFAULT_BUDGET_SHARE = 20
 
 
 def find_holds(changes: Sequence[Change], situation: Situation) -> tuple[Hold, ...]:
-    """What holds the plan until its digest is approved. A destroy is asked for by name: nothing holds it."""
-    if situation.is_destroy:
-        return ()
+    """What holds the plan until its digest is approved.
+
+    A destroy is asked for by name, which approves all but what cannot be told of its objects.
+    """
     losses = [change for change in changes if _is_loss(change, situation)]
+    if situation.is_destroy:
+        return _unproven(losses, situation)
     return (
         *_other_source(losses, situation),
         *_rewritten(losses, situation),
@@ -123,7 +126,7 @@ def _recovered(losses: Sequence[Change], situation: Situation) -> Sequence[Hold]
     found = [
         change.address
         for change, row in rows
-        if change.action is Action.DELETE and row is not None and row.external_id and not row.applied_at
+        if change.action is Action.DELETE and row is not None and row.is_unproven
     ]
     if not found:
         return ()
@@ -133,6 +136,20 @@ def _recovered(losses: Sequence[Change], situation: Situation) -> Sequence[Hold]
         " whether they were protected"
     )
     return (Hold("recovered", message),)
+
+
+def _unproven(losses: Sequence[Change], situation: Situation) -> tuple[Hold, ...]:
+    """A destroy spares what is protected, which of these objects nobody knows any more."""
+    found = [change.address for change in losses if change.address in situation.unproven]
+    if not found:
+        return ()
+    shown = ", ".join(address.text for address in found[:3]) + (", ..." if len(found) > 3 else "")
+    message = (
+        f"{len(found)} objects that Git does not declare are known from `trueup recover` alone ({shown}),"
+        " which cannot tell whether they were protected, or were to stay: reconcile first, where their deletion"
+        " waits for an approval; or declare them, or `trueup forget` them"
+    )
+    return (Hold("recovered", message, is_final=True),)
 
 
 def _stateful(losses: Sequence[Change], situation: Situation) -> Sequence[Hold]:

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from trueup.errors import ProviderError
 from trueup.graph.build import Graph
+from trueup.manifests.text_budget import TextBudget
 from trueup.model.address import Address, Owner
 from trueup.model.observation import Failed, Observation, Observed, Owned
 from trueup.model.plan import Hold
@@ -42,7 +43,7 @@ class Situation:
     `rewritten_from` is the commit of the last run where the history that is read now does not have it, empty
     otherwise. `distrust` says why the store is not to be trusted with the stack. `begun` are the creates of
     earlier runs of which no end was recorded, `cleared` those of which a person says that there is no object.
-    `policies` are those of
+    `unproven` are undeclared objects of a destroy that only a recovery has found. `policies` are those of
     the installation; the stack has its own. `quarantines` are those in force as the run begins, `spent` those
     that are over.
     """
@@ -63,6 +64,7 @@ class Situation:
     rewritten_from: str = ""
     begun: Mapping[Address, OpenIntent] = field(default_factory=dict)
     cleared: frozenset[Address] = frozenset()
+    unproven: frozenset[Address] = frozenset()
     policies: tuple[Policy, ...] = ()
     distrust: tuple[Hold, ...] = ()
     quarantines: Mapping[Address, Quarantine] = field(default_factory=dict)
@@ -155,6 +157,7 @@ class Knowledge:
     made_anew: set[Address] = field(default_factory=set)
     leftovers: dict[Address, tuple[tuple[Leftover, Observation], ...]] = field(default_factory=dict)
     strays: dict[Address, Owned | ProviderError] = field(default_factory=dict)
+    texts: TextBudget = field(default_factory=TextBudget)
     _documents: dict[Address, Document] = field(default_factory=dict)
 
     def secret(self, text: str) -> Value:

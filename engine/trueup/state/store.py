@@ -54,6 +54,11 @@ class Record:
     place: str = ""
     run: int = 0
 
+    @property
+    def is_unproven(self) -> bool:
+        """Whether only a recovery has found the object, and no run has looked at it since."""
+        return self.external_id != "" and not self.applied_at
+
 
 @dataclass(frozen=True)
 class OpenIntent:

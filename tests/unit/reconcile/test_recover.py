@@ -13,6 +13,7 @@ from trueup.errors import StoreError, UsageError
 from trueup.model.outcome import RunStatus
 from trueup.model.plan import Verdict
 from trueup.reconcile.recover import Order
+from trueup.reconcile.report import Selection
 from trueup.sdk.testing.memory import MemoryCatalog
 from trueup.sdk.testing.memory_world import Fault
 
@@ -228,6 +229,28 @@ def test_two_objects_with_one_marker_are_reported_and_neither_is_taken(loop):
     loop.world.put("Tagged/copy", None)
     recovered(loop)
     assert not loop.plan().has_changes
+
+
+def test_a_destroy_leaves_what_may_have_been_protected(loop):
+    loop.declare("a")
+    loop.declare("b", lifecycle={"protect": True})
+    loop.run()
+    loop.undeclare("b")
+    loop.run()
+    lose(loop)
+    recovered(loop)
+    report = loop.destroy()
+    assert report.status is RunStatus.HELD
+    assert [(hold.guard, hold.is_final) for hold in report.plan.holds] == [("recovered", True)]
+    assert loop.world.peek("Thing/b")
+    part = Selection(only=("Thing/a",))
+    assert results(loop.destroy(part)) == {"a": "deleted"}
+    loop.declare("b", lifecycle={"protect": True})
+    loop.run()
+    loop.undeclare("b")
+    assert not loop.run().plan.holds
+    assert results(loop.destroy())["b"] == "failed", "it is protected again"
+    assert loop.world.peek("Thing/b")
 
 
 def test_copies_of_the_objects_in_another_place_are_not_taken_for_those_of_the_rows(loop):
