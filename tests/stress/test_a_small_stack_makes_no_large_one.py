@@ -17,7 +17,8 @@ import yaml
 
 from trueup.app import App, SourceSpec
 from trueup.errors import ManifestError
-from trueup.manifests import expand, expressions, templates
+from trueup.manifests import expand, joining, templates, text_budget
+from trueup.model.outcome import Result
 from trueup.sdk.testing.memory import MemoryCatalog, MemoryProvider
 from trueup.sdk.testing.memory_world import MemoryWorld
 
@@ -160,8 +161,32 @@ def test_reading_goes_no_further_where_all_is_wrong(tmp_path: Path, monkeypatch:
     assert len(raised.value.problems) < 30
 
 
+def test_what_comes_of_other_resources_is_counted_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is known only in the run: what would be too much fails, the rest is done."""
+    monkeypatch.setattr(text_budget, "MAX_RUN_TEXT", 25_000)
+    first = {**thing({"labels": {"text": "x" * 10_000}}), "metadata": {"name": "first"}}
+    read = "ref('Thing/first').spec.labels.text"
+    joined = thing({"labels": {"text": f"${{{{ each.key }}}}${{{{ {read} }}}}"}}, forEach=["1", "2", "3"])
+    shared = {**thing({"labels": {"text": f"${{{{ {read} }}}}"}}, forEach=["1", "2", "3"])}
+    shared["metadata"] = {"name": "shared"}
+    stack = write_stack(tmp_path, first, joined, shared)
+    world = MemoryWorld()
+    app = App(str(tmp_path / "store.db"), catalog=MemoryCatalog(MemoryProvider(world)))
+    try:
+        for _ in range(2):
+            report = app.reconcile(SourceSpec(str(stack)))
+            failed = [outcome for outcome in report.outcomes if outcome.result is Result.FAILED]
+            assert [outcome.address.name for outcome in failed] == ["a-3"]
+            assert "the expressions of a run make more than" in failed[0].message
+            assert len(world.list_keys()) == 6
+    finally:
+        app.close()
+
+
 def test_a_fleet_with_files_of_its_own_is_no_bomb(tmp_path: Path) -> None:
     """A thousand hosts with thirty files of 16 KiB each, made of one text and a name."""
     size = 1000 * 30 * 16 * 1024
     assert size < expand.MAX_STACK_TEXT
-    assert 4 * 1024 * 1024 < expressions.MAX_TEXT < templates.MAX_RESOURCE_TEXT
+    assert 4 * 1024 * 1024 < joining.MAX_TEXT < templates.MAX_RESOURCE_TEXT

@@ -6,22 +6,21 @@ what the plan knows and again right before the node is acted on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 from trueup.errors import NOWHERE, ManifestError, Place, Problem
+from trueup.manifests.joining import join_texts, text_of
 from trueup.manifests.missing_fields import explain_missing
-from trueup.manifests.program import ExpressionError, Objects, Program, follow
+from trueup.manifests.program import ExpressionError, Objects, Program, follow, weigh
 from trueup.manifests.selection import FieldPath, Reads, Selector
 from trueup.manifests.syntax_tree import Call
 from trueup.manifests.text_places import Part, ProgramPart
 from trueup.model.address import Address
 from trueup.model.resource import OutputReference, Reference, SecretReference
-from trueup.model.values import UNKNOWN, Document, Sensitive, Unknown, Value
+from trueup.model.values import UNKNOWN, Document, Sensitive, Unknown, Value, reveal
 
-# The largest string that expressions may be joined to: a file of the stack has 4 MiB at most.
-MAX_TEXT = 16 * 1024 * 1024
 _VARS = "use vars instead"
 # A variable would put the secret into Git.
 _INSTEAD = {"secret": "it would be shown there: put secret() into a field of a resource"}
@@ -146,6 +145,11 @@ class Expression:
 
     def __deepcopy__(self, _memo: object) -> Expression:
         return self
+
+    @property
+    def makes_text(self) -> bool:
+        """Whether its value is a new one, and not a part of another that is there anyway."""
+        return len(self._parts) > 1 or self.programs[0].program.tree.plain is None
 
     @property
     def place(self) -> Place:
@@ -337,12 +341,17 @@ def has_special(value: Value) -> bool:
     return not isinstance(value, str | int | float | None)
 
 
-def resolve(body: Document, lookup: Lookup) -> Document:
-    """A copy of a body with its expressions replaced by values. Raises ManifestError with all problems."""
+def resolve(body: Document, lookup: Lookup, count: Callable[[int], None] | None = None) -> Document:
+    """A copy of a body with its expressions replaced by values. Raises ManifestError with all problems.
+
+    `count` is told how many bytes of text they made.
+    """
     resolving = _Resolving(lookup)
     result: Document = resolving.replace(body)
     if resolving.problems:
         raise ManifestError(dict.fromkeys(resolving.problems))
+    if count is not None:
+        count(resolving.size)
     return result
 
 
@@ -353,12 +362,16 @@ class _Resolving:
         self._lookup = lookup
         self._done: dict[Expression, Value] = {}
         self.problems: list[Problem] = []
+        self.size = 0
 
     def replace(self, value: Value) -> Value:
         """As `map_leaves`, past the strings, of which there are most."""
         if isinstance(value, Expression):
             try:
-                return value._evaluate(self._lookup, self._done)
+                made = value._evaluate(self._lookup, self._done)
+                if value.makes_text:
+                    self.size += weigh(reveal(made))[0]
+                return made
             except ManifestError as error:
                 self.problems.extend(error.problems)
                 return UNKNOWN
@@ -367,27 +380,3 @@ class _Resolving:
         if isinstance(value, list | tuple):
             return [self.replace(item) for item in value]
         return value
-
-
-def join_texts(texts: Sequence[str]) -> str:
-    """One string of many. Raises ExpressionError for one that no system would take."""
-    if sum(map(len, texts)) > MAX_TEXT:
-        raise ExpressionError(f"the text would have more than {MAX_TEXT // 1024**2} MiB", hint="divide it")
-    return "".join(texts)
-
-
-def text_of(value: Value) -> str:
-    """The value as it stands inside a string. Raises ExpressionError for what has no one text."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, float):
-        return repr(value).removesuffix(".0")
-    kind = "null" if value is None else "a list" if isinstance(value, list) else "a map"
-    raise ExpressionError(
-        f"the expression gives {kind}, which cannot be put into a string",
-        hint="select one of its fields, or make the expression the whole value",
-    )

@@ -8,8 +8,9 @@ from typing import Any
 
 from trueup.errors import ManifestError, Problem
 from trueup.manifests.document import Path, SourceDocument
-from trueup.manifests.expressions import NOTHING_KNOWN, Expression, join_texts, text_of
+from trueup.manifests.expressions import NOTHING_KNOWN, Expression
 from trueup.manifests.interpolation import has_expression, split_expressions
+from trueup.manifests.joining import join_texts, text_of
 from trueup.manifests.missing_fields import explain_missing
 from trueup.manifests.program import NOTHING, ExpressionError, compile_expression, follow, weigh
 from trueup.manifests.selection import PLAIN_TYPES

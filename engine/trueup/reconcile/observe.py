@@ -204,7 +204,7 @@ def _resolve_early(address: Address, situation: Situation, knowledge: Knowledge)
     node = situation.graph.nodes[address]
     if address in situation.graph.expressions:
         try:
-            node = resolve_node(node, knowledge)
+            node = resolve_node(node, knowledge, knowledge.texts)
         except ManifestError:
             node = resolve_node(node, NOTHING_KNOWN)
     try:

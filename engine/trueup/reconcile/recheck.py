@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from weakref import WeakKeyDictionary
 
 from trueup.errors import NOWHERE, ManifestError, Place, Problem
@@ -14,6 +15,7 @@ from trueup.manifests.document import Path
 from trueup.manifests.expressions import Expression, Lookup, expressions_in, resolve
 from trueup.manifests.named_fields import join_problems, named_field
 from trueup.manifests.schema import LATER, CompiledSchema
+from trueup.manifests.text_budget import TextBudget
 from trueup.model.resource import Node
 from trueup.model.values import UNKNOWN, Document, Sensitive, Value, map_leaves, reveal
 from trueup.sdk.contracts import Kind
@@ -24,13 +26,15 @@ _CONVERT = "convert it in the expression, as with string(...) or int(...)"
 _schemas: WeakKeyDictionary[Kind, CompiledSchema] = WeakKeyDictionary()
 
 
-def resolve_checked(node: Node, lookup: Lookup, kind: Kind, applied: Document | None) -> Document:
+def resolve_checked(
+    node: Node, lookup: Lookup, kind: Kind, applied: Document | None, texts: TextBudget | None = None
+) -> Document:
     """The body of a node with every expression evaluated, sealed.
 
     Raises ManifestError with all problems of its expressions, or else of what they give. What was `applied`
     last was checked then.
     """
-    body = resolve(node.body, lookup)
+    body = resolve(node.body, lookup, partial(texts.take, node) if texts else None)
     sealed = kind.seal(body)
     if sealed == applied:
         return sealed

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 
 from trueup.errors import Invalid, ManifestError, ProviderError
 from trueup.graph.build import deferred_in
 from trueup.manifests.expressions import Expression, Lookup, resolve
 from trueup.manifests.schema import CompiledSchema
 from trueup.manifests.suggestions import did_you_mean
+from trueup.manifests.text_budget import TextBudget
 from trueup.model.address import Address
 from trueup.model.observation import Observed
 from trueup.model.resource import Facts, Node, Target
@@ -33,12 +35,12 @@ from trueup.model.values import (
 from trueup.sdk.contracts import Kind
 
 
-def resolve_node(node: Node, lookup: Lookup) -> Node:
+def resolve_node(node: Node, lookup: Lookup, texts: TextBudget | None = None) -> Node:
     """The node with every expression evaluated; UNKNOWN where it needs what is not known yet.
 
     Raises ManifestError with all problems of its expressions.
     """
-    return node.with_body(resolve(node.body, lookup))
+    return node.with_body(resolve(node.body, lookup, partial(texts.take, node) if texts else None))
 
 
 class FactsAlone:
