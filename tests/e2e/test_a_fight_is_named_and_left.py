@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,25 @@ class Arena:
 @pytest.fixture
 def arena(cluster: Cluster, namespace: str, tmp_path: Path) -> Arena:
     return Arena(cluster, namespace, tmp_path)
+
+
+@contextmanager
+def lurking(arena: Arena) -> Iterator[None]:
+    """A controller who answers each write of the object within milliseconds."""
+    is_over = threading.Event()
+
+    def lurk() -> None:
+        while not is_over.wait(0.005):
+            if arena.size() != "9":
+                arena.strike()
+
+    thread = threading.Thread(target=lurk, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
 
 
 def results(document: Mapping[str, Any]) -> dict[str, str]:
@@ -133,4 +154,28 @@ def test_a_change_of_the_manifest_ends_a_fight_at_once(arena: Arena, namespace: 
     assert (results(document)["fought"], document["quarantines"]) == ("updated", [])
     found = arena.cluster.request("GET", f"{arena.path}/fought")["data"]
     assert found == {"size": "9", "colour": "blue"}, json.dumps(found)
+    check_quiet([ClusterPart(arena.cluster, namespace)], arena.reconcile)
+
+
+def test_a_rival_who_answers_at_once_is_named_and_left(arena: Arena, namespace: str) -> None:
+    arena.reconcile()
+    with lurking(arena):
+        arena.strike()
+        for number in range(1, 7):
+            done = run_trueup("reconcile", *arena.options, "--yes", "-o", "json")
+            document = json.loads(done.stdout)
+            # Where he is a little late, it is an ordinary correction, and counts alike.
+            assert results(document)["fought"] in ("failed", "updated"), done.stdout
+            assert len(document["quarantines"]) == (number == 6)
+        messages = {each["message"] for each in document["outcomes"] if each["result"] == "failed"}
+        told = f"/data/size did not last: right after it was set, {RIVAL} (Update) has changed it"
+        assert messages <= {told}
+        arena.strike()
+        written = arena.writes("fought")
+        arena.declare("third", {"size": "5", "colour": "red"})
+        document = arena.reconcile()
+        assert document["status"] == "converged"
+        assert results(document) == {"fought": "skipped", "other": "unchanged", "third": "updated"}
+        assert document["quarantines"][0]["writer"].startswith(RIVAL)
+        assert (arena.size(), arena.writes("fought")) == ("9", written)
     check_quiet([ClusterPart(arena.cluster, namespace)], arena.reconcile)
