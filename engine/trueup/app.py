@@ -19,7 +19,7 @@ from trueup.model.resource import Facts, Grants, Policy
 from trueup.model.values import Value, use_digest_key
 from trueup.plugins.load import InstalledProviders, InstalledSecretSources
 from trueup.reading import Reader, find_return
-from trueup.reconcile.approve import may_pass
+from trueup.reconcile.approve import may_pass, refuse_other_plan
 from trueup.reconcile.ask_schema import ask_schema
 from trueup.reconcile.cycle import Request, find_losses, plan_cycle, run_cycle
 from trueup.reconcile.drift import DriftReport, find_drift
@@ -34,6 +34,7 @@ from trueup.reconcile.pin import (
     check_pin,
     confirm_at,
     confirm_once,
+    describe_pin,
     name_stopper,
     pin_to,
     run_when_free,
@@ -195,7 +196,8 @@ class App:
         """One run of the loop.
 
         `confirm` is asked with the plan if there is anything to do and nothing holds it; false gives status
-        HELD with no outcomes. `approved` is the digest of a plan whose holds are lifted by `approved_by`.
+        HELD with no outcomes. `approved` is the digest of a plan whose holds are lifted by `approved_by`; a
+        plan of any other digest raises StalePlan.
         `trigger` is why it runs, for the history. When `stop` is set, the calls in flight are finished and
         recorded: status INTERRUPTED. `is_forced`: also where a pin says otherwise; else raises PinnedStack.
         """
@@ -276,9 +278,9 @@ class App:
         saved = read_saved_plan(file)
         request = self._request(saved.source, saved.selection, listener, stop, is_forced=is_forced)
         if request.revision.commit != saved.commit:
-            what = f"stack {request.stack.name!r} was pinned" if request.pin else saved.source.location
+            pin, where = request.pin, f"{saved.source.location} has changed since it was made"
             raise StalePlan(
-                f"the saved plan is stale: {what} has changed since it was made",
+                f"the saved plan is stale: {f'the stack {describe_pin(pin)}' if pin else where}",
                 hint="make a new plan and look at it",
             )
         request = replace(
@@ -311,15 +313,17 @@ class App:
     ) -> RunReport:
         """Pins the stack to an earlier commit and reconciles it to that.
 
-        A no of `confirm` leaves all as it was. `is_agreed`: the pin comes before any question. What holds or
-        fails the run leaves the pin.
+        A no of `confirm` leaves all as it was, and so does a plan that `approved` is not the digest of, which
+        raises StalePlan. `is_agreed`: the pin comes before any question. What holds or fails the run leaves
+        the pin.
         """
         source = replace(source, is_ref_meant=False)
         stack, commit = find_return(self._reader, source, order, self.store)
         listener = listener or Silent()
-        if not is_agreed:
+        if approved or not is_agreed:
             shown = self.plan(replace(source, commit=commit))
             listener.planned(shown)
+            refuse_other_plan(shown, approved)
             if may_pass(shown, approved) and shown.has_changes and not confirm(shown):
                 return RunReport(shown, RunStatus.HELD)
             listener, confirm = Retold(listener, shown), confirm_once(shown, confirm)

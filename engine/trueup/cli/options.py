@@ -160,16 +160,14 @@ class Call:
         stack = self._configured_stack()
         return drop_own_grants(self._config, stack.location if stack is not None else self.source_text)
 
-    def ways_out(self, digest: str, *, yes: bool = False, is_at_ref: bool = True) -> WaysOut:
+    def ways_out(self, digest: str, *, is_at_ref: bool = True) -> WaysOut:
         """The commands that answer a held plan of this stack."""
         from trueup.cli.plan_text import WaysOut
 
         return WaysOut(
             self.command_line("approve", digest, is_whole=True, is_at_ref=is_at_ref),
             self.command_line("reject", digest, is_whole=True, is_at_ref=is_at_ref),
-            self.command_line(
-                "reconcile", "--approve", digest, *(["--yes"] if yes else []), is_at_ref=is_at_ref
-            ),
+            self.command_line("reconcile", "--approve", digest, is_at_ref=is_at_ref),
         )
 
     def command_line(self, verb: str, *more: str, is_whole: bool = False, is_at_ref: bool = True) -> str:
@@ -224,8 +222,9 @@ def _with_call(function: Function) -> Function:
         try:
             return function(call, **options)
         except PinnedStack as error:
-            resume = call.command_line("resume", is_whole=True, is_at_ref=False)
-            error.hint = error.hint.replace("trueup resume SOURCE", resume)
+            if not Path(call.source_text).is_file():  # a saved plan is nothing to resume
+                resume = call.command_line("resume", is_whole=True, is_at_ref=False)
+                error.hint = error.hint.replace("trueup resume SOURCE", resume)
             problems.show(error, str(options.get("output", "text")))
             ctx.exit(HELD)
         except TrueupError as error:

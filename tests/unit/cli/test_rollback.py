@@ -283,3 +283,36 @@ def test_who_resumes_in_the_middle_of_a_rollback_gets_no_run_of_the_head(
     _trueup(repo, "rollback", "--yes", expect=3)
     assert "somebody has resumed it or pinned it elsewhere since" in capsys.readouterr().err
     assert repo.page == "bad"
+
+
+def test_a_saved_plan_of_a_stack_that_was_suspended_or_pinned_since_is_refused(
+    repo: Repo, two, capsys, tmp_path: Path
+) -> None:
+    good, _bad = two
+    repo.says("newer")
+    saved = str(tmp_path / "saved.plan")
+    _trueup(repo, "plan", "--save", saved, expect=2)
+    _trueup(repo, "suspend")
+    capsys.readouterr()
+    assert run(["reconcile", saved, "--yes", *STORE]) == 3
+    assert "`trueup resume SOURCE` lets it be run again" in capsys.readouterr().err
+    _trueup(repo, "rollback", "--yes", "--force", "--to", good, "--as", "bo")
+    capsys.readouterr()
+    assert run(["reconcile", saved, "--yes", *STORE]) == 1
+    assert f"the saved plan is stale: the stack was pinned to {good[:12]} by bo\n" in capsys.readouterr().err
+    assert repo.page == "good"
+
+
+def test_an_approval_of_another_plan_leaves_all_as_it_was(repo: Repo, two, capsys) -> None:
+    good, _bad = two
+    other = f"sha256:{'0' * 64}"
+    for more in ((), ("--yes",)):
+        _trueup(repo, "rollback", "--approve", other, *more, expect=1)
+        assert f"the plan is another one than {other}" in capsys.readouterr().err
+    assert repo.page == "bad"
+    _trueup(repo, "plan")
+    assert "Pinned" not in capsys.readouterr().out
+    assert run(["plan", repo.url, "--ref", good, "-o", "json", *STORE]) == 2
+    digest = json.loads(capsys.readouterr().out)["digest"]
+    _trueup(repo, "rollback", "--approve", digest)
+    assert repo.page == "good"
