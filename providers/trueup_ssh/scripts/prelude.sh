@@ -107,8 +107,12 @@ show_marker() {
 # show_markers: prints every marker of the host.
 show_markers() {
   [ -d "$OWNERS" ] || return 0
+  # It would be no line, as if it were not there.
+  [ -z "$(find "$OWNERS" -maxdepth 1 -type f -name '*.json' -size 0)" ] ||
+    fail invalid "an ownership marker in $OWNERS is empty"
   find "$OWNERS" -maxdepth 1 -type f -name '*.json' -exec sed 's/^/marker - /' {} + ||
     fail transient "cannot read the ownership markers in $OWNERS"
+  printf '\n' # one that was cut off does not end its line
 }
 
 # load_marker KEY OWNER: sets $mark to none, mine or other, and $created to what the marker says.

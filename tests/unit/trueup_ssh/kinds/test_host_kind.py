@@ -211,6 +211,18 @@ def test_all_paths_of_one_address_are_found(target: Target, session: Session, tm
     assert {owned.external_id for owned in found} == {f"file:{tmp_path}/1", f"file:{tmp_path}/2"}
 
 
+@pytest.mark.parametrize("text", ["", "{", '{"created":true}\n', "\x00\x00"])
+def test_a_search_for_markers_does_not_pass_over_a_damaged_one(
+    target: Target, session: Session, tmp_path: Path, text: str
+) -> None:
+    for name in ("1", "2"):
+        create(session, make(target, "File", path=str(tmp_path / name), content="x"))
+    marker = min((tmp_path / "state" / "owners").glob("*.json"))
+    marker.write_text(text)
+    with pytest.raises(Invalid, match=r"an ownership marker (on the host is damaged|in .* is empty)"):
+        list(PROVIDER.kind(API, "File").find_owned(session, f"*/{KEY.partition('/')[2]}"))
+
+
 @pytest.mark.parametrize("is_ours", [True, False])
 def test_a_marker_without_end_is_not_read(
     target: Target, session: Session, tmp_path: Path, is_ours: bool
