@@ -27,6 +27,7 @@ from trueup.reconcile.imports import Fate, ImportOutcome, ImportReport, ImportRe
 from trueup.reconcile.lay_out import Page, lay_out
 from trueup.reconcile.lost import require_trust
 from trueup.reconcile.observe import Connections
+from trueup.reconcile.pin import watch_pin
 from trueup.reconcile.propose import Proposal, Proposer
 from trueup.reconcile.walk import UNDONE
 from trueup.sdk.contracts import Catalog
@@ -91,7 +92,11 @@ def import_objects(
             if not is_over and not request.confirm(bench.report()):
                 return replace(bench.report(), is_declined=True)
             if not is_over:
-                with hold_lease(store, loaded.stack.name, request.stop) as lease:
+                name, commit = loaded.stack.name, loaded.revision.commit
+                with (
+                    hold_lease(store, name, request.stop) as lease,
+                    watch_pin(store, name, None, commit, request.stop),
+                ):
                     bench.adopt(lease, parallelism)
             return replace(bench.report(), seconds=time.monotonic() - started)
 

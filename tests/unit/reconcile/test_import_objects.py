@@ -10,9 +10,10 @@ import pytest
 import yaml
 from tests.unit.reconcile.conftest import Loop
 
-from trueup.errors import ManifestError, SourceError, StoreError, TrueupError, UsageError
+from trueup.errors import ManifestError, PinnedStack, SourceError, StoreError, TrueupError, UsageError
 from trueup.model.change import Action
 from trueup.model.outcome import RunStatus
+from trueup.reconcile import pin
 from trueup.reconcile.imports import Fate, ImportReport, ImportRequest, Wanted
 from trueup.sdk import Invalid, Observed
 from trueup.sdk.testing.memory import Thing
@@ -442,6 +443,29 @@ def test_an_interruption_takes_out_what_was_not_taken_over(loop: Loop) -> None:
     assert declared == owned and 0 < len(owned) < 30
     assert not loop.plan().has_changes
     assert run(loop).counts[Fate.IMPORTED] == 30 - len(owned)
+
+
+def test_a_suspension_ends_an_import_that_is_under_way(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(30):
+        put(loop, f"Thing/n{number:02}")
+    monkeypatch.setattr(pin, "LOOK_AGAIN", 0.01)
+    stop = threading.Event()
+
+    class Suspender:
+        def planned(self, plan: Any) -> None: ...
+        def started(self, change: Any) -> None: ...
+        def waiting(self, address: Any, why: str) -> None: ...
+
+        def finished(self, outcome: Any) -> None:
+            if not stop.is_set():
+                pin.suspend(loop.app.store, "shop", "bo", "")
+                assert stop.wait(30)
+
+    report = run(loop, listener=Suspender(), stop=stop)
+    assert report.is_interrupted
+    assert 0 < report.counts[Fate.IMPORTED] < 30
+    with pytest.raises(PinnedStack):
+        run(loop)
 
 
 def test_a_lease_of_another_run_leaves_no_file(loop: Loop) -> None:
