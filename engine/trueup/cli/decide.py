@@ -39,11 +39,7 @@ def takes_verdict(function: Function) -> Function:
 
 def decide(call: Call, digest: str, verdict: Verdict, who: str, note: str, output: str) -> None:
     """Writes the verdict into the store and says so."""
-    if not _DIGEST.fullmatch(digest):
-        raise UsageError(
-            f"{digest!r} is not the digest of a plan",
-            hint="`trueup plan` and a held run show it whole: sha256: and 64 digits",
-        )
+    check_digest(digest)
     with call.open_app(needs_store=True) as app:
         stack, decision = app.decide(_source(call), digest, verdict, who or this_person(), note)
     if output == "json":
@@ -56,6 +52,23 @@ def decide(call: Call, digest: str, verdict: Verdict, who: str, note: str, outpu
             (f"{escape(digest)} of {escape(stack)} as {escape(decision.who)}: {next_step}.", ""),
         )
     )
+
+
+def read_approval(digest: str | None) -> str:
+    """What `--approve` says, empty where it was not given. The empty text of an unset variable is refused."""
+    if digest is None:
+        return ""
+    check_digest(digest)
+    return digest
+
+
+def check_digest(digest: str) -> None:
+    """Raises UsageError for what cannot be the digest of any plan."""
+    if not _DIGEST.fullmatch(digest):
+        raise UsageError(
+            f"{digest!r} is not the digest of a plan",
+            hint="`trueup plan` and a held run show it whole: sha256: and 64 digits",
+        )
 
 
 def _source(call: Call) -> SourceSpec:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import rich_click as click
 
+from trueup.cli.decide import read_approval
 from trueup.cli.options import Call, takes_output, takes_stack
 from trueup.cli.progress import Progress
 from trueup.cli.running import Running
@@ -21,11 +22,15 @@ _FIXED_BY_PLAN = ("ref", "path", "values", "sets", "targets", "only")
 @takes_output("text", "json")
 @click.option("--yes", "-y", is_flag=True, help="Carry out the plan without asking.")
 @click.option(
-    "--approve", default="", metavar="DIGEST", help="Let the held plan of exactly this digest pass."
+    "--approve",
+    metavar="DIGEST",
+    help="Carry out the plan of exactly this digest, also if it is held, or none.",
 )
 @click.option("--force", is_flag=True, help="Also where the stack is suspended or pinned; once.")
 @click.pass_context
-def reconcile(ctx: click.Context, call: Call, output: str, yes: bool, approve: str, force: bool) -> None:
+def reconcile(
+    ctx: click.Context, call: Call, output: str, yes: bool, approve: str | None, force: bool
+) -> None:
     """Makes the live systems as Git says: shows the plan, asks, carries it out.
 
     SOURCE may also be a file that `trueup plan --save` wrote: then exactly that plan is carried out, or
@@ -38,6 +43,7 @@ def reconcile(ctx: click.Context, call: Call, output: str, yes: bool, approve: s
     Example:
       trueup reconcile ./shop --target web-1 --yes
     """
+    approved = read_approval(approve)
     is_saved = Path(call.source_text).is_file()
     if is_saved and call.typed.intersection(_FIXED_BY_PLAN):
         raise UsageError(
@@ -50,8 +56,8 @@ def reconcile(ctx: click.Context, call: Call, output: str, yes: bool, approve: s
         is_agreed=yes,
         question=lambda _plan: "Carry out this plan? [y/N]",
         answers=lambda _plan: ("y", "Y", "yes", "Yes", "YES"),
-        ways=lambda plan: call.ways_out(plan.digest, yes=yes),
-        approved=approve,
+        ways=lambda plan: call.ways_out(plan.digest),
+        approved=approved,
     )
 
     def start(running: Running, progress: Progress) -> RunReport:
@@ -60,7 +66,7 @@ def reconcile(ctx: click.Context, call: Call, output: str, yes: bool, approve: s
                 return app.reconcile_saved(
                     call.source_text,
                     confirm=running.confirm,
-                    approved=approve,
+                    approved=approved,
                     approved_by=this_person(),
                     listener=progress,
                     stop=running.interruption.stop,
@@ -70,7 +76,7 @@ def reconcile(ctx: click.Context, call: Call, output: str, yes: bool, approve: s
                 call.source,
                 call.selection,
                 confirm=running.confirm,
-                approved=approve,
+                approved=approved,
                 approved_by=this_person(),
                 listener=progress,
                 stop=running.interruption.stop,

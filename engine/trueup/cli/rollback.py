@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import rich_click as click
 
+from trueup.cli.decide import read_approval
 from trueup.cli.options import Call, takes_output, takes_who, takes_whole_stack
 from trueup.cli.output import escape, make_console, plain, print_lines
 from trueup.cli.plan_text import render_pin
@@ -15,6 +16,13 @@ from trueup.reconcile.pin import Return
 from trueup.reconcile.report import RunReport
 
 
+def _check_commit(_ctx: click.Context, _parameter: click.Parameter, value: str) -> str:
+    """Git has no such name, but who forgets the commit writes its next option there."""
+    if value.startswith("-"):
+        raise click.UsageError(f"--to needs a commit, tag or branch, and {value} is none")
+    return value
+
+
 @click.command()
 @takes_whole_stack
 @takes_output("text", "json")
@@ -22,12 +30,15 @@ from trueup.reconcile.report import RunReport
     "--to",
     default="",
     metavar="COMMIT",
-    help="A commit, tag or branch. [default: the last that converged before the one that is applied now]",
+    callback=_check_commit,
+    help="A commit, tag or branch. [default: the last that converged before the one to leave]",
 )
 @click.option("--reason", default="", metavar="TEXT", help="Why; it is shown wherever the stack is.")
 @click.option("--yes", "-y", is_flag=True, help="Carry out the plan without asking.")
 @click.option(
-    "--approve", default="", metavar="DIGEST", help="Let the held plan of exactly this digest pass."
+    "--approve",
+    metavar="DIGEST",
+    help="Carry out the plan of exactly this digest, also if it is held, or none.",
 )
 @click.option("--force", is_flag=True, help="Also where the stack is suspended; it is pinned then.")
 @takes_who
@@ -39,11 +50,14 @@ def rollback(
     to: str,
     reason: str,
     yes: bool,
-    approve: str,
+    approve: str | None,
     force: bool,
     who: str,
 ) -> None:
     """Pins a stack to an earlier commit, and makes the live systems as that says.
+
+    Where the source has a commit that was never applied, or failed, that is the last one that converged; else
+    the one before.
 
     Every later run stays at that commit until `trueup resume`, those of the daemon too. A plan that a guard
     holds, or a run that fails, leaves the pin.
@@ -55,32 +69,35 @@ def rollback(
       trueup rollback ./shop --ref main --reason "the new image does not start"
       trueup rollback shop --to 3f2a1bc --yes
     """
+    approved = read_approval(approve)
     running = Running(
         output=output,
         is_verbose=call.verbose > 0,
         is_agreed=yes,
         question=lambda _plan: "Pin the stack to this commit, and carry out this plan? [y/N]",
         answers=lambda _plan: ("y", "Y", "yes", "Yes", "YES"),
-        ways=lambda plan: call.ways_out(plan.digest, yes=yes, is_at_ref=False),
-        approved=approve,
+        ways=lambda plan: call.ways_out(plan.digest, is_at_ref=False),
+        approved=approved,
     )
     order = Return(to, who or this_person(), reason, is_forced=force)
-    is_agreed = yes or bool(approve)
     pinned: list[Pin] = []
+    is_there = False
 
     def start(running: Running, progress: Progress) -> RunReport:
+        nonlocal is_there
         with call.open_app(may_create=True) as app:
             report = app.rollback(
                 call.source,
                 order,
                 confirm=running.confirm,
-                is_agreed=is_agreed,
-                approved=approve,
+                is_agreed=yes,
+                approved=approved,
                 listener=progress,
                 stop=running.interruption.stop,
             )
             if report.plan.pin is not None:
                 pinned.append(report.plan.pin)
+                is_there = not to and not report.plan.has_changes
             return report
 
     code = running.run(start)
@@ -91,4 +108,8 @@ def rollback(
             command = call.command_line("resume", is_whole=True, is_at_ref=False)
             text = f"{escape(pin.stack)} stays there until `{escape(command)}`."
             console.print(plain((text, "")))
+            if is_there:
+                again = call.command_line("rollback", is_whole=True, is_at_ref=False)
+                text = f"It was at that commit already; to go further back: `{escape(again)}`."
+                console.print(plain((text, "")))
     ctx.exit(code)

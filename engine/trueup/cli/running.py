@@ -101,10 +101,6 @@ class Running:
         if self.output == "json":
             print_json(run_document(report))
         elif is_held:
-            if self.approved and self.approved != report.plan.digest:
-                console.print(
-                    plain(("The approval is for another plan: ", "bold red"), (escape(self.approved), ""))
-                )
             print_lines(console, render_holds(report.plan, self.ways(report.plan)))
         elif self._is_declined:
             console.print(plain(("Nothing was done.", "bold")))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from trueup.errors import StalePlan
 from trueup.model.outcome import Outcome, Result
 from trueup.model.plan import Decision, Hold, Plan, Verdict
 from trueup.state.store import Lease, Store
@@ -47,6 +48,18 @@ def is_approved(plan: Plan, approved: str) -> bool:
     if plan.decision is not None:
         return plan.decision.verdict is Verdict.APPROVED
     return approved == plan.digest
+
+
+def refuse_other_plan(plan: Plan, approved: str) -> None:
+    """Raises StalePlan for a plan that is another than the caller's digest approves: that one or none.
+
+    Where there is nothing to do, nothing is done that nobody has seen.
+    """
+    if approved and approved != plan.digest and (plan.has_changes or plan.holds):
+        raise StalePlan(
+            f"the plan is another one than {approved}, so nothing was done: Git or the world has moved since",
+            hint=f"look at the plan as it is now; its digest is {plan.digest}",
+        )
 
 
 def name_approver(plan: Plan, caller: str) -> str:

@@ -20,7 +20,14 @@ from trueup.model.observation import Failed
 from trueup.model.outcome import Outcome, RunStatus
 from trueup.model.plan import Pin, Plan
 from trueup.model.resource import Facts, Grants, Policy, Revision, Stack
-from trueup.reconcile.approve import is_approved, may_pass, name_approver, spend_approval, weigh_decisions
+from trueup.reconcile.approve import (
+    is_approved,
+    may_pass,
+    name_approver,
+    refuse_other_plan,
+    spend_approval,
+    weigh_decisions,
+)
 from trueup.reconcile.call import Workshop
 from trueup.reconcile.crew import Crew
 from trueup.reconcile.doubt import MAKING, clear_doubts, find_begun, is_doubtful, without_doubt
@@ -82,7 +89,7 @@ class Request:
 def run_cycle(request: Request, store: Store, catalog: Catalog, parallelism: int) -> RunReport:
     """Makes the live systems as the graph says, as far as the guards let it.
 
-    Raises StoreError, PluginError, and StalePlan where another digest was expected.
+    Raises StoreError, PluginError, and StalePlan where another digest was expected or approved.
     """
     started = time.monotonic()
     with (
@@ -274,6 +281,7 @@ def _refuse_stale(plan: Plan, request: Request) -> None:
             "the saved plan is stale: what it rests on has changed since it was made",
             hint="make a new plan and look at it",
         )
+    refuse_other_plan(plan, request.approved)
 
 
 def _is_held(plan: Plan, request: Request) -> bool:

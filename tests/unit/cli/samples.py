@@ -23,7 +23,7 @@ from trueup.model.plan import Breach, Decision, Hold, Plan, Verdict
 from trueup.model.quarantine import Quarantine
 from trueup.model.resource import Enforce, Policy, Revision
 from trueup.model.values import UNKNOWN, Sensitive
-from trueup.reconcile.approve import may_pass
+from trueup.reconcile.approve import may_pass, refuse_other_plan
 from trueup.reconcile.report import EVERYTHING, Listener, RunReport, Selection, Silent
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
@@ -345,6 +345,7 @@ class PlayedEngine:
     ) -> RunReport:
         plan = self.plan_made
         listener.planned(plan)
+        refuse_other_plan(plan, approved)
         if not may_pass(plan, approved):
             return RunReport(plan, RunStatus.HELD)
         if plan.has_changes and not confirm(plan):

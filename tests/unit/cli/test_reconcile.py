@@ -12,10 +12,11 @@ from tests.unit.reconcile.test_plan_document import check
 
 from trueup.cli import run
 from trueup.model.outcome import Result
-from trueup.model.plan import Hold
+from trueup.model.plan import Hold, Plan
 
 CREATED = outcome(samples.created(), Result.CREATED)
 PLAN = samples.plan_of(samples.created(), samples.updated())
+OTHER = f"sha256:{'0' * 64}"
 HELD = samples.plan_of(samples.deleted(), holds=[Hold("stateful", "delete of old loses its data")])
 
 
@@ -104,7 +105,7 @@ def test_a_held_plan_has_exit_code_3_and_says_how_to_let_it_pass(capsys) -> None
         "To let it pass, if that is what you want:\n"
         f"  trueup approve shop {HELD.digest}\n"
         "or to carry it out at once:\n"
-        f"  trueup reconcile shop --only AWS::S3::Bucket/old --approve {HELD.digest} --yes\n"
+        f"  trueup reconcile shop --only AWS::S3::Bucket/old --approve {HELD.digest}\n"
         "To refuse it:\n"
         f"  trueup reject shop {HELD.digest}\n"
     )
@@ -116,20 +117,46 @@ def test_the_approval_of_that_very_plan_is_a_yes_too(capsys) -> None:
     assert "1 deleted" in capsys.readouterr().out
 
 
-def test_the_approval_of_another_plan_lets_nothing_pass(capsys) -> None:
-    engine = PlayedEngine(HELD)
-    assert run(["reconcile", "shop", "--approve", "sha256:1"], engine=engine) == 3
-    shown = capsys.readouterr().out
-    assert "The approval is for another plan: sha256:1" in shown
-    assert HELD.digest in shown
-
-
-def test_the_approval_of_another_plan_is_no_yes_to_a_plan_that_nothing_holds(capsys) -> None:
-    engine = PlayedEngine(PLAN, (CREATED,))
-    assert run(["reconcile", "shop", "--approve", "sha256:1"], engine=engine) == 1
+@pytest.mark.parametrize("plan", [HELD, PLAN], ids=["held", "not held"])
+@pytest.mark.parametrize("more", [(), ("--yes",)])
+def test_the_approval_of_another_plan_is_refused(plan: Plan, more: tuple[str, ...], capsys) -> None:
+    engine = PlayedEngine(plan, (CREATED,))
+    assert run(["reconcile", "shop", "--approve", OTHER, *more], engine=engine) == 1
     shown = capsys.readouterr()
-    assert "nobody can be asked" in shown.err
+    assert f"the plan is another one than {OTHER}, so nothing was done" in shown.err
+    assert f"its digest is {plan.digest}" in shown.err
     assert "created shop" not in shown.out
+
+
+def test_an_approval_has_nothing_to_refuse_where_there_is_nothing_to_do(capsys) -> None:
+    done = tuple(outcome(samples.unchanged(name), Result.UNCHANGED) for name in "abc")
+    engine = PlayedEngine(samples.converged_plan(), done)
+    assert run(["reconcile", "shop", "--approve", OTHER], engine=engine) == 0
+    assert "nothing to do" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("verb", ["reconcile", "rollback"])
+@pytest.mark.parametrize("digest", ["foo", "", "sha256:1", HELD.digest.upper()])
+def test_an_approval_of_what_is_no_digest_is_refused_before_anything_is_looked_at(
+    verb: str, digest: str, capsys
+) -> None:
+    engine = PlayedEngine(samples.converged_plan())
+    assert run([verb, "shop", "--yes", "--approve", digest], engine=engine) == 1
+    assert engine.asked == []
+    assert f"{digest!r} is not the digest of a plan" in capsys.readouterr().err
+
+
+def test_the_approval_of_a_moved_world_does_nothing_in_a_real_stack(stack: Path, capsys) -> None:
+    assert run(["plan", str(stack), "-o", "json"]) == 2
+    digest = json.loads(capsys.readouterr().out)["digest"]
+    site = stack / "site.yaml"
+    site.write_text(site.read_text().replace("hello", "something else"))
+    assert run(["reconcile", str(stack), "--approve", digest, "--yes"]) == 1
+    assert f"the plan is another one than {digest}" in capsys.readouterr().err
+    assert not (stack.parent / "live" / "www").exists()
+    site.write_text(site.read_text().replace("something else", "hello"))
+    assert run(["reconcile", str(stack), "--approve", digest]) == 0
+    assert (stack.parent / "live" / "www" / "index.html").read_text().startswith("hello")
 
 
 def test_as_json_it_is_one_document_with_plan_and_outcomes(capsys) -> None:
