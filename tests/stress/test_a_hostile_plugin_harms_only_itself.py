@@ -330,8 +330,6 @@ def test_what_it_does_when_its_resources_are_read(
             raise error
         return error
 
-    if method == "identity" and not isinstance(error, BaseException):
-        pytest.skip("what is no text is no name")
     with monkeypatch.context() as patch:
         patch.setattr(bench.hostile.thing, method, misbehave)
         with pytest.raises(PluginError) as raised:
@@ -343,3 +341,65 @@ def test_what_it_does_when_its_resources_are_read(
     assert isinstance(raised.value.__cause__, BaseException)
     assert bench.good.count_writes() + bench.bad.count_writes() == 0
     bench.check_mended()
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "junk"),
+    [
+        ("provider", "kind", RuntimeError("canary")),
+        ("provider", "kind", 7),
+        ("kind", "schema", 7),
+        ("kind", "traits", None),
+    ],
+)
+def test_a_kind_that_is_none(
+    owner: str, name: str, junk: Any, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def misbehave(*_: object) -> Any:
+        if isinstance(junk, BaseException):
+            raise junk
+        return junk
+
+    with monkeypatch.context() as patch:
+        if owner == "provider":
+            patch.setattr(bench.hostile, name, misbehave)
+        else:
+            patch.setattr(bench.hostile.thing, name, junk)
+        with pytest.raises(
+            PluginError, match=f"a bug in provider 'hostile': kind of {HOSTILE} Thing"
+        ) as raised:
+            bench.app.reconcile(bench.source)
+    assert "canary" not in raised.value.message
+    assert bench.good.count_writes() + bench.bad.count_writes() == 0
+    bench.check_mended()
+
+
+def endless_batches(nodes: Sequence[Node]) -> Iterable[Any]:
+    while True:
+        yield nodes[:1]
+
+
+BATCHES: dict[str, Callable[[Sequence[Node]], Any]] = {
+    "raises": raising(RuntimeError("canary")),
+    "none": lambda _nodes: None,
+    "nothing": lambda _nodes: [],
+    "half": lambda nodes: [nodes[:1]],
+    "twice": lambda nodes: [nodes, nodes],
+    "junk": lambda _nodes: [[7]],
+    "without an end": endless_batches,
+}
+
+
+@pytest.mark.parametrize("how", BATCHES)
+def test_how_it_divides_what_it_is_asked(how: str, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node that stands in no batch was not looked at: it is not absent."""
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.hostile, "batches", BATCHES[how])
+        bench.check_harmed(bench.run())
+    bench.check_mended()
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.hostile, "batches", BATCHES[how])
+        writes = bench.bad.count_writes()
+        report = bench.run()
+        assert {bench.results(report)[name] for name in BAD} == {Result.FAILED}
+        assert bench.bad.count_writes() == writes

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from trueup.errors import NOWHERE, PluginError, Problem, TrueupError
+from trueup.errors import NOWHERE, Place, PluginError, Problem, TrueupError
 from trueup.manifests.document import Path, SourceDocument
 from trueup.manifests.expand import Expanded
 from trueup.manifests.named_fields import join_problems, named_field
@@ -17,7 +17,7 @@ from trueup.manifests.suggestions import suggest
 from trueup.model.address import Address
 from trueup.model.resource import Node
 from trueup.model.values import UNKNOWN, map_leaves
-from trueup.sdk.contracts import Catalog, Kind
+from trueup.sdk.contracts import Catalog, Kind, Traits
 
 _TOP_LEVEL = ("apiVersion", "kind", "metadata", "spec")
 # What a plugin may raise, save an interruption by the user.
@@ -110,7 +110,15 @@ class Validator:
         key = (declaration.provider, declaration.api_version, declaration.kind)
         if key not in self._kinds:
             provider = self._catalog.provider(declaration.provider)
-            self._kinds[key] = provider.kind(declaration.api_version, declaration.kind)
+            try:
+                kind = provider.kind(declaration.api_version, declaration.kind)
+                _check_kind(kind)
+            except TrueupError:
+                raise
+            except _FAULTS as error:
+                what = f"kind of {declaration.api_version} {declaration.kind}"
+                raise _broken(declaration.provider, what, error, declaration.document.place) from error
+            self._kinds[key] = kind
         return self._kinds[key]
 
     def _unknown_kind(self, declaration: Declaration) -> Problem:
@@ -156,28 +164,46 @@ def _ask_kind(kind: Kind, expanded: Expanded) -> Sequence[Problem]:
     except TrueupError:
         raise
     except _FAULTS as error:
-        raise _broken(kind, expanded, "validate", error) from error
+        raise _broken_at(kind, expanded, "validate", error) from error
 
 
 def _identity_of(kind: Kind, expanded: Expanded) -> str:
     try:
-        return kind.identity(expanded.pure)
+        found = kind.identity(expanded.pure)
+        # Anything else would be one name for many objects.
+        if not isinstance(found, str):
+            raise TypeError("what identity gives is no text")
+        return found
     except TrueupError:
         raise
     except _FAULTS as error:
-        raise _broken(kind, expanded, "identity", error) from error
+        raise _broken_at(kind, expanded, "identity", error) from error
 
 
-def _broken(kind: Kind, expanded: Expanded, call: str, error: BaseException) -> PluginError:
+def _check_kind(kind: Kind | None) -> None:
+    """Raises TypeError for what is no kind, or not a whole one."""
+    if kind is None:
+        return
+    if not isinstance(kind, Kind) or not isinstance(kind.traits, Traits):
+        raise TypeError("it is no kind, or has no traits")
+    if kind.schema is not None and not isinstance(kind.schema, Mapping):
+        raise TypeError("its schema is no map")
+
+
+def _broken_at(kind: Kind, expanded: Expanded, call: str, error: BaseException) -> PluginError:
+    node = expanded.node
+    what = f"{call} of {kind.api_version} {kind.name}"
+    return _broken(node.target.provider, what, error, node.place, f"{node.address.reference} at ")
+
+
+def _broken(provider: str, call: str, error: BaseException, place: Place, resource: str = "") -> PluginError:
     """What a bug of a plugin becomes. The exception's text is not repeated: it may hold a secret."""
     trace, where = error.__traceback__, ""
     while trace is not None:
         where = f" at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
         trace = trace.tb_next
-    node = expanded.node
     return PluginError(
-        f"a bug in provider {node.target.provider!r}: {call} of {kind.api_version} {kind.name} raised "
-        f"{type(error).__name__}{where}, for {node.address.reference} at {node.place}",
+        f"a bug in provider {provider!r}: {call} raised {type(error).__name__}{where}, for {resource}{place}",
         hint="please report it to the provider's authors",
     )
 

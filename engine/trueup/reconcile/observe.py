@@ -7,10 +7,12 @@ concerns Failed, never absent.
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, as_completed, wait
 from contextlib import suppress
 from dataclasses import replace
+from itertools import islice
 from typing import TypeVar
 
 import stamina
@@ -266,7 +268,13 @@ def observe_nodes(
             observations.update((node.address, Failed(node.address, missing)) for node in group)
             continue
         provider = catalog.provider(group[0].target.provider)
-        for batch in provider.batches(group):
+        try:
+            batches = _divide(provider, group)
+        except PLUGIN_FAULTS as error:
+            failure = broken_plugin(provider.name, "batches", error)
+            observations.update((node.address, Failed(node.address, failure)) for node in group)
+            continue
+        for batch in batches:
             reading[pool.submit(observe_batch, provider, session, batch)] = batch
     done, late = wait(reading, timeout=BATCH_DEADLINE)
     for answered in done:
@@ -276,6 +284,15 @@ def observe_nodes(
         silence = Transient(f"no answer within {BATCH_DEADLINE:.0f} s")
         observations.update((node.address, Failed(node.address, silence)) for node in reading[unanswered])
     return observations
+
+
+def _divide(provider: Provider, nodes: Sequence[Node]) -> Sequence[Sequence[Node]]:
+    """The nodes in the provider's batches. Raises TypeError unless each is in one of them."""
+    batches = [list(batch) for batch in islice(provider.batches(nodes), len(nodes) + 1)]
+    asked = Counter(node.address for batch in batches for node in batch)
+    if asked != Counter(node.address for node in nodes):
+        raise TypeError("the batches have other nodes, or one twice")
+    return [batch for batch in batches if batch]
 
 
 def _until(seconds: float, futures: Iterable[Future[T]]) -> Iterator[Future[T]]:
