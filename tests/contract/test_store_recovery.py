@@ -72,6 +72,20 @@ def test_a_recovery_writes_rows_a_run_and_an_event_and_gives_the_store_its_id(st
         assert again.installation == "before"
 
 
+def test_the_runs_of_a_recovered_store_count_on_from_what_is_remembered(store: Store) -> None:
+    lease = take(store, "shop")
+    store.begin_run(lease, url="u", commit="c", digest="d")
+    remember = store._remember  # type: ignore[attr-defined]
+    remember("shop", 40, 1.0)
+    assert store.rebuild(lease, rebuilt_of("before", record_of(WEB))) == 41
+    assert [run.id for run in store.runs("shop")] == [41, 1]
+    assert store.begin_run(lease, url="u", commit="c", digest="d") == 42
+    assert store.rebuild(lease, rebuilt_of("before", record_of(WEB))) == 43
+    mark = store.mark("shop")
+    assert mark is not None
+    assert mark.run == 43
+
+
 def test_a_recovery_replaces_the_rows_that_it_has_and_keeps_the_others(store: Store) -> None:
     kept = Address("shop", "File", "kept", "host-1")
     lease = take(store, "shop")

@@ -120,7 +120,7 @@ def render_end(recovery: Recovery, next_command: str) -> Iterator[Text]:
     """What became of it."""
     yield plain(("", ""))
     if recovery.refusals:
-        yield plain(("Nothing was recovered. ", "bold red"), ("The stack stays held:", ""))
+        yield plain(("Nothing was recovered. ", "bold red"), ("The store is as it was:", ""))
         for refusal in recovery.refusals:
             yield plain((f"  {one_line(refusal)}", "red"))
     elif not recovery.run:

@@ -38,12 +38,15 @@ def weigh_store(store: Store, stack: str, last_run: RunRecord | None) -> tuple[H
         return ()
     known = last_run.id if last_run is not None else 0
     is_same = mark.installation == store.installation
-    if (is_same and known >= mark.run) or _was_recovered(store, stack, mark):
+    is_behind = not is_same or known < mark.run or _is_counted_anew(store, mark)
+    if not is_behind or _was_recovered(store, stack, mark):
         return ()
     when = f"{datetime.fromtimestamp(mark.at, UTC):%Y-%m-%d %H:%M:%SZ}"
     seen = f"on this machine, run {mark.run} of stack {stack!r} began at {when}"
     if is_same:
         latest = f"its latest run here is {known}" if known else "no run of it is here"
+        if known >= mark.run:
+            latest = f"run {mark.run} is another and earlier one here"
         message = f"{seen}, but {latest}: the store is an older copy, or it lost what was written since"
         return (Hold(OLD, f"{message}. {_WAY_OUT}", is_final=True),)
     message = (
@@ -51,6 +54,12 @@ def weigh_store(store: Store, stack: str, last_run: RunRecord | None) -> tuple[H
         f" now is of installation {store.installation}: the store was lost, or replaced by another one"
     )
     return (Hold(LOST, f"{message}. {_WAY_OUT}", is_final=True),)
+
+
+def _is_counted_anew(store: Store, mark: Mark) -> bool:
+    """Whether what has the number of the run is an earlier one: a recovery without a mark began at 1."""
+    run = store.run(mark.run)
+    return run is not None and run.started_at < mark.at
 
 
 def _was_recovered(store: Store, stack: str, mark: Mark) -> bool:

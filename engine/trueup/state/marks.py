@@ -19,6 +19,8 @@ from trueup.state.store import Mark
 _log = logging.getLogger("trueup.state")
 # Of a mark, in bytes: it holds the name of a store and of a stack.
 _LONGEST = 65536
+# Of the runs of a store; what a recovery counts on from leaves room for many more.
+_LAST_RUN = 2**53
 
 
 class Marks:
@@ -129,6 +131,8 @@ def _parse(text: str) -> Mark:
     data = json.loads(text)
     mark = Mark(str(data["installation"]), int(data["run"]), float(data["at"]))
     datetime.fromtimestamp(mark.at, UTC)  # it will be told
+    if not 0 < mark.run < _LAST_RUN:
+        raise ValueError("no number of a run")
     return mark
 
 

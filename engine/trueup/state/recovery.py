@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select, text
 
 from trueup.errors import StoreError
 from trueup.model.outcome import RunStatus
@@ -73,7 +74,7 @@ class Recovery(Journal):
                 "author": rows.encode_text(rebuilt.author),
                 "trigger": "recover",
             }
-            run = int(connection.execute(runs.insert().returning(runs.c.id), values).scalar_one())
+            run = _add_run(connection, values, self.mark(lease.stack))
             for record in rebuilt.records:
                 of_record = (inventory.c.stack == lease.stack, inventory.c.address == record.address.text)
                 connection.execute(inventory.delete().where(*of_record))
@@ -111,3 +112,20 @@ class Recovery(Journal):
         connection.execute(
             settings.update().where(settings.c.name == "installation").values(value=installation)
         )
+
+
+def _add_run(connection: Connection, values: Mapping[str, object], mark: Mark | None) -> int:
+    """Adds a run whose id is past that of the mark: no copy of the lost store passes for a newer one."""
+    insert = runs.insert().returning(runs.c.id)
+    is_postgresql = connection.dialect.name == "postgresql"
+    if is_postgresql:
+        connection.execute(text("LOCK TABLE runs IN EXCLUSIVE MODE"))  # its sequence is read, then set
+    run = int(connection.execute(insert, values).scalar_one())
+    if mark is None or run > mark.run:
+        return run
+    connection.execute(runs.delete().where(runs.c.id == run))
+    run = int(connection.execute(insert, {**values, "id": mark.run + 1}).scalar_one())
+    if is_postgresql:
+        # SQLite counts on from the largest id by itself.
+        connection.execute(select(func.setval(func.pg_get_serial_sequence("runs", "id"), run)))
+    return run

@@ -39,7 +39,7 @@ def test_a_lost_store_holds_every_command_until_it_is_recovered(
     assert run(["recover", str(lost), "--yes"]) == 0
     told = capsys.readouterr().out
     assert "the installation that made them" in told
-    assert "Recovered 2 resources in run 1" in told
+    assert "Recovered 2 resources in run 2" in told
     assert f"trueup plan {lost}" in told
     assert run(["plan", str(lost)]) == 0
     assert (file.read_bytes(), file.stat().st_mtime_ns) == before
@@ -53,7 +53,7 @@ def test_a_recovery_as_json(lost: Path, capsys: pytest.CaptureFixture[str]) -> N
     document = json.loads(capsys.readouterr().out)
     check(document, "recover-v1")
     assert document["takenOver"] is True
-    assert document["run"] == 1
+    assert document["run"] == 2
     assert [each["declared"] for each in document["found"]] == [True, True]
     assert document["missing"] == document["leftOut"] == document["refusals"] == []
     assert run(["recover", str(lost), "--yes", "--installation", "nobody"]) == 1

@@ -116,6 +116,8 @@ DAMAGED = {
     "cut off": "{",
     "a list": "[]",
     "no number": '{"run": "x"}',
+    "no run yet": '{"installation": "x", "run": 0, "at": 1}',
+    "past the last run": '{"installation": "x", "run": 9223372036854775807, "at": 1}',
     "no text": "\udcff",
     "endless": '{"installation": "x", "run": Infinity, "at": 1}',
     "no time": '{"installation": "x", "run": 1, "at": NaN}',

@@ -275,6 +275,21 @@ def test_a_row_of_a_target_that_the_stack_no_longer_has_is_not_called_missing(lo
     assert list(loop.records()) == ["a"]
 
 
+def test_of_two_objects_of_an_unfinished_replacement_none_is_called_found(loop):
+    def declare(name):
+        loop.declare("a", {"size": 1, "name": name}, kind="Named", lifecycle={"replace": "createFirst"})
+
+    declare("old")
+    loop.run()
+    declare("new")
+    loop.world.inject(Fault("delete", "Denied", times=9))
+    loop.run(approved=loop.plan().digest)
+    lose(loop)
+    found = loop.app.recover(loop.source, Order())
+    assert (found.run, found.found, found.missing, len(found.left_out)) == (0, (), (), 2)
+    assert "2 objects carry the marker" in found.refusals[0]
+
+
 def test_the_copy_of_a_marker_on_another_kind_gets_no_row(loop):
     loop.declare("a")
     loop.run()
@@ -479,3 +494,30 @@ def test_a_destroy_takes_what_a_recovery_has_found(loop):
     assert loop.destroy().status is RunStatus.CONVERGED
     assert loop.world.list_keys() == ["Shared/shared"]
     assert loop.app.store.mark("shop") is None
+
+
+@pytest.mark.parametrize("is_remembered", [True, False])
+def test_a_copy_from_before_a_recovery_is_noticed_as_old(loop, is_remembered):
+    loop.declare("a")
+    for size in range(4):
+        loop.declare("a", {"size": size})
+        loop.run()
+    installation = loop.app.store.installation
+    loop.app.close()
+    shutil.copy(loop.folder / "store.db", loop.folder / "copy.db")
+    lose(loop)
+    if not is_remembered:
+        loop.app.store.forget_mark("shop")
+    first = 5 if is_remembered else 1
+    assert recovered(loop, installation=installation).run == first
+    loop.declare("a", {"size": 9})
+    assert loop.run().run == first + 1
+    loop.app.close()
+    for file in loop.folder.glob("store.db*"):
+        file.unlink()
+    shutil.copy(loop.folder / "copy.db", loop.folder / "store.db")
+    reopen(loop)
+    (hold,) = loop.plan().holds
+    assert hold.guard == "store-old"
+    assert ("its latest run here is 4" if is_remembered else "run 2 is another and earlier") in hold.message
+    assert loop.run().status is RunStatus.HELD
