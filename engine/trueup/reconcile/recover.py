@@ -122,6 +122,7 @@ class Draft:
     missing: list[Gap] = field(default_factory=list)
     left_out: list[Gap] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
+    doubled: set[Address] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._old: Mapping[Address, Record] = self.store.inventory(self.request.stack.name)
@@ -161,6 +162,7 @@ class Draft:
             going = {each["external_id"] for each in row.replacing.get("objects", ())} if row else set()
             current = [each for each in sightings.values() if each.owned.external_id not in going]
             if len(current) > 1:
+                self.doubled.add(address)
                 for each in current:
                     self._leave_out(each, "two objects carry this marker, so neither is taken")
                 self.refusals.append(
@@ -172,10 +174,10 @@ class Draft:
 
     def compare(self, observations: Mapping[Address, object], nodes: Mapping[Address, Node]) -> None:
         """Looks at what is declared by its name too, and says what was not found."""
-        for address in self._nodes:
-            observation = observations.get(address)
-            self._compare_declared(address, nodes.get(address, self._nodes[address]), observation)
-        for address in sorted(self._old.keys() - self.rows.keys() - self._nodes.keys()):
+        for address, node in self._nodes.items():
+            if address not in self.doubled:
+                self._compare_declared(address, nodes.get(address, node), observations.get(address))
+        for address in sorted(self._old.keys() - self.rows.keys() - self._nodes.keys() - self.doubled):
             self.missing.append(Gap(address.text, self._explain_row(address)))
         self._compare_places()
         for blank in self.search.blanks:
