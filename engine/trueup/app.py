@@ -219,7 +219,7 @@ class App:
     ) -> RunReport:
         """Deletes everything that the stack manages, dependents first; protected objects refuse it."""
         request = self._request(source, selection, listener, stop, is_destroy=True, is_forced=is_forced)
-        request = replace(request, confirm=confirm, is_destroy=True)
+        request = replace(request, confirm=confirm, is_destroy=True, trigger="destroy")
         return run_cycle(request, self.store, self._catalog, self._parallelism)
 
     def forget(

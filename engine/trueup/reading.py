@@ -30,7 +30,15 @@ from trueup.sdk.contracts import Catalog
 from trueup.sdk.secrets import SecretSources
 from trueup.secrets.check import CheckedSecrets, check_secrets
 from trueup.sources.location import mask_credentials
-from trueup.sources.open import has_commits, is_local, name_place, open_commit, open_pinned, open_tree
+from trueup.sources.open import (
+    has_commits,
+    is_local,
+    latest_commit,
+    name_place,
+    open_commit,
+    open_pinned,
+    open_tree,
+)
 from trueup.state.store import Store
 from trueup.views import Loaded
 
@@ -198,13 +206,23 @@ def find_return(reader: Reader, source: SourceSpec, order: Return, store: Store)
         with closing(reader.open(replace(source, ref=order.to))) as tree:
             commit = tree.revision.commit
     else:
-        commit = find_earlier(store, stack, url, path)
+        pinned = pin.commit if pin is not None else ""
+        head = "" if pinned else _find_head(source)
+        commit = find_earlier(store, stack, url, path, head=head, pinned=pinned)
     exact = replace(source, commit=commit, is_offline_allowed=True)
     with closing(reader.open(exact)) as tree:
         found = reader.read(tree, exact).stack.name
     if found != stack:
         raise UsageError(f"at {commit[:12]} the files call the stack {found!r}, and not {stack!r}")
     return stack, commit
+
+
+def _find_head(source: SourceSpec) -> str:
+    """The commit that the source has now; empty where it cannot be asked."""
+    try:
+        return latest_commit(source.location, source.ref, source.path)
+    except SourceError:
+        return ""
 
 
 _HINT = (

@@ -19,17 +19,18 @@ from trueup.cli.output import (
     print_lines,
     short_commit,
 )
-from trueup.cli.past import describe_run, describe_status, run_document
+from trueup.cli.past import RunNumber, describe_run, describe_status, run_document
 from trueup.cli.plan_text import render_fields
 from trueup.model.change import FieldChange
-from trueup.model.outcome import Result
+from trueup.model.outcome import Result, RunStatus
 from trueup.reconcile.history import NodeDifference, RunDifference, compare_runs
 from trueup.reconcile.plan_document import FORMAT_VERSION, field_document
+from trueup.state.store import RunRecord
 
 
 @click.command()
-@click.argument("run1", type=click.IntRange(min=1))
-@click.argument("run2", type=click.IntRange(min=1))
+@click.argument("run1", type=RunNumber())
+@click.argument("run2", type=RunNumber())
 @takes_past
 @takes_output("text", "json")
 def diff(call: Call, run1: int, run2: int, output: str) -> None:
@@ -60,16 +61,16 @@ def render_difference(found: RunDifference) -> Iterator[Text]:
     if not found.nodes:
         yield plain(("Both did the same to every resource.", ""))
     for node in found.nodes:
-        yield from _render_node(node, found.first.id, found.second.id)
+        yield from _render_node(node, found.first, found.second)
 
 
-def _render_node(node: NodeDifference, first: int, second: int) -> Iterator[Text]:
+def _render_node(node: NodeDifference, first: RunRecord, second: RunRecord) -> Iterator[Text]:
     yield plain(
         (escape(node.address.text), "bold"),
         ("  ", ""),
-        _result(node.first),
+        _result(node.first, first, node.second, second),
         (" -> ", ""),
-        _result(node.second),
+        _result(node.second, second, node.first, first),
     )
     if node.first is None or node.second is None:
         # One of the runs did nothing here: what the other one did is the whole difference.
@@ -77,12 +78,22 @@ def _render_node(node: NodeDifference, first: int, second: int) -> Iterator[Text
         return
     for path, sides in node.fields.items():
         yield plain((f"    {escape(path) or '/'}", ""))
-        for run, field in zip((first, second), sides, strict=True):
+        for run, field in zip((first.id, second.id), sides, strict=True):
             yield from _render_side(run, field)
 
 
-def _result(result: Result | None) -> tuple[str, str]:
-    return ("nothing", "dim") if result is None else (result.value, RESULT_STYLES[result])
+def _result(
+    result: Result | None, run: RunRecord, other: Result | None, other_run: RunRecord
+) -> tuple[str, str]:
+    """A result beside that of the other run. Without one, the node was as it should be, or not there.
+
+    In a run that was interrupted, or has not ended, it may just not have been its turn.
+    """
+    if result is not None:
+        return result.value, RESULT_STYLES[result]
+    gone = (Result.DELETED, Result.FORGOTTEN) if run.id > other_run.id else (Result.CREATED,)
+    is_unknown = other in gone or run.status in (None, RunStatus.INTERRUPTED)
+    return ("nothing" if is_unknown else "unchanged", "dim")
 
 
 def _render_side(run: int, field: FieldChange | None) -> Iterator[Text]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import rich_click as click
 from rich.text import Text
 
 from trueup.cli.output import RESULT_STYLES, escape, escape_lines, moment, plain, seconds, short_commit
@@ -19,6 +20,20 @@ from trueup.state.store import RunRecord, Step
 if TYPE_CHECKING:
     from trueup.app import App
     from trueup.cli.options import Call
+
+
+class RunNumber(click.IntRange):
+    """The number of a run, as `trueup history` lists it."""
+
+    def __init__(self) -> None:
+        super().__init__(min=1, max=2**63 - 1)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f"{value} is no number of a run: `trueup history SOURCE` lists them", param, ctx)
+
 
 STATUS_STYLES = {
     RunStatus.CONVERGED: "green",

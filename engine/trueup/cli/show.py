@@ -10,14 +10,14 @@ from rich.text import Text
 
 from trueup.cli.options import Call, takes_output, takes_past
 from trueup.cli.output import count, escape, make_console, one_line, plain, print_json, print_lines
-from trueup.cli.past import render_run, render_step, run_document, step_document
+from trueup.cli.past import RunNumber, render_run, render_step, run_document, step_document
 from trueup.model.outcome import Result
 from trueup.reconcile.history import PastRun, find_run
 from trueup.reconcile.plan_document import FORMAT_VERSION
 
 
 @click.command()
-@click.argument("run", type=click.IntRange(min=1))
+@click.argument("run", type=RunNumber())
 @takes_past
 @takes_output("text", "json")
 def show(call: Call, run: int, output: str) -> None:

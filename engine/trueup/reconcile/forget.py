@@ -12,7 +12,7 @@ from trueup.model.outcome import Result, RunStatus
 from trueup.model.plan import Plan
 from trueup.reconcile.cycle import Request, is_selected
 from trueup.reconcile.hold import hold_lease
-from trueup.reconcile.lost import forget_mark
+from trueup.reconcile.lost import forget_mark, require_trust
 from trueup.reconcile.record import Recorder, outcome_of
 from trueup.reconcile.report import RunReport
 from trueup.reconcile.situation import Situation, exact_address, undeclared_node
@@ -26,6 +26,8 @@ def forget_records(request: Request, store: Store, catalog: Catalog) -> RunRepor
     """Forgets the selected part of the stack's inventory. Connects to no target. Raises StoreError."""
     started = time.monotonic()
     with hold_lease(store, request.stack.name, request.stop) as lease:
+        # Its run would pass for one that the store had lost.
+        require_trust(store, request.stack.name, ())
         situation = _describe(request, store, catalog)
         changes = tuple(
             Change(address, Action.FORGET, reasons=(REASON,)) for address in sorted(situation.undeclared)
@@ -34,7 +36,7 @@ def forget_records(request: Request, store: Store, catalog: Catalog) -> RunRepor
         request.listener.planned(plan)
         if not request.confirm(plan):
             return RunReport(plan, RunStatus.HELD, seconds=time.monotonic() - started)
-        recorder = Recorder(store, lease, situation, plan)
+        recorder = Recorder(store, lease, situation, plan, trigger="forget")
         outcomes = tuple(outcome_of(change, Result.FORGOTTEN) for change in changes)
         for outcome in outcomes:
             recorder.record_outcome(outcome)

@@ -28,6 +28,8 @@ LOOK_AGAIN = 5.0
 LONGEST_WAIT = 60.0
 # So far back a commit to return to is looked for.
 _MAX_RUNS = 1_000_000
+# Runs that made nothing as their commit says: none of them is gone back to.
+_OTHER_TRIGGERS = frozenset({"destroy", "forget", "recover"})
 
 
 class HasStack(Protocol):
@@ -126,17 +128,26 @@ def check_import(loaded: Stacked, store: Store) -> Stacked:
     return loaded
 
 
-def find_earlier(store: Store, stack: str, url: str, path: str) -> str:
-    """The last commit that converged before the one that is applied now. Raises UsageError if there is none.
+def find_earlier(store: Store, stack: str, url: str, path: str, *, head: str = "", pinned: str = "") -> str:
+    """The last commit that did well before the one that is to be left. Raises UsageError if there is none.
 
-    Runs of the commit that is applied now may stand before and after a bad one: what counts is what was
-    applied before the first of them, or going back twice would lead to the bad one again.
+    That is the `pinned` one, or else the `head` of the source. One that was never applied, or not to the end,
+    is left for the last that converged. Where the head is not known, it is taken for the last one that ran.
+    Runs of the commit to leave may stand before and after a bad one: what counts is what was applied before
+    the first of them, or going back twice would lead to the bad one again.
     """
     hint = "name one: --to COMMIT; `trueup history SOURCE` lists them"
-    runs = [run for run in store.runs(stack, _MAX_RUNS) if is_of_place(run.url, url, path)]
+    found = [run for run in store.runs(stack, _MAX_RUNS) if is_of_place(run.url, url, path)]
+    runs = [run for run in found if run.trigger not in _OTHER_TRIGGERS]
     if not runs:
         raise UsageError(f"there is no run of stack {stack!r} from this source in the history", hint=hint)
-    now = runs[0].commit
+    last = next((run.commit for run in runs if run.status is RunStatus.CONVERGED), "")
+    now = pinned or head or runs[0].commit
+    if last and last != now and not pinned:
+        return last
+    if all(run.commit != now for run in runs):
+        # It was gone back to this one already, and no run of it has begun.
+        now = runs[0].commit
     first = max(index for index, run in enumerate(runs) if run.commit == now)
     for run in runs[first + 1 :]:
         if run.status is RunStatus.CONVERGED:

@@ -98,8 +98,8 @@ class RunRecord:
     """One run of the history. Times are in seconds since the epoch; `finished_at` 0 while it runs.
 
     `author` wrote the commit (`Name <mail>`), `approved_by` approved the plan although something held it.
-    `trigger` is what made it run: `once`, `commit`, `interval`, `retry`, `rollback`, `recover`; empty where
-    that is not known.
+    `trigger` is what made it run: `once`, `commit`, `interval`, `retry`, `rollback`, `destroy`, `forget`,
+    `recover`; empty where that is not known.
     """
 
     id: int

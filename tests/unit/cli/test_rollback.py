@@ -114,6 +114,34 @@ def test_going_back_twice_does_not_lead_to_the_bad_commit_again(repo: Repo, two,
     assert repo.page == "good"
 
 
+def test_what_was_resumed_and_not_run_since_is_gone_back_to_as_before(repo: Repo, two) -> None:
+    _trueup(repo, "rollback", "--yes")
+    _trueup(repo, "resume")
+    _trueup(repo, "rollback", "--yes")
+    assert repo.page == "good"
+
+
+def test_what_destroyed_the_stack_is_no_commit_to_go_back_to(repo: Repo, capsys) -> None:
+    good = repo.says("good")
+    _trueup(repo, "reconcile", "--yes")
+    repo.says("bad")
+    _trueup(repo, "destroy", "--yes")
+    capsys.readouterr()
+    _trueup(repo, "history", "-o", "json")
+    document = json.loads(capsys.readouterr().out)
+    check(document, "history-v1")
+    assert [run["trigger"] for run in document["runs"]] == ["destroy", "once"]
+    _trueup(repo, "rollback", "--yes")
+    assert repo.page == "good"
+    assert f"Pinned to {good[:12]} by " in capsys.readouterr().out
+
+
+def test_a_commit_that_was_left_out_is_not_the_next_option(repo: Repo, two, capsys) -> None:
+    _trueup(repo, "rollback", "--to", "--yes", expect=1)
+    assert "--to needs a commit, tag or branch, and --yes is none" in capsys.readouterr().err
+    assert repo.page == "bad"
+
+
 def test_a_tag_or_a_short_commit_can_be_named(repo: Repo, two) -> None:
     good, bad = two
     repo.git("tag", "v1", good)
@@ -144,6 +172,10 @@ def test_a_broken_head_is_in_the_way_of_nothing(repo: Repo, two, capsys) -> None
     _trueup(repo, "rollback", "--yes", expect=3)
     assert "--force takes it back" in capsys.readouterr().err
     _trueup(repo, "rollback", "--yes", "--force")
+    # The one that was applied last stands: the broken one never was.
+    assert repo.page == "bad"
+    assert "It was at that commit already; to go further back: `trueup rollback " in capsys.readouterr().out
+    _trueup(repo, "rollback", "--yes")
     assert repo.page == "good"
     _trueup(repo, "plan")
     _trueup(repo, "reconcile", "--yes")
@@ -266,7 +298,7 @@ def test_a_saved_plan_of_the_head_is_stale_once_the_stack_is_pinned(repo: Repo, 
     _trueup(repo, "rollback", "--yes")
     assert run(["reconcile", "shop.plan", "--yes", *STORE]) == 1
     assert "the saved plan is stale" in capsys.readouterr().err
-    assert repo.page == "good"
+    assert repo.page == "bad"
 
 
 def test_who_resumes_in_the_middle_of_a_rollback_gets_no_run_of_the_head(

@@ -40,8 +40,9 @@ def test_a_run_that_is_not_there_is_an_error(tmp_path: Path, capsys: pytest.Capt
     make_past(tmp_path).close()
     assert run(["show", "9", "--store", str(tmp_path / "past.db")]) == 1
     assert "there is no run 9 in the store" in capsys.readouterr().err
-    assert run(["show", "x"]) == 1
-    assert run(["show", "0"]) == 1
+    for text in ("abc", "0", "9" * 30):
+        assert run(["show", text]) == 1
+        assert f"{text} is no number of a run" in capsys.readouterr().err
 
 
 def test_the_store_of_the_settings_is_asked(

@@ -62,6 +62,45 @@ def test_the_commit_before_is_the_last_that_converged(store: Store, runs, earlie
     assert find_earlier(store, "shop", URL, "shop") == earlier
 
 
+@pytest.mark.parametrize(
+    ("runs", "head", "pinned", "earlier"),
+    [
+        # The head was held or could not be read, failed, or was interrupted.
+        ([("a", OK), ("b", OK)], "c", "", "b"),
+        ([("a", OK), ("b", OK), ("c", BAD)], "c", "", "b"),
+        ([("a", OK), ("b", OK), ("c", RunStatus.INTERRUPTED), ("d", BAD)], "e", "", "b"),
+        ([("a", OK), ("b", OK)], "b", "", "a"),
+        # It failed later, at the same commit.
+        ([("a", OK), ("b", OK), ("b", BAD)], "b", "", "a"),
+        # It was gone back from b to a, and resumed; then something else was pushed.
+        ([("a", OK), ("b", OK), ("a", OK)], "b", "", "a"),
+        ([("a", OK), ("b", OK), ("a", OK)], "c", "", "a"),
+        ([("a", OK), ("b", OK), ("a", OK), ("c", OK)], "c", "", "a"),
+        # It is pinned: further back, whatever became of the run.
+        ([("a", OK), ("b", OK), ("c", OK), ("b", OK)], "", "b", "a"),
+        ([("a", OK), ("b", OK), ("c", OK), ("b", BAD)], "", "b", "a"),
+        ([("a", OK), ("b", OK), ("c", OK)], "", "b", "a"),
+        ([("a", OK), ("b", OK)], "", "never", "a"),
+    ],
+)
+def test_what_was_never_applied_is_left_for_what_was(
+    store: Store, runs, head: str, pinned: str, earlier: str
+) -> None:
+    _history(store, *runs)
+    assert find_earlier(store, "shop", URL, "shop", head=head, pinned=pinned) == earlier
+
+
+@pytest.mark.parametrize("trigger", ["destroy", "recover", "forget"])
+def test_runs_that_made_nothing_are_not_gone_back_to(store: Store, trigger: str) -> None:
+    _history(store, ("a", OK), ("b", OK))
+    lease = store.acquire_lease("shop", "test", 60.0)
+    assert lease is not None
+    run = store.begin_run(lease, url=f"{URL}//shop", commit="c", digest="d", trigger=trigger)
+    store.finish_run(lease, run, OK, {})
+    assert find_earlier(store, "shop", URL, "shop", head="c") == "b"
+    assert find_earlier(store, "shop", URL, "shop", head="b") == "a"
+
+
 @pytest.mark.parametrize("runs", [[("a", OK)], [("a", BAD), ("b", OK)], [("a", OK), ("b", OK), ("a", OK)]])
 def test_where_nothing_converged_before_a_commit_has_to_be_named(store: Store, runs) -> None:
     _history(store, *runs)
