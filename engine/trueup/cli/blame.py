@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 from rich.text import Text
 
+from trueup.cli.fields import describe_drifted
 from trueup.cli.options import Call, takes_output, takes_question
 from trueup.cli.output import RESULT_STYLES, escape, make_console, moment, plain, print_json, print_lines
 from trueup.cli.past import find_stack, run_document
 from trueup.cli.plan_text import render_fields
 from trueup.model.address import Address
-from trueup.model.change import Change
 from trueup.model.resource import Node
 from trueup.reconcile.blame import Blame, find_blames
+from trueup.reconcile.drift import DriftedNode
 from trueup.reconcile.plan_document import FORMAT_VERSION, field_document
 from trueup.reconcile.report import Selection
 
@@ -50,9 +51,10 @@ def blame(call: Call, address: str, offline: bool, output: str) -> None:
             loaded, source = app.follow(call.source), call.source
             if loaded.pin is not None and loaded.pin.commit == loaded.revision.commit:
                 source = replace(source, commit=loaded.pin.commit)
-            plan = partial(_plan, app, call)
             nodes = loaded.graph.nodes
-            found = find_blames(app.store, loaded.stack.name, address, nodes, plan)
+            found = find_blames(
+                app.store, loaded.stack.name, address, nodes, partial(_find_drifted, app, call)
+            )
             found = _locate(found, nodes, source)
     if output == "json":
         print_json(blame_document(found))
@@ -60,10 +62,10 @@ def blame(call: Call, address: str, offline: bool, output: str) -> None:
         print_lines(make_console(), render_blames(found))
 
 
-def _plan(app: App, call: Call, addresses: Sequence[Address]) -> Mapping[Address, Change]:
-    """What a plan says of some nodes; only these and what they depend on are looked at."""
+def _find_drifted(app: App, call: Call, addresses: Sequence[Address]) -> Mapping[Address, DriftedNode]:
+    """Those of some nodes that drifted; only these and what they depend on are looked at."""
     selection = Selection(only=tuple(address.text for address in addresses))
-    return {change.address: change for change in app.plan(call.source, selection).changes}
+    return {node.change.address: node for node in app.drift(call.source, selection).nodes}
 
 
 def _locate(found: Sequence[Blame], nodes: Mapping[Address, Node], source: SourceSpec) -> Sequence[Blame]:
@@ -98,9 +100,11 @@ def _render_blame(found: Blame) -> Iterator[Text]:
         style = RESULT_STYLES[found.result] if name == "result" and found.result is not None else ""
         yield plain((f"  {name + ':':<10}", "dim"), (escape(text), style))
     yield from render_fields(found.fields)
-    if found.drifted:
+    if found.is_gone:
+        yield plain(("  deleted since then outside of Git: ", "yellow"), ("it is gone", ""))
+    elif found.drifted:
         yield plain(("  changed since then outside of Git:", "yellow"))
-        yield from render_fields(found.drifted)
+        yield from render_fields(found.drifted, describe_drifted)
 
 
 def _describe(found: Blame) -> dict[str, str]:
@@ -139,4 +143,5 @@ def _node_document(found: Blame) -> dict[str, Any]:
         "run": run_document(found.run) if found.run else None,
         "fields": [field_document(field) for field in found.fields],
         "drifted": [field_document(field) for field in found.drifted],
+        "isGone": found.is_gone,
     }

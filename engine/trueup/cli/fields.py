@@ -48,6 +48,23 @@ def describe_field(field: FieldChange) -> FieldText:
     return replace(text, by=escape(field.by)) if field.by else text
 
 
+def describe_drifted(field: FieldChange) -> FieldText:
+    """What somebody made of a field beside what Git says: no change that is to be made, but one that was."""
+    path, by = escape(field.path) or "/", escape(field.by)
+    if field.sensitive:
+        return FieldText("~", path, _now(_mask(field.before), _mask(field.after)), by=by)
+    before, after = _inline(field.before), _inline(field.after)
+    if before is not None and after is not None and len(before) + len(after) <= MAX_INLINE_PAIR:
+        return FieldText("~", path, _now(before, after), by=by)
+    lines = _difference(_lines(field.after, field.before), _lines(field.before, field.after))
+    return FieldText("~", path, "- as Git says, + as it is now", tuple(lines), by=by)
+
+
+def _now(live: str, declared: str) -> str:
+    git = "it is not in Git" if declared == ABSENT else f"Git says {declared}"
+    return f"gone, {git}" if live == ABSENT else f"now {live}, {git}"
+
+
 def _describe(field: FieldChange) -> FieldText:
     sign = "+" if field.before is MISSING else "-" if field.after is MISSING else "~"
     path = escape(field.path) or "/"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from rich.text import Text
@@ -70,15 +70,17 @@ def render_plan(plan: Plan) -> Iterator[Text]:
     if plan.breaches:
         yield plain(("", ""))
     for breach in plan.breaches:
-        yield from _render_breach(breach)
+        yield from _render_breach(breach, is_destroy=plan.is_destroy)
     yield plain(("", ""))
     yield summary_line(plan)
     yield plain((f"Digest: {plan.digest}", "dim"))
 
 
-def _render_breach(breach: Breach) -> Iterator[Text]:
+def _render_breach(breach: Breach, *, is_destroy: bool) -> Iterator[Text]:
     policy = breach.policy
-    verb, style = _VERBS[policy.enforce]
+    # A destroy is asked for by name: that approves what a policy wants to be approved.
+    is_given = is_destroy and policy.enforce is Enforce.APPROVE
+    verb, style = ("approved by destroying", "yellow") if is_given else _VERBS[policy.enforce]
     yield plain(
         (f"{verb} ", style),
         (escape(breach.address.text), "bold"),
@@ -160,9 +162,11 @@ def render_change(change: Change, *, with_fields: bool = True) -> Iterator[Text]
         yield from render_fields(change.fields)
 
 
-def render_fields(fields: Iterable[FieldChange]) -> Iterator[Text]:
+def render_fields(
+    fields: Iterable[FieldChange], describe: Callable[[FieldChange], FieldText] = describe_field
+) -> Iterator[Text]:
     """Fields that change, their values below each other."""
-    texts = [describe_field(field) for field in fields]
+    texts = [describe(field) for field in fields]
     width = min(_MAX_PATH_COLUMN, max((len(field.path) for field in texts), default=0))
     for field in texts:
         yield from _render_field(field, width)

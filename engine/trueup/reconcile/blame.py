@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trueup.errors import UsageError
 from trueup.model.address import Address
-from trueup.model.change import MISSING, Change, FieldChange
+from trueup.model.change import MISSING, FieldChange
 from trueup.model.outcome import Result
 from trueup.model.resource import Node
 from trueup.model.values import Value, split_pointer
+from trueup.reconcile.drift import DriftedNode
 from trueup.reconcile.history import NothingNamed, find_addresses, read_fields
 from trueup.reconcile.situation import exact_address
 from trueup.state.store import PastStep, Record, RunRecord, Store
@@ -27,16 +28,16 @@ _INDEX = re.compile(r"\[(\d+)\]")
 _DEPTH = 2000
 
 
-# Gives the changes of a plan for some nodes.
-Planner = Callable[[Sequence[Address]], Mapping[Address, Change]]
+# Gives those of some nodes that are not as they were applied.
+DriftFinder = Callable[[Sequence[Address]], Mapping[Address, DriftedNode]]
 
 
 # The step that set something, and what it did to the field.
 Setter = tuple[PastStep | None, Sequence[FieldChange]]
 
 
-def nothing_planned(_addresses: Sequence[Address]) -> Mapping[Address, Change]:
-    """The plan of a question that is not to look at any live system."""
+def nothing_found(_addresses: Sequence[Address]) -> Mapping[Address, DriftedNode]:
+    """The drift of a question that is not to look at any live system."""
     return {}
 
 
@@ -47,7 +48,8 @@ class Blame:
     `run` is None where its run is no longer in the history; commit and time are then those of the inventory's
     row, or empty. `fields` are the field as that run changed it, empty where the node as a whole is asked
     for. `result` is None where no kept run has set it. `place` is where the manifests declare the node.
-    `drifted` are the fields that somebody else has changed since then.
+    `drifted` are the fields that somebody else has changed since then, `is_gone` says that the object was
+    deleted.
     """
 
     address: Address
@@ -60,6 +62,7 @@ class Blame:
     result: Result | None
     fields: Sequence[FieldChange] = ()
     drifted: Sequence[FieldChange] = ()
+    is_gone: bool = False
 
 
 def find_blames(
@@ -67,18 +70,18 @@ def find_blames(
     stack: str,
     text: str,
     declared: Mapping[Address, Node],
-    plan: Planner = nothing_planned,
+    find_drifted: DriftFinder = nothing_found,
 ) -> Sequence[Blame]:
     """One for each node that `ADDRESS[.field]` names, declared ones, recorded ones and past ones.
 
-    What was done under an address that a declared node had before counts for it. `plan` gives what a plan
-    says of nodes now, for what is said of drift. Raises UsageError.
+    What was done under an address that a declared node had before counts for it. `find_drifted`
+    looks at the nodes for what others have changed since then. Raises UsageError.
     """
     records = {exact_address(record): record for record in store.inventory(stack).values()}
-    changes: Mapping[Address, Change] = {}
+    drifted: Mapping[Address, DriftedNode] = {}
     try:
         addresses, field = find_addresses(text, [*dict.fromkeys((*declared, *records))])
-        changes = plan(addresses)
+        drifted = find_drifted(addresses)
     except NothingNamed:
         addresses, field = [_find_past(store, stack, text)], ""
     field = normalize_field(field)
@@ -87,7 +90,8 @@ def find_blames(
         node = declared.get(address)
         formers = node.former_addresses if node is not None else ()
         setter = _find_setter(store, (address, *formers), field)
-        blames.append(_blame(store, address, field, records.get(address), changes.get(address), setter))
+        found = _blame(store, address, field, records.get(address), setter)
+        blames.append(_add_drift(found, drifted.get(address)))
     return blames
 
 
@@ -115,23 +119,17 @@ def _blame(
     address: Address,
     field: str,
     record: Record | None,
-    change: Change | None,
     setter: Setter,
 ) -> Blame:
     past, fields = setter
-    drifted = _find_drifted(change, field)
     place = record.place if record is not None else ""
     if past is not None:
         run, step = past.run, past.step
-        return Blame(
-            address, field, run, run.id, run.commit, run.started_at, place, step.result, fields, drifted
-        )
+        return Blame(address, field, run, run.id, run.commit, run.started_at, place, step.result, fields)
     if record is None or field:
-        return Blame(address, field, None, 0, "", 0.0, place, None, (), drifted)
+        return Blame(address, field, None, 0, "", 0.0, place, None)
     run_of_row = store.run(record.run) if record.run else None
-    return Blame(
-        address, "", run_of_row, record.run, record.commit, record.applied_at, place, None, (), drifted
-    )
+    return Blame(address, "", run_of_row, record.run, record.commit, record.applied_at, place, None)
 
 
 def _find_setter(store: Store, addresses: Sequence[Address], field: str) -> Setter:
@@ -159,10 +157,11 @@ def _find_setter(store: Store, addresses: Sequence[Address], field: str) -> Sett
     return None, ()
 
 
-def _find_drifted(change: Change | None, field: str) -> Sequence[FieldChange]:
-    if change is None or not change.is_drift:
-        return ()
-    return [each for each in change.fields if not field or touches(each, field)]
+def _add_drift(found: Blame, drifted: DriftedNode | None) -> Blame:
+    if drifted is None:
+        return found
+    fields = [each for each in drifted.fields if not found.field or touches(each, found.field)]
+    return replace(found, drifted=fields, is_gone=drifted.is_gone)
 
 
 def touches(change: FieldChange, field: str) -> bool:

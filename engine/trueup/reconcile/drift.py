@@ -1,6 +1,6 @@
 """Finds what moved by itself: live fields that differ from what was applied last although Git still says so.
 
-Called by app for `trueup drift`. Pure.
+Called by app for `trueup drift`, and by plan for what moved beside a change of Git. Pure.
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ from trueup.model.resource import Drift, Node
 from trueup.model.values import UNKNOWN, Document, Sensitive, Value, has_unknown, reveal, to_record
 from trueup.reconcile.attribute import name_writers
 from trueup.reconcile.boundary import PLUGIN_FAULTS, broken_plugin
-from trueup.reconcile.diff import refuse
+from trueup.reconcile.diff import Standing, refuse
 from trueup.reconcile.lost import LOST, OLD
 from trueup.reconcile.resolve import keep_ignored
 from trueup.reconcile.situation import Knowledge, Situation
 from trueup.sdk.compare import is_equal
 from trueup.sdk.contracts import Kind
 from trueup.state.store import Record
+
+_LISTED = 3
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,36 @@ def _judge(change: Change, situation: Situation, knowledge: Knowledge) -> Drifte
         return None
     drifted = replace(change, fields=fields)
     return DriftedNode(declared, drifted, kind, record, observation, is_reported)
+
+
+def tell_moved(change: Change, node: Node, standing: Standing) -> Change:
+    """The change, with what moved by itself beside that which Git has changed, and who did it.
+
+    `node` is as Git declares it, resolved. Only what is told changes, not what is done.
+    """
+    record, observed = standing.seen, change.observed
+    is_candidate = change.action in (Action.UPDATE, Action.REPLACE) and not (
+        change.problem or change.is_drift
+    )
+    if not is_candidate or standing.is_applied or record is None or observed is None:
+        return change
+    if record.external_id != observed.external_id:
+        return change
+    try:
+        moved = find_moved(change, node, observed, standing.kind, record)
+    except PLUGIN_FAULTS:  # what the plan does is known; `trueup drift` says that this is not
+        return change
+    if not moved:
+        return change
+    moved = name_writers(moved, observed, standing.kind, node.target.provider)
+    by = {field.path: field.by for field in moved}
+    fields = tuple(replace(field, by=by.get(field.path, field.by)) for field in change.fields)
+    verb = "was" if len(moved) == 1 else "were"
+    shown = [path or "/" for path in list(by)[:_LISTED]]
+    if len(moved) > _LISTED:
+        shown.append(f"{len(moved) - _LISTED} more")
+    paths = " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+    return replace(change, fields=fields, reasons=(*change.reasons, f"{paths} {verb} changed outside of Git"))
 
 
 def find_moved(

@@ -18,6 +18,7 @@ from trueup.reconcile.attribute import attribute
 from trueup.reconcile.boundary import PLUGIN_FAULTS, broken_plugin
 from trueup.reconcile.diff import Standing, diff_node, diff_undeclared, refuse
 from trueup.reconcile.doubt import forget_id, hold_doubts, note_doubt, refuse_doubt
+from trueup.reconcile.drift import tell_moved
 from trueup.reconcile.enforce import find_breaches, hold_breaches
 from trueup.reconcile.guard import find_holds
 from trueup.reconcile.lost import find_strangers
@@ -129,6 +130,7 @@ def judge(node: Node, situation: Situation, knowledge: Knowledge, *, is_applied:
             move.address if move else None,
         )
         change = attribute(diff_node(resolved, observation, standing), kind, node.target.provider)
+        change = tell_moved(change, node.with_body(declared), standing)
         change = leave_alone(change, situation, declared)
         if change.action is Action.ADOPT and change.is_drift and isinstance(observation, Observed):
             resolved, change = _keep_drift(resolved, observation, change, standing)

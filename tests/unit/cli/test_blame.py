@@ -11,7 +11,7 @@ from tests.unit.reconcile.test_plan_document import check
 
 from trueup.cli import run
 from trueup.cli.blame import blame_document, render_blames
-from trueup.model.change import FieldChange
+from trueup.model.change import MISSING, FieldChange
 from trueup.model.outcome import Result
 from trueup.reconcile.blame import Blame
 
@@ -35,6 +35,31 @@ def blames(folder: Path) -> list[Blame]:
 
 def test_answers_of_each_sort_read_like_this(tmp_path: Path) -> None:
     samples.check_snapshot("blame.txt", samples.render(render_blames(blames(tmp_path))))
+
+
+def test_what_others_did_reads_as_it_is_now_and_not_as_a_change_to_come(tmp_path: Path) -> None:
+    first = blames(tmp_path)[0]
+    gone = samples.render(render_blames([replace(first, is_gone=True)]))
+    assert gone.endswith("  deleted since then outside of Git: it is gone\n")
+    drifted = [
+        FieldChange("/spec/a", "hacked\n", "value 2\n", by="bo"),
+        FieldChange("/spec/b", MISSING, 1),
+        FieldChange("/spec/c", 1, MISSING),
+        FieldChange("/spec/d", "s1", "s2", sensitive=True),
+        FieldChange("/spec/e", "one\nhacked\n", "one\ntwo\n"),
+    ]
+    shown = samples.render(render_blames([replace(first, drifted=drifted)])).splitlines()
+    start = shown.index("  changed since then outside of Git:")
+    assert [line.rstrip() for line in shown[start + 1 :]] == [
+        r'      ~ /spec/a  now "hacked\n", Git says "value 2\n"  # by bo',
+        "      ~ /spec/b  gone, Git says 1",
+        "      ~ /spec/c  now 1, it is not in Git",
+        "      ~ /spec/d  now (sensitive), Git says (sensitive)",
+        "      ~ /spec/e  - as Git says, + as it is now",
+        "           one",
+        "          -two",
+        "          +hacked",
+    ]
 
 
 def test_as_json_they_are_as_the_schema_says(tmp_path: Path) -> None:

@@ -52,3 +52,18 @@ def test_a_real_stack_is_gone_afterwards(stack: Path, capsys: pytest.CaptureFixt
     capsys.readouterr()
     assert run(["destroy", str(stack), "--yes"]) == 0
     assert "there was nothing left of it" in capsys.readouterr().out
+
+
+def test_a_policy_that_wants_an_approval_has_it_by_the_destroy_and_the_text_says_so(
+    stack: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["reconcile", str(stack), "--yes"]) == 0
+    file = stack / "stack.yaml"
+    rule = "{name: ask, rule: 'change.action != \"delete\"', enforce: approve}"
+    file.write_text(file.read_text().replace("\nspec:\n", f"\nspec:\n  policies: [{rule}]\n"))
+    capsys.readouterr()
+    assert run(["destroy", str(stack), "--yes"]) == 0
+    shown = capsys.readouterr().out
+    assert "approved by destroying shop/File/index@here  policy ask of the stack\n" in shown
+    assert "to be approved" not in shown
+    assert not (stack.parent / "live" / "www").exists()

@@ -9,19 +9,20 @@ from tests.unit.reconcile.conftest import Loop
 
 from trueup.errors import UsageError
 from trueup.model.address import Address
-from trueup.model.change import MISSING, Change, FieldChange
+from trueup.model.change import MISSING, FieldChange
 from trueup.model.outcome import Result
 from trueup.reconcile.blame import Blame, find_blames, normalize_field, touches
+from trueup.reconcile.drift import DriftedNode
 from trueup.sdk.testing.memory_world import Fault
 
 
 def blame(loop: Loop, text: str) -> Blame:
-    """The one answer, by the inventory and a plan."""
+    """The one answer, by the inventory and a look at the objects."""
 
-    def plan(_addresses: Sequence[Address]) -> Mapping[Address, Change]:
-        return {change.address: change for change in loop.plan().changes}
+    def look(_addresses: Sequence[Address]) -> Mapping[Address, DriftedNode]:
+        return {node.change.address: node for node in loop.app.drift(loop.source).nodes}
 
-    (found,) = find_blames(loop.app.store, "shop", text, loop.app.load(loop.source).graph.nodes, plan)
+    (found,) = find_blames(loop.app.store, "shop", text, loop.app.load(loop.source).graph.nodes, look)
     return found
 
 
@@ -74,6 +75,26 @@ def test_a_change_of_the_manifest_is_no_foreign_one(loop: Loop):
     loop.run()
     loop.declare("a", {"size": 2})
     assert list(blame(loop, "Thing/a.spec.size").drifted) == []
+
+
+def test_a_foreign_change_is_told_where_git_has_changed_another_field(loop: Loop):
+    loop.declare("a", {"size": 1, "text": "x"})
+    loop.run()
+    loop.edit("Thing/a", size=9)
+    loop.declare("a", {"size": 1, "text": "y"})
+    size, text = blame(loop, "Thing/a.spec.size"), blame(loop, "Thing/a.spec.text")
+    assert [(field.before, field.after) for field in size.drifted] == [(9, 1)]
+    assert list(text.drifted) == []
+
+
+def test_of_an_object_that_somebody_deleted_it_is_told_that_it_is_gone(loop: Loop):
+    loop.declare("a", {"size": 1})
+    loop.run()
+    assert not blame(loop, "Thing/a").is_gone
+    loop.world.put("Thing/a", None)
+    for text in ("Thing/a", "Thing/a.spec.size"):
+        found = blame(loop, text)
+        assert (found.is_gone, list(found.drifted)) == (True, [])
 
 
 def test_a_failed_run_has_set_nothing(loop: Loop):

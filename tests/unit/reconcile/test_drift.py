@@ -172,3 +172,29 @@ def test_one_document_for_several_targets_is_told(loop: Loop) -> None:
     assert isinstance(node.observed, Observed)
     assert (node.node.address.target, node.siblings) == ("there", 1)
     assert yaml.safe_load((loop.folder / "stack/Thing-a.yaml").read_text())["targets"]
+
+
+def test_the_plan_names_what_moved_beside_a_change_of_git_and_who_did_it(loop: Loop) -> None:
+    loop.declare("a", {"value": 1, "size": 3, "text": "x"})
+    loop.run()
+    loop.edit("Thing/a", value=2)
+    loop.world.put("Thing/a", {**(loop.world.peek("Thing/a") or {}), "writers": {"/spec": "bo"}})
+    loop.declare("a", {"value": 1, "size": 4, "text": "x"})
+    (change,) = loop.plan().changes
+    assert change.reasons == ("the manifest changed", "/spec/value was changed outside of Git")
+    assert not change.is_drift
+    assert {field.path: field.by for field in change.fields} == {"/spec/size": "", "/spec/value": "bo"}
+    loop.edit("Thing/a", text="y")
+    (change,) = loop.plan().changes
+    assert change.reasons[1:] == ("/spec/text and /spec/value were changed outside of Git",)
+    assert loop.run().status == "converged"
+    assert loop.spec("Thing/a") == {"value": 1, "size": 4, "text": "x"}
+
+
+def test_the_plan_speaks_of_no_drift_where_git_alone_has_changed(loop: Loop) -> None:
+    loop.declare("a", {"value": 1, "size": 3})
+    loop.run()
+    loop.declare("a", {"value": 2, "size": 3})
+    (change,) = loop.plan().changes
+    assert change.reasons == ("the manifest changed",)
+    assert {field.by for field in change.fields} == {""}
