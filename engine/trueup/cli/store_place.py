@@ -25,7 +25,7 @@ def require_store(url: str) -> None:
 
 
 def place_store(url: str, *, is_named: bool, may_create: bool) -> str:
-    """The store's URL, or NO_STORE where there is none and none may be made.
+    """The store's URL, or NO_STORE with its file where there is none and none may be made.
 
     `is_named`: the command line or the environment says where it is, so a mistake there is told.
     """
@@ -44,7 +44,7 @@ def place_store(url: str, *, is_named: bool, may_create: bool) -> str:
         sys.stderr.write(f"{notice}\n")
     else:
         _log.info("%s", notice)
-    return NO_STORE
+    return NO_STORE + str(file)
 
 
 def _is_there(file: Path) -> bool:

@@ -50,8 +50,8 @@ def weigh_store(store: Store, stack: str, last_run: RunRecord | None) -> tuple[H
         message = f"{seen}, but {latest}: the store is an older copy, or it lost what was written since"
         return (Hold(OLD, f"{message}. {_WAY_OUT}", is_final=True),)
     message = (
-        f"{seen} with the store of installation {mark.installation} in this place, and the one that is here"
-        f" now is of installation {store.installation}: the store was lost, or replaced by another one"
+        f"{seen} with the store of installation {mark.installation} in this place, which is not here now: the"
+        " store was lost, or replaced by another one"
     )
     return (Hold(LOST, f"{message}. {_WAY_OUT}", is_final=True),)
 
@@ -113,7 +113,8 @@ def find_marked(situation: Situation, knowledge: Knowledge) -> Sequence[tuple[Ad
 def require_trust(store: Store, stack: str, owners: Iterable[Owner | None]) -> None:
     """Raises StoreError where the store is not to be trusted with a stack. `owners`: of what was seen.
 
-    For an import: once it has written its rows, the store would pass for one that knows the stack.
+    For an import and for what forgets: once they have written, the store would pass for one that knows the
+    stack.
     """
     last_run = next(iter(store.runs(stack, 1)), None)
     for hold in weigh_store(store, stack, last_run):

@@ -34,13 +34,15 @@ _POSTGRESQL_SETTINGS = "-c lock_timeout=5s -c idle_in_transaction_session_timeou
 class Database:
     """An open database. `name` is how messages call it; `file` is None for PostgreSQL.
 
-    `opened` is by what the file is known again, None where it is in memory.
+    `opened` is by what the file is known again, None where it is in memory; `missing` is the file that such a
+    one stands in for.
     """
 
     engine: Engine
     name: str
     file: Path | None
     opened: files.FileId | None = None
+    missing: Path | None = None
 
     def errors(self) -> AbstractContextManager[None]:
         """Raises StoreError for what the database raises inside."""
@@ -94,10 +96,11 @@ def open_sqlite(file: Path) -> Database:
     return database
 
 
-def open_memory() -> Database:
+def open_memory(missing: Path | None = None) -> Database:
     """An empty database of this process alone, for where there is no store and none is to be made."""
     # Each connection would have a database of its own, so all threads take turns with one.
-    return Database(_sqlite_engine(IN_MEMORY, pool_size=1, max_overflow=0), "in memory", Path(IN_MEMORY))
+    engine = _sqlite_engine(IN_MEMORY, pool_size=1, max_overflow=0)
+    return Database(engine, "in memory", Path(IN_MEMORY), missing=missing)
 
 
 def _sqlite_engine(database: str, *, pool_size: int, max_overflow: int) -> Engine:

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from trueup.state.database import Database
     from trueup.state.process import Clock
 
-# Stands for an empty store in memory, which ends with the process. Nobody can type it.
+# Stands for an empty store in memory, which ends with the process. Nobody can type it. A path may follow: of
+# the file that is not there, of which something may be remembered all the same.
 NO_STORE = "\0"
 _FORMS = "use a path, sqlite:////absolute/path.db or postgresql://user@host/database"
 
@@ -55,8 +56,9 @@ def _open_database(url: str) -> Database:
 
     from trueup.state.database import open_memory, open_postgresql, open_sqlite
 
-    if url == NO_STORE:
-        return open_memory()
+    if url.startswith(NO_STORE):
+        missing = url.removeprefix(NO_STORE)
+        return open_memory(Path(missing) if missing else None)
     if "\0" in url or not url.strip():
         raise StoreError("the store has no name", hint=_FORMS)
     file = file_of(url)

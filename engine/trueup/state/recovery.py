@@ -26,8 +26,8 @@ class Recovery(Journal):
     def __init__(self, database: Database, identity: Identity, clock: Clock) -> None:
         super().__init__(database, clock)
         self._identity = identity
-        is_in_memory = str(database.file) == IN_MEMORY
-        self._marks = None if is_in_memory else Marks(database.name, is_local=database.file is not None)
+        self._marks = _find_marks(database)
+        self._may_mark = str(database.file) != IN_MEMORY
 
     @property
     def installation(self) -> str:
@@ -41,11 +41,11 @@ class Recovery(Journal):
         return self._marks.read(stack) if self._marks is not None else None
 
     def forget_mark(self, stack: str) -> None:
-        if self._marks is not None:
+        if self._marks is not None and self._may_mark:
             self._marks.forget(stack)
 
     def _remember(self, stack: str, run: int, at: float) -> None:
-        if self._marks is not None:
+        if self._marks is not None and self._may_mark:
             self._marks.write(stack, Mark(self.installation, run, at))
 
     def _refresh_identity(self, connection: Connection) -> None:
@@ -112,6 +112,13 @@ class Recovery(Journal):
         connection.execute(
             settings.update().where(settings.c.name == "installation").values(value=installation)
         )
+
+
+def _find_marks(database: Database) -> Marks | None:
+    """What is remembered of a store, also of one whose file is not there."""
+    if str(database.file) != IN_MEMORY:
+        return Marks(database.name, is_local=database.file is not None)
+    return Marks(str(database.missing), is_local=True) if database.missing is not None else None
 
 
 def _add_run(connection: Connection, values: Mapping[str, object], mark: Mark | None) -> int:

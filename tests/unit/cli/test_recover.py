@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,14 @@ def test_agreeing_beforehand_takes_over_nothing_that_is_not_remembered(
     assert "store-lost: " in capsys.readouterr().out, "nothing was taken over"
     assert run(["recover", str(lost), "--yes", "--installation", installation]) == 0
     assert run(["plan", str(lost)]) == 0
+
+
+def test_commands_that_make_no_store_notice_a_lost_one_by_what_is_remembered(
+    lost: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(lost.parent / "live" / "www")
+    for command in (["plan"], ["status"], ["drift"], ["why", "File/index", "--source"]):
+        capsys.readouterr()
+        run([*command, str(lost)])
+        assert "store-lost: " in capsys.readouterr().out
+    assert not (lost.parent / "state.db").exists()

@@ -85,7 +85,9 @@ def test_a_server_and_a_store_that_is_there_are_used_as_they_are(tmp_path: Path)
     there.touch()
     for url in (str(there), f"sqlite:///{there}", "postgresql://db/trueup", "mysql://x", ""):
         assert place_store(url, is_named=True, may_create=False) == url
-    assert place_store(str(tmp_path / "none"), is_named=False, may_create=False) == NO_STORE
+    assert (
+        place_store(str(tmp_path / "none"), is_named=False, may_create=False) == f"{NO_STORE}{tmp_path}/none"
+    )
     with pytest.raises(UsageError):
         place_store(f"sqlite:///{tmp_path}/no/s.db", is_named=True, may_create=True)
 

@@ -283,6 +283,27 @@ def test_no_store_is_an_empty_one_in_memory_that_threads_share(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_stands_in_for_a_missing_store_knows_its_marks_and_writes_none(tmp_path: Path) -> None:
+    file = tmp_path / "state.db"
+    store = open_store(str(file))
+    lease = store.acquire_lease("shop", "me", 60.0)
+    assert lease is not None
+    store.begin_run(lease, url="u", commit="c", digest="d")
+    mark = store.mark("shop")
+    assert mark is not None
+    store.close()
+    other = open_store(f"{NO_STORE}{file}")
+    try:
+        assert other.mark("shop") == mark
+        other.forget_mark("shop")
+        lease = other.acquire_lease("shop", "me", 60.0)
+        assert lease is not None
+        other.begin_run(lease, url="u", commit="c", digest="d")
+        assert other.mark("shop") == mark
+    finally:
+        other.close()
+
+
 def test_a_row_beyond_all_bounds_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(database, "MAX_ROW", 1_000_000)
     file = tmp_path / "state.db"
