@@ -193,8 +193,9 @@ class Draft:
             if now != recorded:
                 self.refusals.append(
                     f"target {target!r} is another place than the one where this stack was applied (now"
-                    f" {now}, recorded {recorded}): correct its config; for a new place take a new name, or,"
-                    f" once the old one is gone for good, `trueup forget SOURCE --target {target}` first"
+                    f" {now}, recorded {recorded}): correct its config; for a new place take a new name. Once"
+                    " the old one is gone for good, take the target out of Git, recover, and then"
+                    f" `trueup forget SOURCE --target {target}`"
                 )
 
     def report(self) -> Recovery:

@@ -215,6 +215,24 @@ def test_an_import_into_a_stack_whose_store_is_lost_is_refused(loop):
     assert loop.run().status is RunStatus.HELD
 
 
+def test_what_forgets_does_not_lift_the_hold_of_an_old_store(loop):
+    loop.declare("a")
+    loop.run()
+    loop.app.close()
+    shutil.copy(loop.folder / "store.db", loop.folder / "copy.db")
+    loop.app = App(str(loop.folder / "store.db"), catalog=MemoryCatalog(loop.provider))
+    loop.declare("b", kind="Nameless")
+    loop.run()
+    open_anew(loop)
+    loop.app.close()
+    shutil.copy(loop.folder / "copy.db", loop.folder / "store.db")
+    loop.app = App(str(loop.folder / "store.db"), catalog=MemoryCatalog(loop.provider))
+    assert message_of(loop)[0] == "store-old"
+    with pytest.raises(StoreError, match="the store is an older copy"):
+        loop.app.forget(loop.source, Selection(only=("Thing/a",)), confirm=lambda _plan: True)
+    assert message_of(loop)[0] == "store-old"
+
+
 @pytest.mark.parametrize("kind", ["Tokened", "Nameless"])
 def test_what_no_name_leads_to_is_not_made_again_with_an_old_store_that_nobody_remembers(loop, kind):
     loop.declare("z")
