@@ -30,6 +30,7 @@ class Canary:
         core = self.value[: self.value.index('"')].encode()
         value = self.value.encode()
         found = {"the value": core, "hex": core.hex().encode(), "backwards": core[::-1]}
+        found["hex in capitals"] = core.hex().upper().encode()
         for offset in range(3):
             # The first and the last characters depend on what stands around.
             whole = base64.b64encode(b"\0" * offset + core).rstrip(b"=")
@@ -47,10 +48,14 @@ class Canary:
         """Where one of the forms stands, and in which surroundings."""
         forms = self.forms()
         for place, content in places:
+            # What is encoded is broken into lines, by tools and by the formats that it is written in.
+            joined = content.replace(b"\\n", b"").translate(None, b" \t\r\n")
             for form, needle in forms.items():
-                at = content.find(needle)
-                if at >= 0:
-                    yield f"{form} in {place}: ...{content[max(0, at - 80) : at + 80]!r}..."
+                for text in (content, joined):
+                    at = text.find(needle)
+                    if at >= 0:
+                        yield f"{form} in {place}: ...{text[max(0, at - 80) : at + 80]!r}..."
+                        break
 
 
 class Watch:

@@ -9,12 +9,15 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
+import textwrap
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -141,17 +144,22 @@ class Estate:
         whole["PATH"] = f"{self.sops.parent}:{whole['PATH']}"
         return {**whole, "SOPS_AGE_KEY": str(self.identity), "CANARY_ENV": self.by_env.value}
 
-    def commit(self, targets: Sequence[Any], resources: str) -> None:
+    def commit(self, targets: Sequence[Any], resources: str, *policies: dict[str, str]) -> str:
         config = [{"name": t.name, "provider": t.provider, "config": dict(t.config)} for t in targets]
         outputs = {"password": '${{ secret("env:CANARY_ENV") }}'}
         document = {
             "apiVersion": "trueup.dev/v1",
             "kind": "Stack",
             "metadata": {"name": "canary"},
-            "spec": {"targets": config, "outputs": outputs, "guards": {"maxDeletes": "100%"}},
+            "spec": {
+                "targets": config,
+                "outputs": outputs,
+                "guards": {"maxDeletes": "100%"},
+                "policies": list(policies),
+            },
         }
         files = {"stack.yaml": yaml.safe_dump(document), "resources.yaml": resources}
-        self.repository.commit({**files, "secrets.yaml": self.encrypt()}, "Change")
+        return self.repository.commit({**files, "secrets.yaml": self.encrypt()}, "Change")
 
     def encrypt(self) -> str:
         file = self.folder / "secrets.yaml"
@@ -165,14 +173,18 @@ class Estate:
 
     def run(self, command: str, *options: str, expect: int | None = 0) -> str:
         """Runs a command on the stack and keeps what it says."""
-        line = [*TRUEUP, command, self.repository.url("http"), *options]
-        if command not in ("validate", "graph"):
+        return self.ask(command, self.repository.url("http"), *options, expect=expect)
+
+    def ask(self, command: str, *words: str, expect: int | None = 0) -> str:
+        """Runs a command and keeps what it says."""
+        line = [*TRUEUP, command, *words]
+        if command not in ("validate", "graph") and "--store" not in words:
             line += ["--store", str(self.folder / "store.db")]
         done = subprocess.run(
             line, env=self.environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=300
         )
-        self.said.append((f"trueup {command} {' '.join(options)}: stdout", done.stdout))
-        self.said.append((f"trueup {command} {' '.join(options)}: stderr", done.stderr))
+        self.said.append((f"trueup {command} {' '.join(words)}: stdout", done.stdout))
+        self.said.append((f"trueup {command} {' '.join(words)}: stderr", done.stderr))
         if expect is not None:
             assert done.returncode == expect, (done.stdout + done.stderr).decode()
         return done.stdout.decode()
@@ -198,12 +210,14 @@ def test_a_secret_is_nowhere_but_at_its_destination(
 ) -> None:
     moto.reset()
     targets = [cluster.target("prod"), moto.target("eu"), host.target("web-1")]
-    estate.commit(targets, RESOURCES)
+    good = estate.commit(targets, RESOURCES)
     with Watch() as watch:
         try:
             _apply(estate, cluster, moto, host)
             _drift(estate, cluster, moto, host)
             _fail(estate, targets, moto)
+            _go_back(estate, good)
+            _look_back(estate)
             _serve(estate, targets)
             _rotate(estate, targets, cluster, host)
         finally:
@@ -217,16 +231,14 @@ def test_a_secret_is_nowhere_but_at_its_destination(
 
 def _apply(estate: Estate, cluster: Cluster, moto: Moto, host: Host) -> None:
     estate.run("validate", "-vv")
-    for form in ("text", "json", "markdown"):
-        estate.run("plan", "-vv", "--output", form, expect=2)
+    estate.run("plan", "-vv", expect=2)
     estate.run("plan", "--save", str(estate.folder / "saved.plan"), expect=2)
     estate.run("graph")
     estate.run("reconcile", "--yes", "-vv")
     _arrived(estate, cluster, moto, host)
     assert json.loads(estate.run("plan", "--output", "json"))["changes"] == []
-    for command in ("status", "outputs"):
-        for form in ("text", "json"):
-            estate.run(command, "--output", form, expect=None)
+    forms = [(command, form) for command in ("status", "outputs") for form in ("text", "json")]
+    _ask_all(estate, *([command, "-", "--output", form] for command, form in forms), expect=None)
 
 
 def _arrived(estate: Estate, cluster: Cluster, moto: Moto | None, host: Host) -> None:
@@ -252,10 +264,28 @@ def _drift(estate: Estate, cluster: Cluster, moto: Moto, host: Host) -> None:
         Name="/canary/db", Value=f"by hand {estate.by_sops.value}", Type="SecureString", Overwrite=True
     )
     host.run("echo by hand >> /etc/canary.env; echo by hand >> /etc/canary.conf; chmod 0644 /etc/canary.env")
-    for form in ("text", "json", "markdown"):
-        estate.run("plan", "--output", form, expect=2)
+    estate.run("plan", "--output", "markdown", expect=2)
+    _ask_all(
+        estate,
+        ["plan", "-", "--output", "text"],
+        ["plan", "-", "--output", "json"],
+        ["drift", "-", "--suggest"],
+        ["drift", "-", "--output", "json"],
+        expect=2,
+    )
     estate.run("reconcile", "--yes", "-vv", "--output", "json")
     _arrived(estate, cluster, moto, host)
+
+
+def _ask_all(estate: Estate, *lines: Sequence[str], expect: int | None = 0) -> None:
+    """Commands that change nothing, two at once; `-` is the stack."""
+    url = estate.repository.url("http")
+
+    def ask(line: Sequence[str]) -> str:
+        return estate.ask(*(url if word == "-" else word for word in line), expect=expect)
+
+    with ThreadPoolExecutor(2) as pool:
+        assert all(pool.map(ask, lines))
 
 
 def _fail(estate: Estate, targets: Sequence[Any], moto: Moto) -> None:
@@ -263,12 +293,45 @@ def _fail(estate: Estate, targets: Sequence[Any], moto: Moto) -> None:
     estate.commit(targets, RESOURCES + "---" + FAILING)
     for name in ("ssm:PutParameter", "ssm:GetParameter", "ssm:GetParameters"):
         moto.fail(name, "ValidationException", message=f"the value {estate.by_sops.value} is refused")
-    for form in ("text", "json", "markdown"):
-        estate.run("plan", "-vv", "--output", form, expect=None)
-    for form in ("text", "json"):
-        estate.run("reconcile", "--yes", "-vv", "--output", form, expect=1)
+    forms = ("text", "json", "markdown")
+    _ask_all(estate, *(["plan", "-", "-vv", "--output", form] for form in forms), expect=None)
+    estate.run("reconcile", "--yes", "-vv", expect=1)
     estate.run("status", "--output", "text", expect=None)
     moto.reset()
+
+
+def _go_back(estate: Estate, good: str) -> None:
+    """Away from what fails, and word of why."""
+    estate.run("rollback", "--to", good, "--reason", "it fails", "--yes", "--output", "json")
+    estate.run("suspend", "--reason", "somebody looks at it")
+    estate.run("reconcile", "--yes", expect=3)
+    estate.run("status", "--output", "json", expect=None)
+    estate.run("resume")
+
+
+def _look_back(estate: Estate) -> None:
+    """All that the store tells of the runs so far, and what it could be made anew from."""
+    runs = json.loads(estate.run("history", "--output", "json"))["runs"]
+    failed = next(str(each["run"]) for each in runs if each["status"] == "failed")
+    pair, about = (str(runs[-1]["run"]), failed), ("--source", "-")
+    secret, bad = "Secret/canary/db", "ConfigMap/canary/bad"
+    _ask_all(
+        estate,
+        ["history", "-"],
+        ["events", "-"],
+        ["events", "-", "--output", "json"],
+        *(["show", failed, "--output", form] for form in ("text", "json")),
+        *(["diff", *pair, "--output", form] for form in ("text", "json")),
+        *(["blame", f"{secret}.stringData.password", *about, "--output", form] for form in ("text", "json")),
+        ["blame", secret, "--offline", *about],
+        *(["why", each, *about, "--output", form] for each, form in ((secret, "text"), (bad, "json"))),
+    )
+    new = ("--store", str(estate.folder / "new.db"))
+    refused = estate.run("recover", *new, "--yes", "--output", "json", expect=1)
+    named = re.search("--installation ([0-9a-f]+)", refused)
+    assert named, refused
+    new += ("--installation", named[1], "--yes")
+    assert "Secret/canary/db" in estate.run("recover", *new, "--output", "json")
 
 
 def _serve(estate: Estate, targets: Sequence[Any]) -> None:
@@ -314,9 +377,15 @@ def _rotate(estate: Estate, targets: Sequence[Any], cluster: Cluster, host: Host
     """New secrets take the place of the old ones, of which nothing is left either."""
     old = estate.by_sops, estate.by_env
     estate.by_sops, estate.by_env = Canary.make(), Canary.make()
-    estate.commit(targets, RESOURCES)
-    for form in ("text", "json", "markdown"):
-        estate.run("plan", "--output", form, expect=2)
+    rule = {
+        "name": "careful",
+        "rule": 'change.action != "update"',
+        "enforce": "approve",
+        "message": "somebody has to look",
+    }
+    estate.commit(targets, RESOURCES, rule)
+    held = json.loads(estate.run("reconcile", "--yes", "-vv", "--output", "json", expect=3))
+    estate.run("approve", held["plan"]["digest"], "--note", "looked at")
     estate.run("reconcile", "--yes", "-vv")
     _arrived(estate, cluster, None, host)
     for canary in old:
@@ -356,6 +425,11 @@ def test_the_hunt_finds_a_secret_in_each_of_its_forms(tmp_path: Path) -> None:
         json.dumps(canary.value).encode(),
         *(base64.b64encode(b"x" * count + value + b"y") for count in range(6)),
         value.hex().encode(),
+        value.hex().upper().encode(),
+        value.hex(" ", 2).encode(),
+        *(base64.encodebytes(b"x" * count + value + b"y") for count in range(40, 60)),
+        json.dumps(base64.encodebytes(b"x" * 50 + value).decode()).encode(),
+        textwrap.indent(textwrap.fill(base64.b64encode(b"x" * 50 + value).decode(), 20), "    ").encode(),
     ]
     for text in texts:
         assert list(canary.leaks([("here", text)])), text
