@@ -14,7 +14,7 @@ from rich.text import Text
 from trueup.cli.fields import describe_drifted
 from trueup.cli.options import Call, takes_output, takes_question
 from trueup.cli.output import RESULT_STYLES, escape, make_console, moment, plain, print_json, print_lines
-from trueup.cli.past import find_stack, run_document
+from trueup.cli.past import find_past_stack, run_document
 from trueup.cli.plan_text import render_fields
 from trueup.model.address import Address
 from trueup.model.resource import Node
@@ -46,7 +46,7 @@ def blame(call: Call, address: str, offline: bool, output: str) -> None:
     """
     with call.open_app() as app:
         if offline:
-            found = find_blames(app.store, find_stack(app, call), address, {})
+            found = find_blames(app.store, find_past_stack(app, call), address, {})
         else:
             loaded, source = app.follow(call.source), call.source
             if loaded.pin is not None and loaded.pin.commit == loaded.revision.commit:

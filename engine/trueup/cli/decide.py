@@ -45,7 +45,9 @@ def decide(call: Call, digest: str, verdict: Verdict, who: str, note: str, outpu
     if output == "json":
         print_json({"formatVersion": FORMAT_VERSION, "stack": stack, **decision_document(decision)})
         return
-    next_step = "the next run carries it out" if verdict is Verdict.APPROVED else "no run carries it out"
+    next_step = "no run carries it out"
+    if verdict is Verdict.APPROVED:
+        next_step = "it passes if the plan of the next run is this very one, and no hold of it is final"
     make_console().print(
         plain(
             (f"{verdict.value} ", "bold"),

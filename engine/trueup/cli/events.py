@@ -10,7 +10,7 @@ from rich.text import Text
 
 from trueup.cli.options import Call, takes_output, takes_store
 from trueup.cli.output import columns, escape, make_console, moment, one_line, plain, print_json, print_lines
-from trueup.cli.past import find_stack
+from trueup.cli.past import find_past_stack
 from trueup.reconcile.history import find_events
 from trueup.reconcile.plan_document import FORMAT_VERSION
 from trueup.state.store import Event
@@ -43,7 +43,7 @@ def events(call: Call, address: str, output: str, limit: int) -> None:
       trueup events ./shop Deployment/web --limit 10
     """
     with call.open_app() as app:
-        stack = find_stack(app, call)
+        stack = find_past_stack(app, call)
         found = find_events(app.store, stack, address, limit)
     if output == "json":
         print_json(events_document(stack, found))

@@ -19,7 +19,7 @@ from trueup.cli.output import (
     print_lines,
     short_commit,
 )
-from trueup.cli.past import STATUS_STYLES, describe_counts, describe_status, find_stack, run_document
+from trueup.cli.past import STATUS_STYLES, describe_counts, describe_status, find_past_stack, run_document
 from trueup.cli.plan_text import render_pin
 from trueup.reconcile.plan_document import FORMAT_VERSION, pin_document
 from trueup.state.store import Pin, RunRecord
@@ -48,7 +48,7 @@ def history(call: Call, output: str, limit: int) -> None:
       trueup history ./shop --limit 5
     """
     with call.open_app() as app:
-        stack = find_stack(app, call)
+        stack = find_past_stack(app, call)
         runs, pin = app.store.runs(stack, limit), app.store.pin_of(stack)
     if output == "json":
         print_json(history_document(stack, runs, pin))

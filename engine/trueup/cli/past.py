@@ -61,6 +61,42 @@ def find_stack(app: App, call: Call) -> str:
         raise
 
 
+def find_past_stack(app: App, call: Call) -> str:
+    """The same for who only asks what happened: also the one stack that was ever run from there.
+
+    Whatever the source has now, by whatever ref it was read: the store knows. What changes something must
+    not rest on that, since one directory can be several stacks.
+    """
+    try:
+        return find_stack(app, call)
+    except TrueupError:
+        known = _recall(app, call)
+        if len(known) == 1:
+            return known[0]
+        name = call.source_text
+        if name in (known or app.store.stacks()):
+            return name
+        raise
+
+
+def _recall(app: App, call: Call) -> list[str]:
+    """The stacks that were run from SOURCE last, with any ref or none."""
+    from trueup.reconcile.pin import is_of_place
+    from trueup.sources.open import name_place
+
+    source = call.source
+    try:
+        places = {name_place(source.location, ref, source.path) for ref in (source.ref, "", "HEAD")}
+    except TrueupError:
+        return []
+    runs = {stack: app.store.runs(stack, 1) for stack in app.store.stacks()}
+    return [
+        stack
+        for stack, last in runs.items()
+        if any(is_of_place(run.url, *place) for run in last for place in places)
+    ]
+
+
 def describe_status(run: RunRecord) -> str:
     """`converged`, or `under way` as long as it has not ended."""
     return run.status.value if run.status else "under way"

@@ -26,7 +26,8 @@ def _hold(stack: Path, capsys: pytest.CaptureFixture[str]) -> str:
 def test_an_approved_plan_is_carried_out_by_the_next_run(stack: Path, capsys) -> None:
     digest = _hold(stack, capsys)
     assert run(["approve", str(stack), digest, "--note", "all of it", "--as", "bo"]) == 0
-    assert capsys.readouterr().out == f"approved {digest} of shop as bo: the next run carries it out.\n"
+    said = "it passes if the plan of the next run is this very one, and no hold of it is final"
+    assert capsys.readouterr().out == f"approved {digest} of shop as bo: {said}.\n"
     run(["plan", str(stack)])
     assert "Approved by bo (all of it), in spite of:\n  whole-stack: " in capsys.readouterr().out
     assert run(["reconcile", str(stack), "--yes"]) == 0

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -66,3 +67,42 @@ def test_a_stack_of_the_settings_is_found_by_its_own_name_or_else_by_that_of_the
     assert run(["history", "shop", "--output", "json"]) == 0
     assert json.loads(capsys.readouterr().out)["stack"] == "shop"
     assert run(["history", "web"]) == 1
+
+
+@pytest.mark.parametrize("ref", ["", "main"])
+def test_what_happened_is_told_although_the_source_is_broken_now(
+    stack: Path, monkeypatch: pytest.MonkeyPatch, ref: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(stack.parent / "cache"))
+    shop = stack.rename(stack.parent / "shop")
+    who = ["-c", "user.name=Ada", "-c", "user.email=ada@example.com"]
+    for arguments in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-q", "-m", "Begin"]):
+        subprocess.run(["git", *who, *arguments], cwd=shop, check=True)
+    store = ["--store", str(stack.parent / "s.db")]
+    assert run(["reconcile", "./shop", *(["--ref", ref] if ref else []), *store, "--yes"]) == 0
+    (shop / "stack.yaml").write_text("{")
+    subprocess.run(["git", *who, "commit", "-q", "-a", "-m", "Break it"], cwd=shop, check=True)
+    capsys.readouterr()
+    for source in ("shop", "./shop"):
+        assert run(["history", source, *store, "--output", "json"]) == 0
+        assert [each["run"] for each in json.loads(capsys.readouterr().out)["runs"]] == [1]
+        assert run(["blame", "File/index", "--offline", "--source", source, *store]) == 0
+        assert "run:      1, " in capsys.readouterr().out
+        assert run(["events", source, *store]) == 0
+        assert capsys.readouterr().out == "shop has no events yet\n"
+    assert run(["validate", "shop"]) == 1
+
+
+def test_of_several_stacks_from_a_broken_directory_none_is_picked(
+    stack: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = stack / "stack.yaml"
+    store = ["--store", str(stack.parent / "s.db")]
+    assert run(["reconcile", "stack", *store, "--yes"]) == 0
+    assert run(["destroy", "stack", *store, "--yes"]) == 0
+    file.write_text(file.read_text().replace("name: shop", "name: other"))
+    assert run(["reconcile", "stack", *store, "--yes"]) == 0
+    file.write_text("{")
+    assert run(["history", "stack", *store]) == 1
+    assert "stack.yaml" in capsys.readouterr().err
+    assert run(["history", "shop", *store]) == 0
