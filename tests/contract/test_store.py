@@ -20,7 +20,7 @@ from trueup.errors import LeaseLost, StoreError
 from trueup.model.address import Address
 from trueup.model.outcome import Result, RunStatus
 from trueup.model.values import UNKNOWN, Sensitive
-from trueup.state import decisions, journal, sql
+from trueup.state import decisions, journal, retention
 from trueup.state.open import open_store
 from trueup.state.process import Clock
 from trueup.state.store import (
@@ -337,7 +337,7 @@ class StoreContract:
         self, open_again: Callable[..., Store], lease: Lease, monkeypatch: pytest.MonkeyPatch
     ):
         store = open_again(keep_runs=3)
-        monkeypatch.setattr(sql, "RUNS_WITH_UNCHANGED", 2)
+        monkeypatch.setattr(retention, "RUNS_WITH_UNCHANGED", 2)
         blog = store.acquire_lease("blog", "me", 60)
         assert blog is not None
         other = store.begin_run(blog, url="u", commit="c", digest="d")
@@ -353,6 +353,46 @@ class StoreContract:
         assert [store.run(run) is None for run in runs] == [True, True, False, False, False]
         latest = [past.run.id for past in store.past_steps(BUCKET, [Result.UPDATED])]
         assert latest == runs[:1:-1]
+
+    def test_runs_of_one_commit_that_found_nothing_to_do_keep_the_first_and_the_last(
+        self, store: Store, lease: Lease
+    ):
+        def end(commit: str, status: RunStatus = RunStatus.CONVERGED, *, done: int = 0, **origin: str) -> int:
+            run = store.begin_run(lease, url="u", commit=commit, digest="d", **origin)
+            store.record_steps(lease, run, [Step(WEB, Result.UNCHANGED)], [])
+            counts = {Result.UNCHANGED.value: 4, **({Result.UPDATED.value: done} if done else {})}
+            store.finish_run(lease, run, status, counts)
+            return run
+
+        kept = [end("a", done=1), end("a", trigger="interval")]
+        middle = [end("a", trigger="interval") for _ in range(3)]
+        kept += [end("a", trigger="interval"), end("a", done=1), end("a"), end("b"), end("b")]
+        kept += [end("b", RunStatus.INTERRUPTED), end("b"), end("b", approved_by="eve"), end("b")]
+        kept += [end("b", trigger="rollback"), end("b")]
+        assert [run.id for run in store.runs("shop", 100)] == kept[::-1]
+        assert [store.run(run) for run in middle] == [None] * 3
+        assert [len(store.steps(run)) for run in middle] == [0] * 3
+
+    def test_the_last_converged_runs_of_older_commits_outlive_the_others(
+        self, open_again: Callable[..., Store], lease: Lease, monkeypatch: pytest.MonkeyPatch
+    ):
+        store = open_again(keep_runs=2)
+        monkeypatch.setattr(retention, "KEPT_COMMITS", 2)
+
+        def end(commit: str, status: RunStatus = RunStatus.CONVERGED, trigger: str = "once") -> int:
+            run = store.begin_run(lease, url="u", commit=commit, digest="d", trigger=trigger)
+            store.finish_run(lease, run, status, {Result.UPDATED.value: 1})
+            return run
+
+        end("a")
+        end("b")
+        b = end("b")
+        end("b", RunStatus.FAILED)
+        c = end("c")
+        end("d", RunStatus.FAILED)
+        end("e", trigger="destroy")
+        latest = [end("f", RunStatus.FAILED) for _ in range(3)]
+        assert [run.id for run in store.runs("shop", 100)] == [latest[2], latest[1], c, b]
 
     def test_a_run_says_who_made_it_and_why(self, store: Store, lease: Lease):
         plan = '{"changes":[{"to":"\u2028 \\u0000"}]}'

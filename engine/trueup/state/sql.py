@@ -19,11 +19,10 @@ from trueup.state.failures import too_large_row
 from trueup.state.inspection import Inspection
 from trueup.state.process import Clock
 from trueup.state.recovery import Recovery
+from trueup.state.retention import fold_quiet, prune_history
 from trueup.state.schema import intents, inventory, outputs, quarantines, runs, steps
 from trueup.state.store import Lease, OpenIntent, PastStep, Record, RunRecord, Step
 
-# Unchanged nodes fill the history without telling much: only the latest runs keep them.
-RUNS_WITH_UNCHANGED = 10
 # All of a run but its plan, which can be large.
 _RUN = tuple(column for column in runs.c if column.name != "plan")
 _GONE = frozenset({Result.DELETED, Result.FORGOTTEN})
@@ -126,7 +125,7 @@ class SqlStore(Decisions, Recovery):
                 "plan": rows.encode_text(plan),
             }
             run = connection.execute(runs.insert().returning(runs.c.id), values).scalar_one()
-            _prune_history(connection, lease.stack, self._keep_runs)
+            prune_history(connection, lease.stack, self._keep_runs)
             _prune_quarantines(connection, lease.stack)
             return int(run), started_at
 
@@ -238,6 +237,7 @@ class SqlStore(Decisions, Recovery):
                     counts=rows.encode(dict(counts)),
                 )
             )
+            fold_quiet(connection, lease.stack, run)
 
         self._write_fenced(lease, finish)
 
@@ -312,28 +312,3 @@ def _prune_quarantines(connection: Connection, stack: str) -> None:
     known = select(inventory.c.address).where(inventory.c.stack == stack)
     gone = (quarantines.c.stack == stack, quarantines.c.address.not_in(known))
     connection.execute(quarantines.delete().where(*gone))
-
-
-def _prune_history(connection: Connection, stack: str, keep_runs: int) -> None:
-    def oldest_of(kept: int) -> int:
-        # Runs are numbered in order, across stacks: the id of the stack's `kept`th latest run.
-        query = (
-            select(runs.c.id)
-            .where(runs.c.stack == stack)
-            .order_by(runs.c.id.desc())
-            .offset(kept - 1)
-            .limit(1)
-        )
-        return int(connection.execute(query).scalar() or 0)
-
-    if first := oldest_of(keep_runs):
-        # By the latest recovery, other machines know that what they remember is no news.
-        recoveries = select(runs.c.id).where(runs.c.stack == stack, runs.c.trigger == "recover")
-        kept = int(connection.execute(recoveries.order_by(runs.c.id.desc()).limit(1)).scalar() or 0)
-        old = (runs.c.stack == stack, runs.c.id < first, runs.c.id != kept)
-        connection.execute(runs.delete().where(*old))
-    if first := oldest_of(RUNS_WITH_UNCHANGED):
-        older = select(runs.c.id).where(runs.c.stack == stack, runs.c.id < first)
-        connection.execute(
-            steps.delete().where(steps.c.run.in_(older), steps.c.result == Result.UNCHANGED.value)
-        )

@@ -91,5 +91,9 @@ def test_the_settings_say_how_many_runs_are_kept(loop: Loop, tmp_path: Path):
     loop.declare("a")
     catalog = MemoryCatalog(loop.provider)
     with App(str(tmp_path / "few.db"), catalog=catalog, keep_runs=2) as app:
-        runs = [app.reconcile(loop.source).run for _ in range(4)]
+        runs = []
+        for text in "xyxyxy":
+            loop.declare("a", {"text": text})
+            runs.append(app.reconcile(loop.source).run)
+        # With the last one of each of the two commits that are older.
         assert [run.id for run in app.store.runs("shop")] == runs[:1:-1]
