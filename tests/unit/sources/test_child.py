@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import resource
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -20,6 +22,20 @@ from trueup.sources.location import parse_location
 from trueup.sources.open import latest_commit, open_tree
 
 MIB = 1024 * 1024
+_READ_BOMB = """
+import resource, sys
+from pathlib import Path
+from trueup.errors import SourceError
+from trueup.sources.open import open_tree
+
+tree = open_tree(sys.argv[1], "main", cache_dir=Path(sys.argv[2]))
+tree.read("stack.yaml")
+try:
+    tree.read("bomb.yaml")
+except SourceError as error:
+    tree.close()
+    print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, error)
+"""
 
 
 def make_tree(repository: Repository, *lines: str) -> str:
@@ -121,27 +137,15 @@ def test_a_blob_that_unpacks_to_much_more_takes_neither_memory_nor_the_stack(
     bomb = make_blob(repository, bytes(256 * MIB))
     blob = make_blob(repository, b"apiVersion: x")
     publish(repository, make_tree(repository, f"100644 {bomb} bomb.yaml", f"100644 {blob} stack.yaml"))
-    # Over HTTP and in a process of its own, so that its children are those of the one who fetches alone.
-    url = repository.url("http")
-    read, write = os.pipe()
-    child = os.fork()
-    if not child:  # pragma: no cover - another process
-        answer = b"it was read"
-        try:
-            tree = open_tree(url, "main", cache_dir=tmp_path / "cache")
-            tree.read("stack.yaml")
-            tree.read("bomb.yaml")
-        except SourceError as error:
-            tree.close()
-            answer = f"{resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss} {error}".encode()
-        except BaseException as error:  # noqa: BLE001 - whatever it is, the parent shows it
-            answer = repr(error).encode()
-        os.write(write, answer)
-        os._exit(0)
-    os.close(write)
-    with os.fdopen(read, "rb") as stream:
-        answer = stream.read().decode()
-    os.waitpid(child, 0)
+    # Over HTTP and in a process of its own, so that its children are those of the one who fetches alone. It
+    # has to be small: until a child starts its program, it counts with the memory of its parent.
+    done = subprocess.run(
+        [sys.executable, "-c", _READ_BOMB, repository.url("http"), str(tmp_path / "cache")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    answer = done.stdout
     peak, _space, message = answer.partition(" ")
     assert "bomb.yaml is larger than 4 MiB" in message, answer
     assert int(peak) < 160 * 1024
