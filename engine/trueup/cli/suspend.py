@@ -17,18 +17,22 @@ from trueup.reconcile.plan_document import FORMAT_VERSION, pin_document
 @takes_store
 @takes_output("text", "json")
 @click.option("--reason", default="", metavar="TEXT", help="Why; it is shown wherever the stack is.")
+@click.option("--force", is_flag=True, help="Also where it is suspended; who did and why is replaced.")
 @takes_who
-def suspend(call: Call, output: str, reason: str, who: str) -> None:
+def suspend(call: Call, output: str, reason: str, force: bool, who: str) -> None:
     """Lets no run of a stack begin until it is resumed. One under way ends after its calls in flight.
 
     The daemon and `trueup reconcile` go by it. Plan, status and drift go on working. Contacts no target.
+
+    Exit code 3: it is suspended already, and stays so.
 
     \b
     Example:
       trueup suspend ./shop --reason "the database is restored by hand"
     """
     with call.open_app(may_create=True) as app:
-        pin = pin_down(app.store, find_stack(app, call), who or this_person(), reason)
+        stack = find_stack(app, call)
+        pin = pin_down(app.store, stack, who or this_person(), reason, is_forced=force)
     if output == "json":
         print_json({"formatVersion": FORMAT_VERSION, "stack": pin.stack, "pin": pin_document(pin)})
         return

@@ -52,9 +52,18 @@ class Return:
     is_forced: bool = False
 
 
-def suspend(store: Store, stack: str, who: str, reason: str) -> Pin:
-    """No run from now on. A stack that was pinned stays at its commit for all that only looks."""
+def suspend(store: Store, stack: str, who: str, reason: str, *, is_forced: bool = False) -> Pin:
+    """No run from now on. A stack that was pinned stays at its commit for all that only looks.
+
+    Raises PinnedStack where it is suspended already: who did it first, and why, is what others go by. With
+    `is_forced` that is replaced.
+    """
     before = store.pin_of(stack)
+    if before is not None and before.is_suspended and not is_forced:
+        raise PinnedStack(
+            f"stack {stack!r} is already suspended by {before.who}{_why(before.reason)}",
+            hint="it stays so; --force puts your name and reason in place of these",
+        )
     commit = before.commit if before is not None else ""
     pin = store.pin(stack, PinKind.SUSPENDED, who, commit=commit, reason=reason)
     store.add_events(stack, [Event("suspended", f"{pin.who} suspended the stack{_why(reason)}")])

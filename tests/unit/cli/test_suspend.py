@@ -35,6 +35,17 @@ def test_a_suspended_stack_is_looked_at_and_not_run(stack: Path, capsys) -> None
     assert not index.exists()
 
 
+def test_who_suspended_it_first_and_why_is_kept_unless_that_is_forced(stack: Path, capsys) -> None:
+    assert run(["suspend", str(stack), "--reason", "db restore", "--as", "bo@desk", *STORE]) == 0
+    capsys.readouterr()
+    assert run(["suspend", str(stack), "--reason", "a test", "--as", "eve", *STORE]) == 3
+    assert "stack 'shop' is already suspended by bo@desk: db restore" in capsys.readouterr().err
+    assert run(["plan", str(stack), *STORE]) == 2
+    assert "Suspended by bo@desk, " in capsys.readouterr().out
+    assert run(["suspend", str(stack), "--reason", "a test", "--as", "eve", "--force", *STORE]) == 0
+    assert "Suspended by eve, " in capsys.readouterr().out
+
+
 def test_a_refusal_is_json_where_that_is_asked_for(stack: Path, capsys) -> None:
     assert run(["suspend", str(stack), "-o", "json", *STORE]) == 0
     document = json.loads(capsys.readouterr().out)

@@ -139,7 +139,9 @@ def test_a_pinned_stack_may_be_run_at_its_commit_alone() -> None:
 def test_a_suspended_stack_stays_at_the_commit_that_it_was_pinned_to(store: Store) -> None:
     pins.pin_to(store, "shop", "abc", "bo", "")
     assert suspend(store, "shop", "bo", "").commit == "abc"
-    assert suspend(store, "shop", "eve", "again").commit == "abc"
+    with pytest.raises(PinnedStack, match=r"stack 'shop' is already suspended by bo$"):
+        suspend(store, "shop", "eve", "again")
+    assert suspend(store, "shop", "eve", "again", is_forced=True).commit == "abc"
     assert pins.resume(store, "shop", "bo") is not None
     assert suspend(store, "shop", "bo", "").commit == ""
 
