@@ -281,7 +281,8 @@ def test_a_daemon_with_a_damaged_store_says_so_and_lives(
     place = Place(tmp_path, str(tmp_path / "store.db"))
     place.declare(a=1)
     daemon = start(place)
-    wait_until(place.is_converged, "the first change")
+    # Ready is a daemon whose first run has ended, so that nothing writes the row once more.
+    wait_until(lambda: place.is_converged() and daemon.get("/readyz")[0] == 200, "the first change")
     connection = sqlite3.connect(place.store, timeout=30)
     connection.execute("UPDATE inventory SET body = replace(body, '1', '2')")
     connection.commit()
