@@ -22,7 +22,15 @@ from trueup.cli.output import (
     print_json,
     print_lines,
 )
-from trueup.cli.plan_text import describe_revision, render_change, render_fields, render_pin
+from trueup.cli.plan_text import (
+    describe_revision,
+    name_trouble,
+    render_change,
+    render_fields,
+    render_pin,
+    render_way_out,
+)
+from trueup.cli.repetition import describe_rest, fold_repeated
 from trueup.errors import Place
 from trueup.model.address import Address
 from trueup.model.change import Action
@@ -64,7 +72,8 @@ def drift(ctx: click.Context, call: Call, with_suggestions: bool, output: str) -
     if output == "json":
         print_json(drift_document(report, suggestions))
     else:
-        print_lines(make_console(), render_drift(report, suggestions or {}))
+        recover = call.command_line("recover", is_whole=True)
+        print_lines(make_console(), render_drift(report, suggestions or {}, recover))
     ctx.exit(exit_code(report))
 
 
@@ -90,8 +99,11 @@ def exit_code(report: DriftReport) -> int:
     return CHANGES if report.nodes else OK
 
 
-def render_drift(report: DriftReport, suggestions: Suggestions) -> Iterator[Text]:
-    """Each node that drifted with its fields, live value first; then what could not be judged."""
+def render_drift(report: DriftReport, suggestions: Suggestions, recover: str = "") -> Iterator[Text]:
+    """Each node that drifted with its fields, live value first; then what could not be judged.
+
+    `recover` is the command that rebuilds a lost store.
+    """
     plan = report.plan
     yield plain((escape(plan.stack), "bold"), (f" at {describe_revision(plan.revision)}", ""))
     yield from render_pin(plan.pin, plan.revision.commit)
@@ -101,13 +113,16 @@ def render_drift(report: DriftReport, suggestions: Suggestions) -> Iterator[Text
     if report.failures:
         yield plain(("", ""))
         yield plain(("Could not be judged:", "bold red"))
-        for change in report.failures:
+        for change, more in fold_repeated(report.failures, name_trouble):
             yield from render_change(change, with_fields=False)
+            if more:
+                yield plain((f"      {escape(describe_rest(more, change.address.target))}", "dim"))
     for hold in report.distrust:
         yield plain(("", ""))
         yield plain(
             ("What drifted is not known. ", "bold red"), (f"{hold.guard}: {one_line(hold.message)}", "")
         )
+        yield from render_way_out(hold, recover)
     yield plain(("", ""))
     yield _summary(report)
 
@@ -168,6 +183,8 @@ def _render_edit(what: str, edit: Edit) -> Iterator[Text]:
 def _summary(report: DriftReport) -> Text:
     total = count(len(report.plan.changes), "resource")
     failed = f", {len(report.failures)} could not be judged" if report.failures else ""
+    if not report.nodes and report.distrust:
+        return plain(("Drift is not known", "bold"), (f" in {total}{failed}.", ""))
     if not report.nodes:
         return plain(("No drift", "bold green" if not failed else "bold"), (f" in {total}{failed}.", ""))
     return plain(("Drift", "bold yellow"), (f" in {len(report.nodes)} of {total}{failed}.", ""))
@@ -187,7 +204,9 @@ def drift_document(report: DriftReport, suggestions: Suggestions | None) -> dict
             {"address": change.address.text, "problem": change.problem, "hint": change.hint or None}
             for change in report.failures
         ],
-        "distrust": [{"guard": hold.guard, "message": hold.message} for hold in report.distrust],
+        "distrust": [
+            {"guard": hold.guard, "message": hold.message, "hint": hold.hint} for hold in report.distrust
+        ],
     }
 
 

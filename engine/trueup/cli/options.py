@@ -168,6 +168,7 @@ class Call:
             self.command_line("approve", digest, is_whole=True, is_at_ref=is_at_ref),
             self.command_line("reject", digest, is_whole=True, is_at_ref=is_at_ref),
             self.command_line("reconcile", "--approve", digest, is_at_ref=is_at_ref),
+            self.command_line("recover", is_whole=True, is_at_ref=is_at_ref),
         )
 
     def command_line(self, verb: str, *more: str, is_whole: bool = False, is_at_ref: bool = True) -> str:

@@ -88,11 +88,16 @@ def _holds(plan: Plan, ways: WaysOut) -> Iterator[str]:
     commands = [ways.approve, ways.reject]
     if plan.is_final:
         heading, commands = "**Held back**, and no approval lifts it:", []
+        if ways.recover and any(hold.hint for hold in plan.holds):
+            commands = [ways.recover]
     elif said is not None and said.verdict is Verdict.APPROVED:
         heading, commands = f"**Approved** by {code(describe_decision(said))}, in spite of:", []
     elif said is not None:
         commands = [ways.approve]
-    lines = [f"- {code(hold.guard)}: {code(hold.message)}" for hold in plan.holds]
+    lines = [
+        f"- {code(hold.guard)}: {code('. '.join(filter(None, (hold.message, hold.hint))))}"
+        for hold in plan.holds
+    ]
     yield f"{heading}\n\n" + "\n".join(lines)
     if plan.stale_approval is not None:
         who = code(describe_decision(plan.stale_approval))

@@ -22,11 +22,14 @@ from trueup.cli.output import (
 )
 from trueup.cli.repetition import describe_rest, fold_repeated
 from trueup.model.change import Action, Change, FieldChange
-from trueup.model.plan import Breach, Decision, Pin, Plan, Verdict
+from trueup.model.plan import Breach, Decision, Hold, Pin, Plan, Verdict
 from trueup.model.resource import Enforce, Policy, Revision
+from trueup.reconcile.lost import UNKNOWN_HERE
 from trueup.reconcile.plan_document import is_shown
 
 _MAX_PATH_COLUMN = 44
+# How hints call the command that rebuilds a store.
+_RECOVER = "`trueup recover SOURCE` "
 _SIGN_STYLES = {"+": "green", "-": "red", "~": "yellow", "@": "cyan", " ": "dim"}
 
 _WORDS = {
@@ -137,7 +140,7 @@ def describe_rewriting(plan: Plan) -> str:
 
 def name_trouble(change: Change) -> tuple[str, str, str] | None:
     """What keeps a node from being seen, with its target: the same for all of them where that is to blame."""
-    if not change.problem or change.observed is not None:
+    if not change.problem or (change.observed is not None and change.problem != UNKNOWN_HERE):
         return None
     return change.address.target, change.problem, change.hint
 
@@ -226,12 +229,13 @@ class WaysOut:
     """The commands for a person to whom a held plan is shown.
 
     `approve` lets exactly this plan pass with the next run and `reject` keeps it from that; `approve_now`
-    carries it out at once.
+    carries it out at once. `recover` rebuilds a store that is lost or old.
     """
 
     approve: str
     reject: str
     approve_now: str
+    recover: str = ""
 
 
 def render_holds(plan: Plan, ways: WaysOut) -> Iterator[Text]:
@@ -252,6 +256,7 @@ def render_holds(plan: Plan, ways: WaysOut) -> Iterator[Text]:
     for hold in plan.holds:
         final = " (final)" if hold.is_final and not all(each.is_final for each in plan.holds) else ""
         yield plain((f"  {escape(hold.guard)}{final}: ", "bold"), (one_line(hold.message), ""))
+        yield from render_way_out(hold, ways.recover)
     if plan.stale_approval is not None:
         yield plain(
             ("The last approval does not count here: ", "bold red"),
@@ -268,6 +273,16 @@ def render_holds(plan: Plan, ways: WaysOut) -> Iterator[Text]:
     yield plain((f"  {escape(ways.approve_now)}", "cyan"))
     yield plain(("To refuse it:", ""))
     yield plain((f"  {escape(ways.reject)}", "cyan"))
+
+
+def render_way_out(hold: Hold, recover: str) -> Iterator[Text]:
+    """What lifts a hold that no approval lifts; the command `recover` stands on a line of its own."""
+    before, command, after = hold.hint.partition(_RECOVER)
+    if command and not before and recover:
+        yield plain((f"  {escape(recover)}", "cyan"))
+        yield plain((f"    {one_line(after)}", ""))
+    elif hold.hint:
+        yield plain((f"    {one_line(hold.hint)}", "cyan"))
 
 
 def describe_decision(decision: Decision) -> str:

@@ -22,6 +22,7 @@ from trueup.cli.output import (
     print_lines,
 )
 from trueup.cli.past import describe_run, run_document
+from trueup.cli.plan_text import render_way_out
 from trueup.cli.status import describe_change
 from trueup.model.change import Action
 from trueup.model.observation import Readiness
@@ -61,18 +62,19 @@ def why(call: Call, address: str, output: str) -> None:
     if output == "json":
         print_json(why_document(found))
     else:
-        print_lines(make_console(), render_reasons(found, now))
+        recover = call.command_line("recover", is_whole=True)
+        print_lines(make_console(), render_reasons(found, now, recover))
 
 
-def render_reasons(found: Sequence[Reasons], now: float) -> Iterator[Text]:
-    """Each node with what keeps it."""
+def render_reasons(found: Sequence[Reasons], now: float, recover: str = "") -> Iterator[Text]:
+    """Each node with what keeps it. `recover` is the command that rebuilds a lost store."""
     for number, each in enumerate(found):
         if number:
             yield plain(("", ""))
-        yield from _render(each, now)
+        yield from _render(each, now, recover)
 
 
-def _render(found: Reasons, now: float) -> Iterator[Text]:
+def _render(found: Reasons, now: float, recover: str) -> Iterator[Text]:
     node = found.node
     style = "green" if node.is_settled else "yellow"
     yield plain((escape(node.address.text), "bold"), (f"  {describe_node(node)}", style))
@@ -80,6 +82,7 @@ def _render(found: Reasons, now: float) -> Iterator[Text]:
     yield from _render_outlook(node)
     for hold in found.holds:
         yield plain(("  held back: ", "bold red"), (one_line(f"{hold.guard}: {hold.message}"), ""))
+        yield from render_way_out(hold, recover)
     if found.pin is not None:
         yield plain((f"  {_describe_pin(found)}", "yellow"))
     if found.quarantine is not None:

@@ -69,7 +69,13 @@ class Narrator:
 def tell_holds(bound: structlog.typing.FilteringBoundLogger, plan: Plan) -> None:
     """Says what holds the plan of a run, and whose approval was for another one."""
     for hold in plan.holds:
-        bound.warning("run held", guard=hold.guard, why=hold.message, final=hold.is_final, digest=plan.digest)
+        bound.warning(
+            "run held",
+            guard=hold.guard,
+            why=". ".join(filter(None, (hold.message, hold.hint))),
+            final=hold.is_final,
+            digest=plan.digest,
+        )
     if plan.stale_approval is not None:
         stale = plan.stale_approval
         bound.warning("approval is stale", who=stale.who, approved=stale.digest, digest=plan.digest)

@@ -18,13 +18,15 @@ from trueup.model.values import Sensitive, keyed_digest_of, to_record
 class Hold:
     """One reason why a plan must not be carried out by itself. `guard` is the guard's name.
 
-    `is_final`: no approval lifts it. `nodes` are all that it holds; empty: the whole plan.
+    `is_final`: no approval lifts it. `nodes` are all that it holds; empty: the whole plan. `hint` says what
+    lifts it where no approval does.
     """
 
     guard: str
     message: str
     is_final: bool = False
     nodes: tuple[Address, ...] = ()
+    hint: str = ""
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,12 @@ this machine remembers, and by plan for what the live world shows. Until `trueup
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from trueup.errors import StoreError
 from trueup.model.address import Address, Owner
+from trueup.model.change import Change
 from trueup.model.observation import Observed, Owned
 from trueup.model.plan import Hold
 from trueup.reconcile.situation import Knowledge, Situation
@@ -26,6 +28,8 @@ _WAY_OUT = (
     "`trueup recover SOURCE` rebuilds it from what lives; where it finds nothing, as after a store that was"
     " deleted on purpose, it lifts this as well"
 )
+# What the stack's own objects are then, one by one: no cause of its own, and nothing to take over.
+UNKNOWN_HERE = "the store does not know it"
 
 
 def weigh_store(store: Store, stack: str, last_run: RunRecord | None) -> tuple[Hold, ...]:
@@ -48,12 +52,12 @@ def weigh_store(store: Store, stack: str, last_run: RunRecord | None) -> tuple[H
         if known >= mark.run:
             latest = f"run {mark.run} is another and earlier one here"
         message = f"{seen}, but {latest}: the store is an older copy, or it lost what was written since"
-        return (Hold(OLD, f"{message}. {_WAY_OUT}", is_final=True),)
+        return (Hold(OLD, message, is_final=True, hint=_WAY_OUT),)
     message = (
         f"{seen} with the store of installation {mark.installation} in this place, which is not here now: the"
         " store was lost, or replaced by another one"
     )
-    return (Hold(LOST, f"{message}. {_WAY_OUT}", is_final=True),)
+    return (Hold(LOST, message, is_final=True, hint=_WAY_OUT),)
 
 
 def _is_counted_anew(store: Store, mark: Mark) -> bool:
@@ -85,7 +89,7 @@ def find_strangers(situation: Situation, knowledge: Knowledge) -> tuple[Hold, ..
         "`trueup recover SOURCE` rebuilds it from what lives; if another store manages the stack, name that"
         " one with --store"
     )
-    return (Hold(LOST, f"{message}. {way_out}", is_final=True),)
+    return (Hold(LOST, message, is_final=True, hint=way_out),)
 
 
 def find_marked(situation: Situation, knowledge: Knowledge) -> Sequence[tuple[Address, Owner]]:
@@ -110,6 +114,19 @@ def find_marked(situation: Situation, knowledge: Knowledge) -> Sequence[tuple[Ad
     return found
 
 
+def shorten_refusals(
+    changes: Sequence[Change], situation: Situation, knowledge: Knowledge
+) -> Sequence[Change]:
+    """The changes of a stack whose store is not trusted: why it is not is said once, not for each node."""
+    marked = {address for address, _ in find_marked(situation, knowledge)}
+    return [
+        replace(change, problem=UNKNOWN_HERE, hint="")
+        if change.problem and change.address in marked
+        else change
+        for change in changes
+    ]
+
+
 def require_trust(store: Store, stack: str, owners: Iterable[Owner | None]) -> None:
     """Raises StoreError where the store is not to be trusted with a stack. `owners`: of what was seen.
 
@@ -118,7 +135,7 @@ def require_trust(store: Store, stack: str, owners: Iterable[Owner | None]) -> N
     """
     last_run = next(iter(store.runs(stack, 1)), None)
     for hold in weigh_store(store, stack, last_run):
-        raise StoreError(hold.message)
+        raise StoreError(hold.message, hint=hold.hint)
     others = {owner.installation for owner in owners if owner is not None and owner.stack == stack}
     others.discard(store.installation)
     if others and not store.addresses(stack):

@@ -21,7 +21,7 @@ from trueup.reconcile.doubt import forget_id, hold_doubts, note_doubt, refuse_do
 from trueup.reconcile.drift import tell_moved
 from trueup.reconcile.enforce import find_breaches, hold_breaches
 from trueup.reconcile.guard import find_holds
-from trueup.reconcile.lost import find_strangers
+from trueup.reconcile.lost import find_strangers, shorten_refusals
 from trueup.reconcile.move import (
     find_move,
     forget_moved,
@@ -61,6 +61,9 @@ def make_plan(situation: Situation, knowledge: Knowledge) -> Plan:
         change = change or _judge_undeclared(node, situation, knowledge)
         changes.append(resume(change, situation, knowledge))
     changes = [note_doubt(change, situation, knowledge) for change in changes]
+    distrust = situation.distrust or find_strangers(situation, knowledge)
+    if distrust:
+        changes = list(shorten_refusals(changes, situation, knowledge))
     breaches = find_breaches(changes, situation, knowledge)
     touched = _touched(changes)
     return Plan(
@@ -68,7 +71,7 @@ def make_plan(situation: Situation, knowledge: Knowledge) -> Plan:
         situation.revision,
         tuple(changes),
         (
-            *(situation.distrust or find_strangers(situation, knowledge)),
+            *distrust,
             *find_holds(changes, situation),
             *hold_breaches(breaches, situation),
             *hold_doubts(changes, situation),

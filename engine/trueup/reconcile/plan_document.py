@@ -77,6 +77,7 @@ def breach_document(breach: Breach) -> dict[str, Any]:
 def hold_document(hold: Hold) -> dict[str, Any]:
     """What holds a plan, or some of its nodes."""
     document = {"guard": hold.guard, "message": hold.message, "final": hold.is_final}
+    document |= {"hint": hold.hint} if hold.hint else {}
     return {**document, "nodes": [address.text for address in hold.nodes]} if hold.nodes else document
 
 

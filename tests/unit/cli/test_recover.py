@@ -30,13 +30,27 @@ def test_a_lost_store_holds_every_command_until_it_is_recovered(
     told = capsys.readouterr().out
     assert "No approval lifts this" in told
     assert "store-lost: " in told
-    assert "trueup recover SOURCE" in told
+    assert f"\n  trueup recover {lost}\n" in told
+    assert "SOURCE" not in told
+    assert "adopt" not in told
+    assert told.count("the store does not know it") == 1
+    assert "the same for 1 more on here" in told
     assert run(["destroy", str(lost), "--yes"]) == 3
-    for command in ("plan", "status"):
-        run([command, str(lost)])
-        assert "store-lost: " in capsys.readouterr().out
-    assert run(["drift", str(lost)]) in (0, 1)
-    assert "store-lost" in capsys.readouterr().out
+    for command in (["plan"], ["status"], ["drift"], ["why", "File/index", "--source"]):
+        run([*command, str(lost)])
+        told = capsys.readouterr().out
+        assert f"\n  trueup recover {lost}\n" in told
+        assert "store-lost: " in told
+        assert "adopt" not in told
+        assert "No drift" not in told
+    assert run(["plan", str(lost), "--output", "markdown"]) == 1
+    assert f"```sh\ntrueup recover {lost}\n```" in capsys.readouterr().out
+    for command in ("plan", "drift", "status"):
+        run([command, str(lost), "--output", "json"])
+        document = json.loads(capsys.readouterr().out)
+        check(document, f"{command}-v1")
+        (hold,) = document["distrust" if command == "drift" else "holds"]
+        assert hold["hint"].startswith("`trueup recover SOURCE` rebuilds it")
     assert run(["recover", str(lost), "--yes"]) == 0
     told = capsys.readouterr().out
     assert "the installation that made them" in told

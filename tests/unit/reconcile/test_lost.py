@@ -39,6 +39,7 @@ def drop_marks():
 
 def message_of(loop):
     (hold,) = loop.plan().holds
+    assert hold.hint.startswith("`trueup recover SOURCE` ")
     return hold.guard, hold.message
 
 
@@ -51,7 +52,6 @@ def test_what_lives_tells_of_a_lost_store_without_any_mark(loop):
     guard, message = message_of(loop)
     assert guard == "store-lost"
     assert f"shop/Thing/a@here of installation {installation}" in message
-    assert "`trueup recover SOURCE`" in message
     writes = loop.world.count_writes()
     assert loop.run().status is RunStatus.HELD
     assert loop.world.count_writes() == writes
