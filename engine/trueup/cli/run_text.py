@@ -38,9 +38,12 @@ def render_report(report: RunReport) -> Iterator[Text]:
         yield plain(("", ""))
     for problem in report.problems:
         yield from problem_lines(problem)
-    for quarantine in report.quarantines:
+    for quarantine in report.quarantines[:_MAX_LEFT]:
         said = one_line(describe_quarantine(quarantine))
         yield plain(("warning: ", "bold yellow"), (f"{escape(quarantine.address.text)} is {said}", ""))
+    if len(report.quarantines) > _MAX_LEFT:
+        more = len(report.quarantines) - _MAX_LEFT
+        yield plain(("warning: ", "bold yellow"), (f"{more} more are quarantined: see `trueup status`", ""))
     if report.quarantines:
         yield plain((f"  {RELEASE}", "cyan"))
     yield _sum_up(report)

@@ -77,3 +77,12 @@ def test_a_run_that_leaves_a_node_in_quarantine_warns_of_it() -> None:
     )
     assert "`trueup resume SOURCE --only ADDRESS`" in way
     assert end == "shop is converged: 1 skipped in 3.2 s."
+
+
+def test_a_run_with_many_fights_warns_of_the_first_and_counts_the_others() -> None:
+    change = samples.quarantined()
+    assert change.quarantine is not None
+    outcomes = (samples.outcome(change, Result.SKIPPED, change.reasons[0]),)
+    report = RunReport(PLAN, RunStatus.CONVERGED, outcomes, 3.2, 7, quarantines=(change.quarantine,) * 1050)
+    warnings = [line.plain for line in render_report(report) if line.plain.startswith("warning: ")]
+    assert (len(warnings), warnings[-1]) == (51, "warning: 1000 more are quarantined: see `trueup status`")
