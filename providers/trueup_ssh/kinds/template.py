@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, wraps
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,10 @@ _PADDING = frozenset({"center", "ljust", "rjust", "zfill", "expandtabs"})
 _LONG_PERCENT = re.compile(r"%(?:\([^)]*\))?[-#0 +]*[\d*]*\.?\d{7}")
 _LONG_FIELD = re.compile(r"\{[^{}]*:[^{}]*\d{7}")
 _FIELD_IN_FIELD = re.compile(r"\{[^{}]*\{")
+# All that is made on the way, whether or not it is kept.
+MAX_SPENT = 512 * 1024 * 1024
 _STEP = "_trueup_step"
+_JOIN = "_trueup_join"
 
 
 def render(template: str, data: Document) -> str:
@@ -36,7 +40,9 @@ def render(template: str, data: Document) -> str:
         raise Invalid("a template needs Jinja", hint="pip install 'trueup[ssh]'") from None
     environment = _environment()
     try:
-        return _join(_compile(environment, template).generate({**data, _STEP: _count_steps()}))
+        _spent.size = 0
+        own = {_STEP: _count_steps(), _JOIN: _join_values}
+        return _join(_compile(environment, template).generate({**data, **own}))
     except TemplateSyntaxError as error:
         # Its words are a piece of the template.
         where = f"line {error.lineno}: {type(error).__name__}"
@@ -61,13 +67,17 @@ def _environment() -> SandboxedEnvironment:
     class Bounded(SandboxedEnvironment):
         """Multiplies nothing to a size that would fill the memory of whoever renders it."""
 
-        intercepted_binops = frozenset({"*", "**", "%"})
+        intercepted_binops = frozenset({"*", "**", "%", "+"})
+        concat = staticmethod(_concat)  # of blocks and macros
 
         def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
             if operator == "**" and abs(right) > 64:
                 raise OverflowError("the exponent is too large")
             if operator == "%" and isinstance(left, str):
                 _check_percent(left, right)
+                _check_size(len(left) + left.count("%") * _weigh(right))
+            if operator == "+" and isinstance(left, str | list | tuple):
+                _check_size(len(left) + (len(right) if isinstance(right, str | list | tuple) else 0))
             for text, times in ((left, right), (right, left)):
                 is_series = isinstance(text, str | list | tuple) and isinstance(times, int)
                 if operator == "*" and is_series and len(text) * times > MAX_SIZE:
@@ -81,6 +91,7 @@ def _environment() -> SandboxedEnvironment:
 
             def formatted(*args: Any, **kwargs: Any) -> str:
                 _check_fields(value.__self__, [args, kwargs])
+                _check_size(len(value.__self__) + value.__self__.count("{") * _weigh([args, kwargs]))
                 return wrapped(*args, **kwargs)
 
             return formatted
@@ -88,13 +99,17 @@ def _environment() -> SandboxedEnvironment:
         def call(self, context: Any, function: Any, /, *args: Any, **kwargs: Any) -> Any:
             text = getattr(function, "__self__", None)
             if isinstance(text, str):
+                args = tuple(_unroll(args))
                 _check_method(text, getattr(function, "__name__", ""), args, kwargs)
             return super().call(context, function, *args, **kwargs)
 
     # Plain text, not HTML: quoting characters for a browser would damage configuration files.
-    environment = Bounded(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
-    for name in ("center", "indent", "join", "format", "replace", "wordwrap", "tojson", "pprint"):
-        environment.filters[name] = _bounded_filter(environment.filters[name], name)
+    environment = Bounded(
+        undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True, finalize=_finalize
+    )
+    del environment.globals["lipsum"]
+    for name, original in environment.filters.items():
+        environment.filters[name] = _bounded_filter(original, name)
     return environment
 
 
@@ -113,6 +128,13 @@ def _compile(environment: SandboxedEnvironment, template: str) -> Template:
             node.set_lineno(each.lineno)
             node.set_environment(environment)
         each.body.insert(0, step)
+    for joined in tree.find_all(nodes.Concat):
+        # Jinja joins them by itself, to any size.
+        call = nodes.Call(nodes.Name(_JOIN, "load"), joined.nodes, [], None, None)
+        for node in (call, call.node):
+            node.set_lineno(joined.lineno)
+            node.set_environment(environment)
+        joined.nodes = [call]
     return environment.template_class.from_code(environment, environment.compile(tree), environment.globals)
 
 
@@ -126,9 +148,61 @@ def _count_steps() -> Callable[[], None]:
     return step
 
 
+class _Spent(threading.local):
+    """What the rendering in this thread has made so far, whether or not it is still there."""
+
+    size = 0
+
+
+_spent = _Spent()
+
+
 def _check_size(size: int) -> None:
-    if size > MAX_SIZE:
+    _spent.size += size
+    if size > MAX_SIZE or _spent.size > MAX_SPENT:
         raise OverflowError("the text is too long")
+
+
+def _check_spent(size: int) -> None:
+    _spent.size += size
+    if _spent.size > MAX_SPENT:
+        raise OverflowError("too much was made on the way")
+
+
+def _weigh(value: Any) -> int:
+    """About how long a value is as a text. Raises OverflowError for one that is too long."""
+    if isinstance(value, str):
+        return len(value)
+    if not isinstance(value, list | tuple | Mapping):
+        return 1
+    size = 0
+    for item in (*value.keys(), *value.values()) if isinstance(value, Mapping) else value:
+        size += 2 + _weigh(item)
+        if size > MAX_SIZE:
+            raise OverflowError("the text is too long")
+    return size
+
+
+def _concat(pieces: Iterable[str]) -> str:
+    found = list(pieces)
+    _check_size(sum(map(len, found)))
+    return "".join(found)
+
+
+def _join_values(*values: Any) -> str:
+    """What `~` gives."""
+    _check_size(sum(map(_weigh, values)))
+    return "".join(map(str, values))
+
+
+def _finalize(value: Any) -> Any:
+    _weigh(value)
+    return value
+
+
+def _unroll(args: Iterable[Any]) -> list[Any]:
+    """The arguments, with a list for each that can be gone through only once: its length counts."""
+    return [list(each) if isinstance(each, Iterator) else each for each in args]
 
 
 def _check_percent(text: str, values: Any) -> None:
@@ -187,6 +261,17 @@ def _bounded_filter(original: Callable[..., Any], name: str) -> Callable[..., An
 
     @wraps(original)
     def bounded(*args: Any, **kwargs: Any) -> Any:
+        if name in ("batch", "slice"):
+            _check_size(max((each for each in (*args, *kwargs.values()) if isinstance(each, int)), default=0))
+        elif name == "sum":
+            args = tuple(_unroll(args))
+            if not isinstance(kwargs.get("start", args[3] if len(args) > 3 else 0), int | float):
+                # Lists are copied for each that is added.
+                _check_spent(len(args[1]) * _weigh(args[1]) // 16)
+        elif name == "join":
+            args = tuple(_unroll(args))
+        elif name in ("string", "e", "escape", "forceescape", "safe"):
+            _weigh(args[0] if args else "")
         # Some are given the context, the environment or the like before the value.
         given = [
             each for each in (*args, *kwargs.values()) if isinstance(each, str | int | Sequence | Mapping)
@@ -207,7 +292,10 @@ def _bounded_filter(original: Callable[..., Any], name: str) -> Callable[..., An
             _check_replace(value, str(given[1]), str(given[2]))
         elif name == "join":
             _check_join(next((each for each in given[1:] if isinstance(each, str)), ""), value)
-        return original(*args, **kwargs)
+        result = original(*args, **kwargs)
+        if isinstance(result, str | list | tuple):
+            _check_spent(len(result))
+        return result
 
     return bounded
 

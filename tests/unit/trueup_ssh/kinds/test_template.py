@@ -135,3 +135,41 @@ def test_loops_macros_and_filters_of_ordinary_use_are_taken() -> None:
         '1 WEB:00080\nweb, db a_b   x  a\n  b 1 and    2 y {"a": 1}'
         " 123456789: 1700000000 123456789 1700000000"
     )
+
+
+GROWING = {
+    "concatenation": "{% set a = 'x'*1000000 %}" + "{% set a = a ~ a %}" * 14 + "{{ a|length }}",
+    "addition": "{% set a = 'x'*1000000 %}" + "{% set a = a + a %}" * 14 + "{{ a|length }}",
+    "lists": "{% set a = ['x']*100000 %}" + "{% set a = a + a %}" * 12 + "{{ a|length }}",
+    "percent": "{% set a = 'x'*1000000 %}" + "{% set a = '%s%s' % (a,a) %}" * 12 + "{{ a|length }}",
+    "format": "{% set a = 'x'*1000000 %}" + "{% set a = '{0}{0}'.format(a) %}" * 12 + "{{ a|length }}",
+    "the filter format": "{% set a = 'x'*1000000 %}" + "{% set a = '%s%s'|format(a,a) %}" * 14 + "{{ a }}",
+    "blocks": "{% set a = 'x'*1000000 %}" + "{% set a %}{{a}}{{a}}{% endset %}" * 12 + "{{ a|length }}",
+    "macros": "{% macro m(a) %}{{a}}{{a}}{% endmacro %}{% set a = 'x'*1000000 %}"
+    + "{% set a = m(a) %}" * 12
+    + "{{ a|length }}",
+    "batches": "{{ [1]|batch(500000000,'x')|list|length }}",
+    "many centred": "{{ range(100000)|map('center',4000000)|list|length }}",
+    "many copies": "{{ (['x'*1000000]*1000)|map('upper')|list|length }}",
+    "sums of lists": "{{ ([['x']*1000]*10000)|sum(start=[])|length }}",
+    "a list as a text": "{{ ((['x'*1000000]*1000)|string)|length }}",
+    "a list that is printed": "{{ ['x'*1000000]*1000 }}",
+    "a list in a text": "{{ ('%s' % [['x'*1000000]*1000])|length }}",
+    "a generator": "{{ ''.join((['x'*1000000]*1000)|select)|length }}",
+    "filler": "{{ lipsum(n=20000)|length }}",
+}
+
+
+@pytest.mark.parametrize("how", GROWING)
+def test_what_grows_step_by_step_is_bounded(how: str) -> None:
+    with pytest.raises(Invalid, match="cannot be rendered"):
+        render(GROWING[how], {})
+
+
+def test_what_templates_do_is_no_bomb() -> None:
+    lines = "{% set ns = namespace(t='', l=[]) %}{% for i in range(2000) %}"
+    lines += "{% set ns.t = ns.t ~ 'server ' ~ i ~ '\n' %}{% set ns.l = ns.l + [i] %}{% endfor %}"
+    assert render(lines + "{{ ns.t|length }} {{ ns.l|length }}", {}) == "22890 2000"
+    flat = "{{ ([['a', 'b']] * 500)|sum(start=[])|join(',')|length }}"
+    assert render(flat, {}) == "1999"
+    assert render("{{ '%s:%d' % ('a', 80) }} {{ '{}-{}'.format(1, 'b') }}", {}) == "a:80 1-b"
