@@ -8,8 +8,11 @@ from dataclasses import replace
 from trueup.errors import StalePlan
 from trueup.model.outcome import Outcome, Result
 from trueup.model.plan import Decision, Hold, Plan, Verdict
-from trueup.state.store import Lease, Store
+from trueup.state.store import Event, Lease, Store
 
+# The kind of event of a plan that was held, and how far back one is looked for.
+_HELD = "held"
+_LOOKED_THROUGH = 1000
 # A run with none of these has left the world as it was, so an approval of its plan still says what it said.
 _ACTED = frozenset(
     {Result.CREATED, Result.UPDATED, Result.REPLACED, Result.DELETED, Result.ADOPTED, Result.FORGOTTEN}
@@ -41,6 +44,25 @@ def may_pass(plan: Plan, approved: str) -> bool:
     if all(hold.nodes for hold in plan.holds):
         return True
     return not plan.is_final and is_approved(plan, approved)
+
+
+def tell_held(plan: Plan, store: Store) -> None:
+    """Notes among the events that the plan was held, once: a daemon makes the same plan at each interval.
+
+    What was decided meanwhile on this very plan makes it news again.
+    """
+    said = (Verdict.APPROVED.value, Verdict.REJECTED.value)
+    for event in store.events(plan.stack, limit=_LOOKED_THROUGH):
+        if plan.digest not in event.message:
+            continue
+        if event.kind == _HELD:
+            return
+        if event.kind in said:
+            break
+    guards = ", ".join(dict.fromkeys(hold.guard for hold in plan.holds if not hold.nodes))
+    commit = plan.revision.commit.removeprefix("sha256:")[:12]
+    message = f"{plan.digest} at {commit} is held by {guards}: nothing of it was done"
+    store.add_events(plan.stack, [Event(_HELD, message)])
 
 
 def is_approved(plan: Plan, approved: str) -> bool:

@@ -26,6 +26,7 @@ from trueup.reconcile.approve import (
     name_approver,
     refuse_other_plan,
     spend_approval,
+    tell_held,
     weigh_decisions,
 )
 from trueup.reconcile.call import Workshop
@@ -112,6 +113,8 @@ def run_cycle(request: Request, store: Store, catalog: Catalog, parallelism: int
                     plan = _make_plan(request, situation, knowledge, store)
             request.listener.planned(plan)
             _refuse_stale(plan, request)
+            if not may_pass(plan, request.approved):
+                tell_held(plan, store)
             if _is_held(plan, request):
                 standing = tuple(situation.quarantines.values())
                 seconds = time.monotonic() - started

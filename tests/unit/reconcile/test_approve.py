@@ -64,6 +64,31 @@ def test_an_approval_outlives_a_run_that_could_do_nothing(loop: Loop, held: Plan
     assert loop.run().status is RunStatus.CONVERGED
 
 
+def test_a_held_plan_is_told_once_among_the_events_and_again_after_a_verdict(loop: Loop, held: Plan) -> None:
+    def told() -> list[str]:
+        return [event.message for event in loop.app.store.events("shop") if event.kind == "held"]
+
+    for _ in range(3):
+        assert loop.run().status is RunStatus.HELD
+    (message,) = told()
+    commit = held.revision.commit.removeprefix("sha256:")[:12]
+    assert message == f"{held.digest} at {commit} is held by whole-stack: nothing of it was done"
+    approve(loop, held.digest, Verdict.REJECTED)
+    for _ in range(2):
+        assert loop.run().status is RunStatus.HELD
+    assert len(told()) == 2
+    assert " is held by rejected, whole-stack" in told()[0]
+    loop.edit("Thing/b", size=2)
+    assert loop.run().status is RunStatus.HELD
+    assert len(told()) == 3
+
+
+def test_a_plan_that_only_waits_for_a_yes_is_not_told_as_held(loop: Loop) -> None:
+    loop.declare("a", {"size": 1})
+    assert loop.run(confirm=lambda _plan: False).status is RunStatus.HELD
+    assert not loop.app.store.events("shop")
+
+
 def test_an_approval_is_stale_once_the_world_has_moved(loop: Loop, held: Plan) -> None:
     approve(loop, held.digest)
     loop.edit("Thing/b", size=2)
@@ -125,7 +150,8 @@ def test_that_a_verdict_was_given_is_kept_when_it_is_used_up(loop: Loop, held: P
     approve(loop, held.digest, Verdict.REJECTED, "later")
     approve(loop, held.digest)
     loop.run()
-    events = [(event.kind, event.message) for event in loop.app.store.events("shop")]
+    found = loop.app.store.events("shop")
+    events = [(event.kind, event.message) for event in found if event.kind != "held"]
     assert events == [
         ("approved", f"bo@web approved {held.digest}"),
         ("rejected", f"bo@web rejected {held.digest}: later"),
