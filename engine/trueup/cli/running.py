@@ -101,7 +101,10 @@ class Running:
         if self.output == "json":
             print_json(run_document(report))
         elif is_held:
-            print_lines(console, render_holds(report.plan, self.ways(report.plan)))
+            lines = list(render_holds(report.plan, self.ways(report.plan)))
+            # Behind a plan there is an empty line already.
+            has_gap = any(is_shown(change) for change in report.plan.changes)
+            print_lines(console, lines[1:] if has_gap else lines)
         elif self._is_declined:
             console.print(plain(("Nothing was done.", "bold")))
         else:

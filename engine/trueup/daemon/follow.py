@@ -351,7 +351,9 @@ class Follower:
         for problem in error.problems:
             bound.error("run failed", **describe_problem(problem))
         # Where no run was begun, the history has nothing else to say of it.
-        self._fault = str(error.problems[0])
+        first = error.problems[0]
+        where = f"{first.place}: " if first.place.file else ""
+        self._fault = f"{where}{first.message}" + (f" ({first.hint})" if first.hint else "")
         return RunStatus.FAILED
 
     def _read_settings(self, commit: str) -> None:

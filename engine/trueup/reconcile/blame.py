@@ -84,6 +84,7 @@ def find_blames(
         drifted = find_drifted(addresses)
     except NothingNamed:
         addresses, field = [_find_past(store, stack, text)], ""
+    _check_form(text, field)
     field = normalize_field(field)
     blames = []
     for address in addresses:
@@ -92,12 +93,49 @@ def find_blames(
         setter = _find_setter(store, (address, *formers), field)
         found = _blame(store, address, field, records.get(address), setter)
         blames.append(_add_drift(found, drifted.get(address)))
+    if field and not any(
+        _is_known(each, declared.get(each.address), records.get(each.address)) for each in blames
+    ):
+        raise UsageError(
+            f"nothing is known of a field {field} of {text.removesuffix(f'.{field}')}",
+            hint="a field stands behind the address as in the file, with dots: File/site.spec.content",
+        )
     return blames
 
 
 def normalize_field(text: str) -> str:
     """`spec.ports[0].name` as `spec.ports.0.name`."""
     return _INDEX.sub(r".\1", text).strip(".")
+
+
+def _check_form(text: str, field: str) -> None:
+    """Refuses what ends in dots, or has too many: a slip of the pen."""
+    if "" in field.split(".") and (field or text.endswith(".")):
+        raise UsageError(f"{text} names no field: there is a dot too many")
+
+
+def _is_known(found: Blame, node: Node | None, record: Record | None) -> bool:
+    """Whether the field was ever set, is declared, or stands in the object as it was applied."""
+    if found.run is not None or found.drifted:
+        return True
+    bodies = [each.body for each in (node, record) if each is not None]
+    return any(_is_there(body, found.field) for body in bodies)
+
+
+def _is_there(value: Value, path: str) -> bool:
+    """Whether a value has something at a path with dots; what is not known yet may have anything."""
+    if not path:
+        return True
+    if isinstance(value, Mapping):
+        return any(key in value and _is_there(value[key], rest) for key, rest in _splits(path))
+    if isinstance(value, list):
+        return any(
+            key.isdecimal() and int(key) < len(value) and _is_there(value[int(key)], rest)
+            for key, rest in _splits(path)
+        )
+    if isinstance(value, str):
+        return "${{" in value
+    return not isinstance(value, int | float | None)
 
 
 def _find_past(store: Store, stack: str, text: str) -> Address:

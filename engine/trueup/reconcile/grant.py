@@ -29,7 +29,7 @@ def check_targets(stack: Stack, grants: Sequence[Grants], catalog: Catalog) -> N
     problems: list[Problem] = []
     for target in stack.targets:
         if message := find_refusal(target, grants):
-            problems.append(Problem(message, target.place, _HINT))
+            problems.append(Problem(message, target.place, _HINT + _name_unknown(grants, catalog)))
             continue
         schema = catalog.provider(target.provider).config_schema
         if reserved := find_reserved(target, grants, schema):
@@ -38,13 +38,21 @@ def check_targets(stack: Stack, grants: Sequence[Grants], catalog: Catalog) -> N
         raise ManifestError(problems)
 
 
+def _name_unknown(grants: Sequence[Grants], catalog: Catalog) -> str:
+    """That entries are for providers that are not there, for which there may be a slip of the pen."""
+    names = {grant.provider for granted in grants for grant in granted} - {*catalog.names()}
+    if not names:
+        return ""
+    return f"; it has entries for providers that are not installed: {', '.join(sorted(names))}"
+
+
 def find_refusal(target: Target, grants: Sequence[Grants]) -> str:
     """Why a target may not be used, empty if it may: each list of grants has to have one for it."""
     for granted in grants:
         missing = _find_missing(target, granted)
         if missing is not None:
-            which = f": {', '.join(missing)}" if missing else ""
-            return f'this stack may not use target "{target.name}" of provider {target.provider}{which}'
+            which = ", ".join(missing) or "no entry of allow_targets is for that provider"
+            return f'this stack may not use target "{target.name}" of provider {target.provider}: {which}'
     return ""
 
 

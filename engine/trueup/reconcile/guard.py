@@ -131,9 +131,11 @@ def _recovered(losses: Sequence[Change], situation: Situation) -> Sequence[Hold]
     if not found:
         return ()
     shown = ", ".join(address.text for address in found[:3]) + (", ..." if len(found) > 3 else "")
+    is_one = len(found) == 1
+    what = "1 object to delete is" if is_one else f"{len(found)} objects to delete are"
+    whose = "it was" if is_one else "they were"
     message = (
-        f"{len(found)} objects to delete are known from `trueup recover` alone ({shown}), which cannot tell"
-        " whether they were protected"
+        f"{what} known from `trueup recover` alone ({shown}), which cannot tell whether {whose} protected"
     )
     return (Hold("recovered", message),)
 

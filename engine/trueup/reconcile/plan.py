@@ -294,7 +294,7 @@ def _judge_undeclared(node: Node, situation: Situation, knowledge: Knowledge) ->
 def _dependents_first(situation: Situation) -> Sequence[Node]:
     """The undeclared nodes in the order in which they are deleted."""
     dependents: dict[Address, list[Address]] = {}
-    for address in situation.undeclared:
+    for address in sorted(situation.undeclared):  # the same in each process
         for dependency in situation.records[address].depends_on:
             dependents.setdefault(dependency, []).append(address)
     ordered: dict[Address, None] = {}

@@ -53,3 +53,10 @@ def test_control_c_while_planning_has_exit_code_130(capsys: pytest.CaptureFixtur
     engine.error = KeyboardInterrupt()  # type: ignore[assignment]
     assert run(["plan", "shop"], engine=engine) == 130
     assert "nothing was done" in capsys.readouterr().err
+
+
+def test_of_an_unknown_command_the_nearest_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["plann", "shop"]) == 1
+    assert "Error: there is no command 'plann': did you mean 'plan'?\n" in capsys.readouterr().err
+    assert run(["xyzzy"]) == 1
+    assert "Error: there is no command 'xyzzy'\n" in capsys.readouterr().err

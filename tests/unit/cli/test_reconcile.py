@@ -101,6 +101,7 @@ def test_a_held_plan_has_exit_code_3_and_says_how_to_let_it_pass(capsys) -> None
     assert run(["reconcile", "shop", "--yes", "--only", "AWS::S3::Bucket/old"], engine=engine) == 3
     shown = capsys.readouterr().out
     assert "stateful: delete of old loses its data" in shown
+    assert f"Digest: {HELD.digest}\n\nHeld back. " in shown
     assert shown.endswith(
         "To let it pass, if that is what you want:\n"
         f"  trueup approve shop {HELD.digest}\n"

@@ -7,7 +7,7 @@ import structlog
 
 from trueup.daemon.follow import SILENT_RUN, Follower
 from trueup.daemon.order import Order
-from trueup.errors import ManifestError, Place, Problem, StackBusy, StoreError
+from trueup.errors import ManifestError, Place, Problem, SourceError, StackBusy, StoreError
 from trueup.model.address import Address
 from trueup.model.outcome import RunStatus
 from trueup.model.plan import Decision, Hold, Plan, Verdict
@@ -358,6 +358,17 @@ def test_a_run_that_failed_leaves_word_of_the_next_try(follow, wait_for_runs, en
         "after 1 without success",
         "after 2 without success",
     ]
+
+
+def test_the_word_of_the_next_try_has_the_error_and_its_hint_on_one_line(follow, engine, daemon):
+    def refuse(location, commit, stop):
+        raise SourceError("the host is down", hint="is it up?")
+
+    engine.behave = refuse
+    follow("a")
+    daemon.wait_until(lambda: engine.events)
+    _stack, event = engine.events[0]
+    assert event.message.endswith(", after 1 without success: the host is down (is it up?)")
 
 
 def test_a_store_that_refuses_an_event_ends_nothing(follow, wait_for_runs, engine, clock, daemon):

@@ -45,11 +45,32 @@ def test_the_run_that_changed_a_field_last_has_set_it(loop: Loop):
     assert {each.drifted for each in (size, text, whole)} == {()}
 
 
-def test_a_field_that_nobody_ever_set_has_nobody_to_blame(loop: Loop):
+def test_a_field_that_nobody_has_set_yet_has_nobody_to_blame(loop: Loop):
     loop.declare("a", {"size": 1})
     loop.run()
-    found = blame(loop, "Thing/a.spec.text")
-    assert (found.run, found.run_id, found.commit, found.result) == (None, 0, "", None)
+    loop.declare("a", {"size": 1, "text": "x", "tags": ["${{ git.commit }}"]})
+    for field in ("text", "tags", "tags[0]"):
+        found = blame(loop, f"Thing/a.spec.{field}")
+        assert (found.run, found.run_id, found.commit, found.result) == (None, 0, "", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("Thing/a.spec.nope", "nothing is known of a field spec.nope of Thing/a"),
+        ("Thing/a.spec.size.deeper", "nothing is known of a field"),
+        ("Thing/a.spec[0", "nothing is known of a field"),
+        ("Thing/a.spec.tags[1]", "nothing is known of a field"),
+        ("Thing/a..", "a dot too many"),
+        ("Thing/a.", "a dot too many"),
+        ("Thing/a.spec..size", "a dot too many"),
+    ],
+)
+def test_what_no_field_is_called_is_refused(loop: Loop, text: str, why: str):
+    loop.declare("a", {"size": 1, "tags": ["x"]})
+    loop.run()
+    with pytest.raises(UsageError, match=why):
+        blame(loop, text)
 
 
 def test_what_was_set_before_an_object_was_replaced_counts_no_more(loop: Loop):

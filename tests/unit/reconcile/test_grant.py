@@ -77,7 +77,8 @@ def test_a_target_that_no_pattern_covers_is_refused(config: dict[str, Any], miss
 
 
 def test_without_any_grant_of_the_provider_nothing_is_allowed() -> None:
-    assert refusal({}) == 'this stack may not use target "eu" of provider aws'
+    said = "no entry of allow_targets is for that provider"
+    assert refusal({}) == f'this stack may not use target "eu" of provider aws: {said}'
     other = (TargetGrant("ssh"),)
     assert find_refusal(Target("eu", "aws"), (other,)) != ""
     assert find_refusal(Target("eu", "aws"), ()) == ""
@@ -216,6 +217,13 @@ def test_a_stack_with_a_target_that_it_was_not_granted_contacts_nothing(loop: Lo
     assert loop.world.calls() == []
     use(loop, (TargetGrant("memory"),))
     assert loop.run().status is RunStatus.CONVERGED
+
+
+def test_an_entry_for_a_provider_that_is_not_there_is_named_where_a_target_is_refused(loop: Loop) -> None:
+    loop.declare("a")
+    use(loop, (TargetGrant("memroy"),))
+    with pytest.raises(ManifestError, match="entries for providers that are not installed: memroy"):
+        loop.plan()
 
 
 def test_the_stacks_own_entry_narrows_what_the_installation_allows(loop: Loop) -> None:
