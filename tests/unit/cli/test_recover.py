@@ -8,6 +8,9 @@ import pytest
 from tests.unit.reconcile.test_plan_document import check
 
 from trueup.cli import run
+from trueup.cli.recover import render_end
+from trueup.model.resource import Revision
+from trueup.reconcile.recover import Recovery
 
 
 @pytest.fixture
@@ -45,11 +48,11 @@ def test_a_lost_store_holds_every_command_until_it_is_recovered(
         assert "No drift" not in told
     assert run(["plan", str(lost), "--output", "markdown"]) == 1
     assert f"```sh\ntrueup recover {lost}\n```" in capsys.readouterr().out
-    for command in ("plan", "drift", "status"):
-        run([command, str(lost), "--output", "json"])
+    for name, key in (("plan", "holds"), ("drift", "distrust"), ("status", "holds")):
+        run([name, str(lost), "--output", "json"])
         document = json.loads(capsys.readouterr().out)
-        check(document, f"{command}-v1")
-        (hold,) = document["distrust" if command == "drift" else "holds"]
+        check(document, f"{name}-v1")
+        (hold,) = document[key]
         assert hold["hint"].startswith("`trueup recover SOURCE` rebuilds it")
     assert run(["recover", str(lost), "--yes"]) == 0
     told = capsys.readouterr().out
@@ -100,3 +103,11 @@ def test_commands_that_make_no_store_notice_a_lost_one_by_what_is_remembered(
         run([*command, str(lost)])
         assert "store-lost: " in capsys.readouterr().out
     assert not (lost.parent / "state.db").exists()
+
+
+def test_a_recovery_that_fails_says_of_the_store_alone_how_it_is() -> None:
+    refused = Recovery(
+        "shop", Revision("url", "", "c0ffee"), "abc", False, True, refusals=("File/index is in doubt",)
+    )
+    told = [line.plain for line in render_end(refused, "trueup plan shop")]
+    assert told == ["", "Nothing was recovered. The store is as it was:", "  File/index is in doubt"]
