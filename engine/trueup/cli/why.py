@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import rich_click as click
@@ -62,19 +64,39 @@ def why(call: Call, address: str, output: str) -> None:
     if output == "json":
         print_json(why_document(found))
     else:
-        recover = call.command_line("recover", is_whole=True)
-        print_lines(make_console(), render_reasons(found, now, recover))
+        answers = Answers(
+            call.ways_out(status.plan.digest).approve,
+            call.command_line("resume", is_whole=True, is_at_ref=False),
+            call.command_line("recover", is_whole=True),
+        )
+        print_lines(make_console(), render_reasons(found, now, answers))
 
 
-def render_reasons(found: Sequence[Reasons], now: float, recover: str = "") -> Iterator[Text]:
-    """Each node with what keeps it. `recover` is the command that rebuilds a lost store."""
+@dataclass(frozen=True)
+class Answers:
+    """The commands that end what keeps a node.
+
+    `approve` lets the held plan pass, `resume` ends a pin, `recover` rebuilds a lost store.
+    """
+
+    approve: str
+    resume: str
+    recover: str
+
+    def release(self, node: NodeState) -> str:
+        """The command that ends the quarantine of a node."""
+        return f"{self.resume} --only {shlex.quote(node.address.text)}"
+
+
+def render_reasons(found: Sequence[Reasons], now: float, answers: Answers) -> Iterator[Text]:
+    """Each node with what keeps it."""
     for number, each in enumerate(found):
         if number:
             yield plain(("", ""))
-        yield from _render(each, now, recover)
+        yield from _render(each, now, answers)
 
 
-def _render(found: Reasons, now: float, recover: str) -> Iterator[Text]:
+def _render(found: Reasons, now: float, answers: Answers) -> Iterator[Text]:
     node = found.node
     style = "green" if node.is_settled else "yellow"
     yield plain((escape(node.address.text), "bold"), (f"  {describe_node(node)}", style))
@@ -82,12 +104,18 @@ def _render(found: Reasons, now: float, recover: str) -> Iterator[Text]:
     yield from _render_outlook(node)
     for hold in found.holds:
         yield plain(("  held back: ", "bold red"), (one_line(f"{hold.guard}: {hold.message}"), ""))
-        yield from render_way_out(hold, recover)
+        yield from render_way_out(hold, answers.recover)
+    if any(hold.is_final for hold in found.holds):
+        yield plain(("  no approval lifts this", ""))
+    elif found.holds:
+        yield plain((f"  {escape(answers.approve)}", "cyan"))
     if found.pin is not None:
         yield plain((f"  {_describe_pin(found)}", "yellow"))
+        yield plain((f"  {escape(answers.resume)}", "cyan"))
     if found.quarantine is not None:
         yield plain((f"  {one_line(describe_quarantine(found.quarantine))}", "yellow"))
-        yield plain((f"  {RELEASE}", "cyan"))
+        release = RELEASE.replace("trueup resume SOURCE --only ADDRESS", answers.release(node))
+        yield plain((f"  {escape(release)}", "cyan"))
     if found.lease_holder:
         yield plain((f"  the stack is being reconciled by {escape(found.lease_holder)}", "cyan"))
     yield from _render_trouble(node, now)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from tests.unit.cli.past_samples import START, make_past
 from tests.unit.reconcile.test_plan_document import check
 
 from trueup.cli import run
-from trueup.cli.why import render_reasons, why_document
+from trueup.cli.why import Answers, render_reasons, why_document
 from trueup.model.change import Change
 from trueup.model.observation import READY, Health, progressing
 from trueup.model.outcome import Result
@@ -18,6 +19,7 @@ from trueup.reconcile.reason import NodeState, Reasons
 from trueup.state.store import Event, Pin, PinKind, Quarantine
 
 NOW = START + 86_400
+ANSWERS = Answers("trueup approve ./shop sha256:1", "trueup resume ./shop", "trueup recover ./shop")
 
 
 def reasons(folder: Path) -> list[Reasons]:
@@ -53,7 +55,7 @@ def reasons(folder: Path) -> list[Reasons]:
 
 
 def test_reasons_of_each_sort_read_like_this(tmp_path: Path) -> None:
-    samples.check_snapshot("why.txt", samples.render(render_reasons(reasons(tmp_path), NOW)))
+    samples.check_snapshot("why.txt", samples.render(render_reasons(reasons(tmp_path), NOW, ANSWERS)))
 
 
 def test_as_json_they_are_as_the_schema_says(tmp_path: Path) -> None:
@@ -81,3 +83,27 @@ def test_the_command_follows_a_failure_to_its_root(stack: Path, capsys: pytest.C
     assert node["paths"][0][0]["lastError"]["result"] == "failed"
     assert run(["why", "File/nothing", "--source", "stack", *store]) == 1
     assert "nothing in the stack is called File/nothing" in capsys.readouterr().err
+
+
+def test_what_no_approval_lifts_is_not_offered_one(tmp_path: Path) -> None:
+    held = reasons(tmp_path)[1]
+    final = replace(held, holds=[Hold("policy", "no", is_final=True)])
+    shown = samples.render(render_reasons([final], NOW, ANSWERS))
+    assert "  held back: policy: no\n  no approval lifts this\n" in shown
+    assert "trueup approve" not in shown
+
+
+def test_the_command_names_the_commands_that_answer(stack: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = ["--store", str(stack.parent / "s.db")]
+    assert run(["reconcile", "stack", *store, "--yes"]) == 0
+    file = stack / "stack.yaml"
+    file.write_text(file.read_text() + "  allowEmpty: true\n")
+    (stack / "site.yaml").unlink()
+    assert run(["suspend", "stack", *store]) == 0
+    capsys.readouterr()
+    assert run(["plan", "stack", *store, "--output", "json"]) == 2
+    digest = json.loads(capsys.readouterr().out)["digest"]
+    assert run(["why", "File/index@here", "--source", "stack", *store]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert f"  trueup approve stack {' '.join(store)} {digest}" in shown
+    assert f"  trueup resume stack {' '.join(store)}" in shown
