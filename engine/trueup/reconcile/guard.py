@@ -147,9 +147,9 @@ def _unproven(losses: Sequence[Change], situation: Situation) -> tuple[Hold, ...
         return ()
     shown = ", ".join(address.text for address in found[:3]) + (", ..." if len(found) > 3 else "")
     message = (
-        f"{len(found)} objects that Git does not declare are known from `trueup recover` alone ({shown}),"
-        " which cannot tell whether they were protected, or were to stay: reconcile first, where their"
-        " deletion waits for an approval; or declare them, or `trueup forget` them"
+        f"{len(found)} of what Git does not declare is known from `trueup recover` alone ({shown}), which"
+        " cannot tell whether it was protected, or was to stay: reconcile first, where the deletion waits for"
+        " an approval; or declare it, or `trueup forget` it"
     )
     return (Hold("recovered", message, is_final=True),)
 

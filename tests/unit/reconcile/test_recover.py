@@ -78,7 +78,7 @@ def test_a_lost_store_is_rebuilt_and_nothing_is_made_or_written(loop):
     assert set(results(report).values()) == {"unchanged"}
     assert (look(loop), loop.world.count_writes()) == (live, writes)
     assert [run.trigger for run in loop.app.store.runs("shop")] == ["once", "recover"]
-    assert [event.kind for event in loop.app.store.events("shop")] == ["recovered"]
+    assert [event.kind for event in loop.app.store.events("shop")] == ["recovered", "held"]
 
 
 def results(report):
