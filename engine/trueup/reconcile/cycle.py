@@ -211,12 +211,8 @@ def describe(request: Request, store: Store, catalog: Catalog) -> Situation:
             or not chosen.nodes.keys().isdisjoint(heirs.get(address, ()))
         )
     }
-    unproven: frozenset[Address] = frozenset()
     if request.is_destroy:
         going = _with_users(going, records)
-        unproven = frozenset(
-            address for address in going - request.graph.nodes.keys() if records[address].is_unproven
-        )
     undeclared = {address: undeclared_node(records[address], request.stack) for address in going}
     if chosen is not graph:
         outside = [
@@ -244,13 +240,22 @@ def describe(request: Request, store: Store, catalog: Catalog) -> Situation:
         formers={heir: found for heir, found in formers.items() if heir in chosen.nodes},
         heirs=heirs,
         begun=find_begun(intents),
-        unproven=unproven,
+        unproven=_find_unproven(going, records, request) if request.is_destroy else frozenset(),
         claims=request.claims,
         rewritten_from=_find_rewritten(last_run, request),
         policies=request.policies,
         distrust=weigh_store(store, request.stack.name, last_run),
         quarantines=in_force,
         spent=spent,
+    )
+
+
+def _find_unproven(
+    going: set[Address], records: Mapping[Address, Record], request: Request
+) -> frozenset[Address]:
+    """What a recovery has found and Git does not declare: nobody knows whether it was protected."""
+    return frozenset(
+        address for address in going if records[address].is_unproven and address not in request.graph.nodes
     )
 
 
