@@ -104,9 +104,7 @@ def run_cycle(request: Request, store: Store, catalog: Catalog, parallelism: int
         connections = Connections(catalog, situation.owner_key, situation.facts, request.grants)
         try:
             with paused_collector():
-                knowledge = observe_stack(situation, connections, pool)
-                search_strays(situation, knowledge, connections, pool)
-                situation = _look_around(request, situation, store, connections, pool)
+                situation, knowledge = _look(request, situation, store, connections, pool)
                 plan = _make_plan(request, situation, knowledge, store)
                 if is_approved(plan, request.approved) and any(change.doubt for change in plan.changes):
                     situation = clear_doubts(plan, situation, knowledge)
@@ -160,13 +158,20 @@ def plan_cycle(
         connections = Connections(catalog, situation.owner_key, situation.facts, request.grants)
         try:
             with Crew(parallelism, "observe") as pool:
-                knowledge = observe_stack(situation, connections, pool)
-                search_strays(situation, knowledge, connections, pool)
-                situation = _look_around(request, situation, store, connections, pool)
+                situation, knowledge = _look(request, situation, store, connections, pool)
         finally:
             connections.close()
         plan = _make_plan(request, situation, knowledge, store)
         return plan, situation, knowledge
+
+
+def _look(
+    request: Request, situation: Situation, store: Store, connections: Connections, pool: Executor
+) -> tuple[Situation, Knowledge]:
+    """What lives, and what it tells of the store."""
+    knowledge = observe_stack(situation, connections, pool)
+    search_strays(situation, knowledge, connections, pool)
+    return _look_around(request, situation, store, connections, pool), knowledge
 
 
 def _look_around(
