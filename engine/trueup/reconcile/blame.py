@@ -127,6 +127,8 @@ def _is_there(value: Value, path: str) -> bool:
     if not path:
         return True
     if isinstance(value, Mapping):
+        if value.keys() in ({"$sensitive"}, {"$unknown"}):  # as the inventory keeps them
+            return True
         return any(key in value and _is_there(value[key], rest) for key, rest in _splits(path))
     if isinstance(value, list):
         return any(

@@ -129,6 +129,15 @@ def test_a_failed_run_has_set_nothing(loop: Loop):
     assert found.run_id == run
 
 
+def test_what_lies_in_a_secret_may_be_asked_for(loop: Loop):
+    loop.declare("a", {"user": "u", "token": "t"}, kind="Secretive")
+    loop.run()
+    (found,) = find_blames(loop.app.store, "shop", "Secretive/a.spec.token.inner", {})
+    assert (found.run, found.field) == (None, "spec.token.inner")
+    with pytest.raises(UsageError, match="nothing is known of a field"):
+        find_blames(loop.app.store, "shop", "Secretive/a.spec.user.inner", {})
+
+
 def test_who_deleted_a_resource_is_found_by_its_full_address(loop: Loop):
     loop.declare("a", {"size": 1})
     loop.declare("b")

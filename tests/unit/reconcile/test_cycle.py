@@ -380,7 +380,9 @@ def test_deletes_over_the_budget_are_held_until_that_digest_is_approved(loop: Lo
     assert report.status is RunStatus.HELD
     assert [hold.guard for hold in report.plan.holds] == ["deletion-budget"]
     assert len(loop.world.list_keys()) == 7
-    assert loop.run(approved="sha256:other").status is RunStatus.HELD
+    with pytest.raises(StalePlan, match="another one than sha256:other"):
+        loop.run(approved="sha256:other")
+    assert len(loop.world.list_keys()) == 7
     assert loop.run(approved=report.plan.digest).status is RunStatus.CONVERGED
     assert loop.world.list_keys() == ["Thing/kept"]
 
@@ -414,7 +416,10 @@ def test_an_approval_counts_for_its_digest_alone(loop: Loop) -> None:
     entry = loop.world.peek("Vault/v")
     assert entry is not None
     loop.world.put("Vault/v", {**entry, "version": 2})
-    held = loop.run(approved=digest)
+    with pytest.raises(StalePlan, match=f"another one than {digest}"):
+        loop.run(approved=digest)
+    assert loop.world.list_keys() == ["Vault/v"]
+    held = loop.run()
     assert held.status is RunStatus.HELD
     assert loop.run(approved=held.plan.digest).status is RunStatus.CONVERGED
 
