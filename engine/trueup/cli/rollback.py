@@ -101,15 +101,18 @@ def rollback(
             return report
 
     code = running.run(start)
-    if output == "text":
-        console = make_console()
-        for pin in pinned:
-            print_lines(console, render_pin(pin))
-            command = call.command_line("resume", is_whole=True, is_at_ref=False)
-            text = f"{escape(pin.stack)} stays there until `{escape(command)}`."
-            console.print(plain((text, "")))
-            if is_there:
-                again = call.command_line("rollback", is_whole=True, is_at_ref=False)
-                text = f"It was at that commit already; to go further back: `{escape(again)}`."
-                console.print(plain((text, "")))
+    for pin in pinned if output == "text" else ():
+        _tell(call, pin, is_there=is_there)
     ctx.exit(code)
+
+
+def _tell(call: Call, pin: Pin, *, is_there: bool) -> None:
+    """Where the stack stays, and how it goes on from there. `is_there`: it was there before."""
+    console = make_console()
+    print_lines(console, render_pin(pin))
+    command = call.command_line("resume", is_whole=True, is_at_ref=False)
+    console.print(plain((f"{escape(pin.stack)} stays there until `{escape(command)}`.", "")))
+    if is_there:
+        again = call.command_line("rollback", is_whole=True, is_at_ref=False)
+        text = f"It was at that commit already; to go further back: `{escape(again)}`."
+        console.print(plain((text, "")))

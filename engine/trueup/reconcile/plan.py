@@ -95,12 +95,7 @@ def judge(node: Node, situation: Situation, knowledge: Knowledge, *, is_applied:
     move = find_move(node, observation, situation, knowledge)
     if move is not None and not situation.is_recorded(address):
         record = _renamed(move.record, node)
-    refusal = (
-        find_moved_target(node, situation, knowledge)
-        or _find_other_group(node, record)
-        or refuse_rival(node, situation)
-        or refuse_taken(node, observation, situation, knowledge)
-    )
+    refusal = _find_refusal(node, record, situation, knowledge)
     if not refusal and move is None and not is_applied:
         refusal = (
             refuse_doubt(node, observation, situation)
@@ -145,6 +140,18 @@ def judge(node: Node, situation: Situation, knowledge: Knowledge, *, is_applied:
         return refuse(node, broken_plugin(node.target.provider, "diff", error).message)
     knowledge.know(resolved, is_made_anew=change.action in (Action.CREATE, Action.REPLACE))
     return change
+
+
+def _find_refusal(
+    node: Node, record: Record | None, situation: Situation, knowledge: Knowledge
+) -> Change | None:
+    """Why nothing may be done to a node, whatever it is like."""
+    return (
+        find_moved_target(node, situation, knowledge)
+        or _find_other_group(node, record)
+        or refuse_rival(node, situation)
+        or refuse_taken(node, knowledge.observations[node.address], situation, knowledge)
+    )
 
 
 def _keep_drift(node: Node, observed: Observed, change: Change, standing: Standing) -> tuple[Node, Change]:
