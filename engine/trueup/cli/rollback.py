@@ -95,9 +95,8 @@ def rollback(
                 listener=progress,
                 stop=running.interruption.stop,
             )
-            if report.plan.pin is not None:
-                pinned.append(report.plan.pin)
-                is_there = not to and not report.plan.has_changes
+            pinned.extend([report.plan.pin] if report.plan.pin is not None else [])
+            is_there = not to and not report.plan.has_changes
             return report
 
     code = running.run(start)
