@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import sys
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
@@ -17,6 +19,11 @@ from trueup.errors import UsageError
 
 log = structlog.get_logger("trueup.daemon")
 TEXT = "text/plain; charset=utf-8"
+# Probes and a scraper need a few; whoever opens more is sent away, so that the daemon keeps its threads.
+MAX_CONNECTIONS = 64
+# Seconds for a whole request, however slowly it comes; nobody who means well needs one of them.
+REQUEST_TIME = 10.0
+_BUSY = b"HTTP/1.0 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
 
 
 class Condition(Protocol):
@@ -50,6 +57,8 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
     allow_reuse_address = True
+    # With the few of the default, those who mean well would wait for seconds to be let in beside a flood.
+    request_queue_size = 128
 
     def __init__(self, host: str, port: int, condition: Condition, metrics: Metrics) -> None:
         self.condition = condition
@@ -61,6 +70,7 @@ class Server(ThreadingHTTPServer):
             raise UsageError(
                 f"the daemon cannot listen on {host}:{port}: {error.strerror or error}"
             ) from error
+        self._places = threading.BoundedSemaphore(MAX_CONNECTIONS)
         self._thread = threading.Thread(target=self.serve_forever, name="http", daemon=True)
 
     @property
@@ -75,13 +85,47 @@ class Server(ThreadingHTTPServer):
         self.shutdown()
         self.server_close()
 
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if self._places.acquire(blocking=False):
+            try:
+                super().process_request(request, client_address)
+            except BaseException:
+                self._places.release()  # there is no thread that will
+                raise
+            return
+        with suppress(OSError):
+            request.send(_BUSY, socket.MSG_DONTWAIT)
+        self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Serves one connection, within its time; a body that comes with a request is never read."""
+        end = threading.Timer(REQUEST_TIME, _end_reading, [request])
+        end.daemon = True
+        end.start()
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            end.cancel()
+            self._places.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Called in the middle of handling the exception. A client that goes away is no fault of ours."""
+        is_theirs = isinstance(sys.exception(), ConnectionError | TimeoutError)
+        tell = log.debug if is_theirs else log.error
+        tell("request failed", client=client_address[0], exc_info=True)
+
+
+def _end_reading(connection: socket.socket) -> None:
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RD)
+
 
 class _Handler(BaseHTTPRequestHandler):
     server: Server
     server_version = "trueup"
     sys_version = ""
-    # A client that connects and sends nothing gives its thread back.
-    timeout = 10.0
+    # A client that takes nothing of an answer gives its thread back.
+    timeout = REQUEST_TIME
 
     def do_GET(self) -> None:
         page = self._pages.get(self.path.partition("?")[0])

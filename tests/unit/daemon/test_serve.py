@@ -2,10 +2,14 @@ from __future__ import annotations
 
 import http.client
 import socket
+import threading
+import time
+from contextlib import suppress
 
 import pytest
+from structlog.testing import capture_logs
 
-from trueup.daemon.serve import Server, check_address
+from trueup.daemon.serve import MAX_CONNECTIONS, Server, check_address
 from trueup.errors import UsageError
 
 
@@ -77,6 +81,62 @@ def test_nonsense_on_the_port_does_not_stop_the_probes(ask, server):
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
         connection.sendall(b"\x00\xff\r\n\r\n")
         assert b"400" in connection.recv(4096)
+    assert ask("GET", "/healthz")[0] == 200
+
+
+def connect(server):
+    return socket.create_connection(("127.0.0.1", server.port), timeout=30)
+
+
+def test_a_body_of_any_size_is_not_read(ask, server):
+    with connect(server) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.0\r\nContent-Length: 1000000000\r\n\r\n" + bytes(4096))
+        assert connection.recv(4096).startswith(b"HTTP/1.0 200")
+    with connect(server) as connection:
+        connection.sendall(b"GET /" + b"x" * 100_000)
+        assert b"414" in connection.recv(4096)
+    assert ask("GET", "/healthz")[0] == 200
+
+
+def test_a_request_that_comes_byte_by_byte_has_its_time(server, monkeypatch):
+    monkeypatch.setattr("trueup.daemon.serve.REQUEST_TIME", 0.5)
+    with connect(server) as connection:
+        began = time.monotonic()
+        with suppress(OSError):
+            while time.monotonic() - began < 30:
+                connection.sendall(b"G")
+                connection.settimeout(0.1)
+                try:
+                    if connection.recv(4096) == b"":
+                        break
+                except TimeoutError:
+                    pass
+        assert time.monotonic() - began < 20
+
+
+def test_a_flood_of_connections_is_sent_away_and_the_probes_come_back(ask, server):
+    threads = threading.active_count()
+    crowd = [connect(server) for _ in range(MAX_CONNECTIONS)]
+    try:
+        late = connect(server)
+        assert late.recv(4096).startswith(b"HTTP/1.0 503")
+        late.close()
+        assert threading.active_count() <= threads + 2 * MAX_CONNECTIONS
+    finally:
+        for connection in crowd:
+            connection.close()
+    deadline = time.monotonic() + 30
+    while ask("GET", "/healthz")[0] != 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_fault_of_ours_is_told_and_ends_one_request_alone(ask, condition):
+    condition.find_faults = None
+    with capture_logs() as told, pytest.raises(http.client.RemoteDisconnected):
+        ask("GET", "/healthz")
+    assert ("request failed", "error") in {(line["event"], line["log_level"]) for line in told}
+    del condition.find_faults
     assert ask("GET", "/healthz")[0] == 200
 
 
