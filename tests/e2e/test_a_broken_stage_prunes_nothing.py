@@ -16,7 +16,7 @@ from tests.git.fixtures import Content, GitServer, Link, Submodule
 from tests.moto.fixtures import Moto
 
 from trueup.app import App, SourceSpec
-from trueup.errors import StoreError, TrueupError
+from trueup.errors import PluginError, StoreError, TrueupError
 from trueup.model.change import Action
 from trueup.model.outcome import Result
 
@@ -268,7 +268,7 @@ def test_a_plugin_that_breaks_while_it_checks_resources_stops_the_whole_stack(
         raise RuntimeError("a bug in a plugin")
 
     monkeypatch.setattr("trueup_aws.kinds.queue.Queue.validate", fail)
-    scene.check_broken(lambda files: None, RuntimeError)
+    scene.check_broken(lambda files: None, PluginError)
 
 
 def test_over_the_command_line_and_what_is_mended_goes_on(scene: Scene, tmp_path: Path) -> None:
