@@ -12,6 +12,7 @@ from tests.git.fixtures import GitServer
 from tests.moto.fixtures import REGION, Moto
 
 from trueup.app import App
+from trueup.errors import StalePlan
 from trueup.model.outcome import Result, RunStatus
 from trueup.model.plan import Plan, Verdict
 
@@ -87,13 +88,16 @@ def test_replacements_count_and_an_approval_is_for_one_plan_of_one_world(make: M
         account.declare(**{name: text})
     account.commit()
     digest = account.reconcile(RunStatus.HELD).plan.digest
-    assert account.reconcile(RunStatus.HELD, approved="sha256:" + "0" * 64).status is RunStatus.HELD
+    with pytest.raises(StalePlan):
+        account.reconcile(approved="sha256:" + "0" * 64)
     look.check_untouched()
 
     # The world moves: one that is to be deleted is written to by somebody. It may have become useful.
     moto.client("ssm").put_parameter(Name=f"shop-{names[0]}", Value="in use", Overwrite=True)
-    stale = account.reconcile(RunStatus.HELD, approved=digest)
-    assert stale.plan.digest != digest
+    with pytest.raises(StalePlan):
+        account.reconcile(approved=digest)
+    moved = account.reconcile(RunStatus.HELD).plan.digest
+    assert moved != digest
     with App(str(account.store)) as app:
         _, decision = app.decide(account.source, digest, Verdict.APPROVED, "bo")
         assert decision.digest == digest
@@ -101,7 +105,8 @@ def test_replacements_count_and_an_approval_is_for_one_plan_of_one_world(make: M
     # Git moves: a seventh is to go.
     account.declare(**{names[6]: None})
     account.commit()
-    assert account.reconcile(RunStatus.HELD, approved=stale.plan.digest).plan.digest != stale.plan.digest
+    with pytest.raises(StalePlan):
+        account.reconcile(approved=moved)
     assert moto.client("ssm").get_parameter(Name=f"shop-{names[0]}")["Parameter"]["Value"] == "in use"
 
     account.declare(**{names[6]: document("parameter", names[6])})
