@@ -186,7 +186,10 @@ class Place:
             if key.startswith(f"{kind}/"):
                 world.put(key, None)
         catalog = MemoryCatalog(MemoryProvider(world))
-        with App(str(self.folder / "store.db"), catalog=catalog) as app:
+        store = str(self.folder / "store.db")
+        with pytest.MonkeyPatch.context() as patch, App(store, catalog=catalog) as app:
+            # On the machine of the runs: see forking.
+            patch.setenv("XDG_STATE_HOME", str(self.folder / "state"))
             source = SourceSpec(str(self.folder / "stack"))
             app.forget(source, Selection(only=(f"{kind}/it",)), confirm=lambda _plan: True)
 
