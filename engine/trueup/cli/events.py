@@ -9,7 +9,16 @@ import rich_click as click
 from rich.text import Text
 
 from trueup.cli.options import Call, takes_output, takes_store
-from trueup.cli.output import columns, escape, make_console, moment, one_line, plain, print_json, print_lines
+from trueup.cli.output import (
+    escape,
+    make_console,
+    moment,
+    one_line,
+    plain,
+    print_json,
+    print_lines,
+    render_table,
+)
 from trueup.cli.past import find_past_stack
 from trueup.reconcile.history import find_events
 from trueup.reconcile.plan_document import FORMAT_VERSION
@@ -56,14 +65,8 @@ def render_events(stack: str, found: Sequence[Event]) -> Iterator[Text]:
     if not found:
         yield plain((f"{escape(stack)} has no events yet", ""))
         return
-    header, *rows = columns([_HEADER, *map(_row, found)])
-    yield plain(("  ".join(header).rstrip(), "bold"))
-    for event, cells in zip(found, rows, strict=True):
-        yield plain(
-            (f"{cells[0]}  ", ""),
-            (cells[1], _STYLES.get(event.kind, "")),
-            ("  " + "  ".join(cells[2:]).rstrip(), ""),
-        )
+    styles = [_STYLES.get(event.kind, "") for event in found]
+    yield from render_table(_HEADER, [_row(event) for event in found], _HEADER.index("KIND"), styles)
 
 
 def _row(event: Event) -> tuple[str, ...]:

@@ -10,13 +10,13 @@ from rich.text import Text
 
 from trueup.cli.options import Call, takes_output, takes_store
 from trueup.cli.output import (
-    columns,
     escape,
     make_console,
     moment,
     plain,
     print_json,
     print_lines,
+    render_table,
     short_commit,
 )
 from trueup.cli.past import STATUS_STYLES, describe_counts, describe_status, find_past_stack, run_document
@@ -61,14 +61,8 @@ def render_history(stack: str, runs: Sequence[RunRecord]) -> Iterator[Text]:
     if not runs:
         yield plain((f"{escape(stack)} has no runs yet", ""))
         return
-    header, *rows = columns([_HEADER, *map(_row, runs)])
-    yield plain(("  ".join(header).rstrip(), "bold"))
-    for run, cells in zip(runs, rows, strict=True):
-        yield plain(
-            ("  ".join(cells[:2]) + "  ", ""),
-            (cells[2], STATUS_STYLES[run.status]),
-            ("  " + "  ".join(cells[3:]).rstrip(), ""),
-        )
+    styles = [STATUS_STYLES[run.status] for run in runs]
+    yield from render_table(_HEADER, [_row(run) for run in runs], _HEADER.index("STATUS"), styles)
 
 
 def _row(run: RunRecord) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
@@ -121,6 +121,18 @@ def columns(rows: Sequence[Sequence[str]]) -> list[list[str]]:
         [*(pad(cell, width) for cell, width in zip(row[:-1], widths[:-1], strict=True)), row[-1]]
         for row in rows
     ]
+
+
+def render_table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], column: int, styles: Sequence[str]
+) -> Iterator[Text]:
+    """A table, each row of which has one cell in a style of its own: that of the column."""
+    head, *body = columns([header, *rows])
+    yield plain(("  ".join(head).rstrip(), "bold"))
+    for cells, style in zip(body, styles, strict=True):
+        before = "".join(f"{cell}  " for cell in cells[:column])
+        after = "  " + "  ".join(cells[column + 1 :]).rstrip()
+        yield plain((before, ""), (cells[column], style), (after, ""))
 
 
 def count(number: int, noun: str) -> str:
