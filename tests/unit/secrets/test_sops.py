@@ -376,7 +376,7 @@ def test_a_key_that_is_no_file_of_the_stack_is_refused(key: str) -> None:
 
 
 def test_the_files_of_a_key_are_known_without_reading() -> None:
-    assert SOURCE.files("../shared/s.yaml#/a") == ("../shared/s.yaml",)
+    assert SOURCE.files("../keys/s.yaml#/a") == ("../keys/s.yaml",)
 
 
 def test_the_libraries_are_imported_only_to_decrypt() -> None:
