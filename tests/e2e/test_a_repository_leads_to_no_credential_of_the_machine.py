@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from tests.e2e.listening import listening, was_contacted
 from tests.e2e.shop import TRUEUP
 
 KEYS = {
@@ -73,19 +74,12 @@ class Checkout:
         return done.stdout + done.stderr
 
     def was_contacted(self) -> bool:
-        self.listener.settimeout(0.2)
-        try:
-            self.listener.accept()[0].close()
-        except TimeoutError:
-            return False
-        return True
+        return was_contacted(self.listener)
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Iterator[Checkout]:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
+    with listening() as listener:
         yield Checkout(tmp_path, listener)
 
 

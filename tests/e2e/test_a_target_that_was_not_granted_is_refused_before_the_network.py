@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.conftest import wait_until
+from tests.e2e.listening import listening, was_contacted
 from tests.e2e.shop import TRUEUP
 
 STACK = """\
@@ -71,19 +72,12 @@ class Estate:
         return done.stdout + done.stderr
 
     def was_contacted(self) -> bool:
-        self.listener.settimeout(0.2)
-        try:
-            self.listener.accept()[0].close()
-        except TimeoutError:
-            return False
-        return True
+        return was_contacted(self.listener)
 
 
 @pytest.fixture
 def estate(tmp_path: Path) -> Iterator[Estate]:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
+    with listening() as listener:
         yield Estate(tmp_path, listener)
 
 
